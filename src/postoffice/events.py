@@ -1,0 +1,39 @@
+"""What happens, told as facts: `event("letter.accepted", letter=..., octets=...)`.
+
+Rooms tell events and know nobody who listens; `app.observe` writes them to the log, the demo watches them, tests
+collect them. Telling an event that nobody listens to costs one truth test. Facts are plain values (text, numbers,
+truth values) and never a secret or a letter's content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Fact = str | int | float | bool | None
+Listener = Callable[[str, dict[str, Fact]], None]
+
+_listeners: list[Listener] = []
+
+
+def event(name: str, **facts: Fact) -> None:
+    """Tell every listener of this process that `name` happened."""
+    for listener in _listeners:
+        listener(name, facts)
+
+
+def listen(listener: Listener) -> Callable[[], None]:
+    """Hear every event from now on; the function returned ends that."""
+    _listeners.append(listener)
+    return lambda: _listeners.remove(listener)
+
+
+@contextmanager
+def collected() -> Iterator[list[tuple[str, dict[str, Fact]]]]:
+    """All events told inside the `with`, in order."""
+    heard: list[tuple[str, dict[str, Fact]]] = []
+    stop = listen(lambda name, facts: heard.append((name, facts)))
+    try:
+        yield heard
+    finally:
+        stop()

@@ -1,0 +1,84 @@
+"""What a letter *is*: immutable octets with canonical CRLF line ends, named by their SHA-256.
+
+A letter is kept in the form in which it travels (wire form: a dot before every line that begins with one, no final
+dot line), so that neither delivery nor RETR changes an octet; its name and its size are those of the content
+itself, before that (RFC 1939 §11). What an office writes above a letter (Return-Path, Received) is a *prefix* of
+the delivery and never touches the content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+HEAD_OCTETS = 64 * 1024
+"""How much of a letter's beginning is looked at: the header, or the part of it that counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The facts of one content.
+
+    `octets` counts the content itself, `wire_octets` its wire form. `has_ascii_header` tells whether the header,
+    as far as it lies in the first 64 KiB, is ASCII, so that it needs no surrogate (RFC 6856 §2).
+    """
+
+    sha256: bytes
+    octets: int
+    wire_octets: int
+    has_dot_lines: bool
+    has_ascii_header: bool
+
+
+class ContentReader:
+    """Takes a letter's wire form chunk by chunk and learns the facts of it.
+
+    Chunks are as `DotReader` gives them: a line that begins with a dot lies in one chunk with the CRLF before it.
+    `has_bare_line_ends` becomes true with the first LF without CR, or CR without LF.
+    """
+
+    __slots__ = ("_dots", "_first", "_hash", "_octets", "_wire_octets", "has_bare_line_ends", "head")
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._octets = 0
+        self._wire_octets = 0
+        self._dots = False
+        self._first = True
+        self.has_bare_line_ends = False
+        self.head = b""
+
+    def add(self, wire: bytes) -> bytes:
+        """One more chunk; gives the octets to keep, which differ from it only where the sender forgot a dot."""
+        if not wire:
+            return wire
+        plain = wire
+        first, self._first = self._first, False
+        if b"\r\n." in wire or (first and wire.startswith(b".")):
+            plain, wire = _restuff(wire, at_line_start=first)
+            self._dots = self._dots or b"\r\n." in wire or (first and wire.startswith(b"."))
+        self._hash.update(plain)
+        self._octets += len(plain)
+        self._wire_octets += len(wire)
+        if not self.has_bare_line_ends:
+            pairs = plain.count(b"\r\n")
+            self.has_bare_line_ends = plain.count(b"\n") != pairs or plain.count(b"\r") != pairs
+        if len(self.head) < HEAD_OCTETS:
+            self.head += plain[: HEAD_OCTETS - len(self.head)]
+        return wire
+
+    def content(self) -> Content:
+        end = self.head.find(b"\r\n\r\n")
+        header = self.head if end < 0 else self.head[:end]
+        return Content(self._hash.digest(), self._octets, self._wire_octets, self._dots, header.isascii())
+
+
+def _restuff(wire: bytes, *, at_line_start: bool) -> tuple[bytes, bytes]:
+    """The content of a chunk, and its proper wire form."""
+    plain = wire.replace(b"\r\n.", b"\r\n")
+    if at_line_start and plain.startswith(b"."):
+        plain = plain[1:]
+    proper = plain.replace(b"\r\n.", b"\r\n..")
+    if at_line_start and proper.startswith(b"."):
+        proper = b"." + proper
+    return plain, proper

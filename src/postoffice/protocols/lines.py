@@ -1,0 +1,75 @@
+"""Lines of a command channel, read from octets that come in any portions, in bounded memory.
+
+A line ends with LF; whether the CR before it was there is told, because SMTP insists on it (RFC 5321 §2.3.8) and
+POP3 does not need to. A line longer than the limit is told once, as `TOO_LONG`, when its end has come; its octets
+are thrown away as they arrive, so the conversation stays in step and memory stays bounded.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+
+class Oddity(Enum):
+    """What `take` gives besides a line."""
+
+    NEED_DATA = "need data"
+    TOO_LONG = "line too long"
+    BARE_LF = "line ends with a bare LF"
+
+
+NEED_DATA: Final = Oddity.NEED_DATA
+TOO_LONG: Final = Oddity.TOO_LONG
+BARE_LF: Final = Oddity.BARE_LF
+
+
+class LineReader:
+    """`limit` counts octets with the line end, as RFC 2449 §4 and RFC 5321 §4.5.3.1 do."""
+
+    __slots__ = ("_buffer", "_discarding", "_position", "_searched", "limit", "strict")
+
+    def __init__(self, limit: int, *, strict: bool = False) -> None:
+        self.limit = limit
+        self.strict = strict
+        self._buffer = b""
+        self._position = 0
+        self._searched = 0
+        self._discarding = False
+
+    def __len__(self) -> int:
+        """Octets received and not yet taken."""
+        return len(self._buffer) - self._position
+
+    def receive(self, octets: bytes) -> None:
+        rest = self._buffer[self._position :]
+        self._searched -= self._position
+        self._position = 0
+        self._buffer = rest + octets if rest else octets
+
+    def take(self) -> bytes | Oddity:
+        """The next line without its end."""
+        start = self._position
+        end = self._buffer.find(b"\n", self._searched if self._searched > start else start)
+        if end < 0:
+            if len(self._buffer) - start >= self.limit:
+                self._discarding = True
+                self._buffer = b""
+                self._position = self._searched = 0
+            else:
+                self._searched = len(self._buffer)
+            return NEED_DATA
+        self._position = self._searched = end + 1
+        if self._discarding or end + 1 - start > self.limit:
+            self._discarding = False
+            return TOO_LONG
+        if end > start and self._buffer[end - 1] == 13:
+            return self._buffer[start : end - 1]
+        return BARE_LF if self.strict else self._buffer[start:end]
+
+    def take_all(self) -> bytes:
+        """Everything not yet taken, as it came: the channel now speaks another language."""
+        octets = self._buffer[self._position :]
+        self._buffer = b""
+        self._position = self._searched = 0
+        return octets

@@ -1,0 +1,219 @@
+"""The three waists between everything that speaks a protocol and everything that keeps mail.
+
+    Mailbox      one account's letters: what is shown to whom, reading, adding, removing
+    Office       responsibility for letters: the one way in, the queue, the maildrop lock
+    Directory    domains, accounts, credentials
+
+Every verb is a coroutine. An engine that has the answer returns it without waiting, and then costs its caller no
+task switch, because conversations are driven by hand (`net.dialogue`); an engine that has to wait awaits futures
+of its own. A verb must not rely on being inside a task (no `asyncio.timeout`, no TaskGroup without opening a task).
+
+Durable means: survives a loss of power once the verb has returned. `testing.check_store` is what any engine must
+pass; `store.memory` is the shortest one that does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from postoffice.store.model import (
+    INBOX,
+    OWNER,
+    Acceptance,
+    Account,
+    Changes,
+    Credential,
+    Damage,
+    Entry,
+    Flag,
+    Folder,
+    Letter,
+    Piece,
+    QueueItem,
+    Settlement,
+    Snapshot,
+    Staged,
+)
+
+
+class Stage(Protocol):
+    """A letter coming in. Constant memory for any size; holds no lock while the sender is slow."""
+
+    async def write(self, wire: bytes) -> None:
+        """Take one more chunk, as `DotReader` gives it."""
+
+    async def finish(self) -> Staged:
+        """The whole letter is here. Not durable yet: that is the verb's duty which takes the `Staged`."""
+
+    async def abandon(self) -> None:
+        """Forget it. Also right after `finish`, if nothing took the `Staged`."""
+
+
+class Mailbox(Protocol):
+    """One account's letters. At the office and at home it is the same."""
+
+    async def snapshot(self, viewer: str = OWNER, folder: str = INBOX) -> Snapshot:
+        """What `viewer` sees now, oldest first. Cheap when nothing changed: the same object is given again.
+
+        A folder that is not there is a `StoreError`.
+        """
+        ...
+
+    async def read(self, keys: Sequence[int], index: int = 0) -> list[Piece | None]:
+        """The `index`-th piece of each letter, in their order; None for a letter that is gone.
+
+        The caller bounds the sum of octets; a flight of small letters costs one statement.
+        """
+        ...
+
+    async def describe(self, keys: Sequence[int]) -> list[Entry | None]:
+        """The whole entry of each letter, in their order; None for a letter that is gone."""
+        ...
+
+    async def stage(self) -> Stage: ...
+
+    async def append(self, letters: Sequence[Letter]) -> list[int]:
+        """Keep letters, all of them or none. Durable. Gives their keys in order.
+
+        A letter whose (`source`, `source_id`) is known already is passed over; its key is 0.
+        """
+        ...
+
+    async def remove(self, keys: Sequence[int], viewer: str = OWNER) -> None:
+        """Take letters out of a viewer's sight; one that no viewer sees any more is gone. Durable.
+
+        Keys of letters that are gone already are passed over.
+        """
+
+    async def flag(self, keys: Sequence[int], flags: Flag) -> None:
+        """Set the flags of letters to exactly `flags`. Durable."""
+
+    async def changes(self, since: int, folder: str = INBOX) -> Changes:
+        """What happened after the modseq `since`."""
+        ...
+
+    async def folders(self) -> list[Folder]: ...
+
+    async def create_folder(self, name: str) -> None:
+        """Durable. One that is there already is a `StoreError`."""
+
+    async def viewers(self) -> list[str]:
+        """Who has eyes on this mailbox, `OWNER` first."""
+        ...
+
+    async def set_viewers(self, viewers: Sequence[str]) -> None:
+        """Say who has eyes on this mailbox. Durable. A viewer who leaves holds no letter back any more; a new one sees all."""
+
+    async def pulled(self, source: str) -> frozenset[str]:
+        """The `source_id`s of all letters ever pulled from `source`."""
+        ...
+
+    async def check(self) -> list[Damage]:
+        """Look at everything: every hash, every index. Empty means sound."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class MaildropLock(Protocol):
+    """Held while it lives; also ends with the process that holds it."""
+
+    def release(self) -> None: ...
+
+
+class Office(Protocol):
+    """Responsibility for letters. Signature 1 is `accept`."""
+
+    async def stage(self) -> Stage: ...
+
+    async def accept(self, acceptance: Acceptance) -> None:
+        """Take responsibility for a letter: all local deliveries and all queue items, in one durable transaction."""
+
+    async def mailbox(self, account_id: int) -> Mailbox:
+        """The mailbox of an account, with everything that was delivered to it. The office closes it."""
+        ...
+
+    async def lock(self, account_id: int, viewer: str = OWNER) -> MaildropLock | None:
+        """The exclusive lock of RFC 1939 §4, over all processes of the office; None if somebody has it."""
+        ...
+
+    async def claim(self, holder: str, now: float, lease_seconds: float, limit: int) -> list[QueueItem]:
+        """Items that are due and not leased, earliest first; from now on `holder` carries them."""
+        ...
+
+    async def read_item(self, item: QueueItem, index: int = 0) -> Piece:
+        """The `index`-th piece of a claimed letter, prefix first. A letter that is not there is a `DamagedStore`."""
+        ...
+
+    async def settle(self, settlement: Settlement) -> bool:
+        """Record what became of an item. Durable. False, and nothing is changed, if the lease is not the holder's."""
+        ...
+
+    async def queue(self) -> list[QueueItem]:
+        """Everything on its way, by due time."""
+        ...
+
+    async def next_due(self) -> float | None:
+        """When the next unleased item is due, or the next lease ends; None if the queue is empty."""
+        ...
+
+    async def expedite(self, now: float) -> int:
+        """Make every waiting item due now; gives how many."""
+        ...
+
+    async def free_octets(self) -> int:
+        """The room that is left for letters."""
+        ...
+
+    async def tidy(self) -> None:
+        """Housekeeping in a quiet moment: move deliveries where they belong, give space back. Safe at any time."""
+
+    async def check(self) -> list[Damage]: ...
+
+    async def close(self) -> None: ...
+
+
+class Directory(Protocol):
+    """Who lives here. Addresses are lower case with the domain in A-labels; the first account answers for postmaster."""
+
+    async def domains(self) -> list[str]: ...
+
+    async def has_domain(self, domain: str) -> bool: ...
+
+    async def add_domain(self, domain: str) -> None:
+        """Durable. One that is there already is a `StoreError`."""
+
+    async def find(self, address: str) -> Account | None:
+        """Whose address this is. `postmaster` and `abuse` of every domain here are somebody's (RFC 5321 §4.5.1)."""
+        ...
+
+    async def accounts(self) -> list[Account]: ...
+
+    async def add_account(self, address: str, now: float) -> Account:
+        """Durable. An address that is taken, or whose domain is not here, is a `StoreError`."""
+        ...
+
+    async def remove_account(self, account_id: int) -> None:
+        """The account, its credentials and its letters. Durable."""
+
+    async def credentials(self, account_id: int) -> list[Credential]: ...
+
+    async def set_credential(self, credential: Credential) -> None:
+        """Add it, or replace the one of the same name. Durable."""
+
+    async def generation(self) -> int:
+        """Grows with every change of accounts or credentials, so that what was remembered can be forgotten."""
+        ...
+
+
+class Store(Protocol):
+    """An engine."""
+
+    @property
+    def office(self) -> Office: ...
+
+    @property
+    def directory(self) -> Directory: ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,229 @@
+"""The values that pass through the waists of the store. They know no engine and no protocol."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum, IntFlag
+from typing import NamedTuple
+
+from postoffice.message.content import Content
+
+CHUNK_OCTETS = 256 * 1024
+"""The most wire octets that a `Piece` holds and that an engine keeps in one place."""
+
+INBOX = "INBOX"
+OWNER = ""
+"""The viewer that every mailbox has from its first day: the account itself."""
+
+
+class Flag(IntFlag):
+    """The system flags of RFC 9051 §2.3.2."""
+
+    SEEN = 1
+    ANSWERED = 2
+    FLAGGED = 4
+    DELETED = 8
+    DRAFT = 16
+
+
+class Piece(NamedTuple):
+    """A part of a letter in wire form, and whether more follows. The first piece begins with the prefix, stuffed."""
+
+    wire: bytes
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A letter in a folder.
+
+    `key` is the engine's own handle, good while the snapshot it came from is; `uid` ascends in its folder and is
+    never used twice (RFC 9051 §2.3.1.1); `email_id` names the letter for ever, also where it is copied (RFC 8474
+    §4); `unique_id` is what UIDL shows, 1 to 70 octets of 0x21-0x7E (RFC 1939 §7). `octets` counts prefix and
+    content before dot-stuffing; `surrogate_octets` the same for readers who did not ask for UTF-8 (RFC 6856 §2.1),
+    None where that is not reckoned yet. `internal_date` is in seconds since the epoch.
+    """
+
+    key: int
+    uid: int
+    email_id: str
+    unique_id: str
+    octets: int
+    surrogate_octets: int | None
+    has_dot_lines: bool
+    flags: Flag
+    modseq: int
+    internal_date: float
+    prefix: bytes
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """Who sees which letters, frozen, oldest first: three columns of one length.
+
+    `generation` is equal for two snapshots of one mailbox, folder and viewer exactly if they show the same.
+    """
+
+    generation: tuple[int, ...]
+    keys: array[int]
+    octets: array[int]
+    unique_ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A letter to be put into a mailbox.
+
+    `unique_id` None means: give it a new one. `source` and `source_id` remember where it was pulled from, in the
+    transaction that keeps it, so that it is never pulled again.
+    """
+
+    staged: Staged
+    internal_date: float
+    prefix: bytes = b""
+    unique_id: str | None = None
+    flags: Flag = Flag(0)
+    source: str | None = None
+    source_id: str | None = None
+    folder: str = INBOX
+
+
+@dataclass(slots=True)
+class Staged:
+    """A content that is here but belongs to nothing yet.
+
+    `head` is its beginning (64 KiB at most), not stuffed. What an engine needs to find it again is in `place`: the
+    wire octets themselves for a letter up to `CHUNK_OCTETS`, a name for a larger one.
+    """
+
+    content: Content
+    head: bytes
+    place: bytes | str
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """`uid_validity` changes if uids ever have to begin anew (RFC 9051 §2.3.1.1)."""
+
+    name: str
+    uid_validity: int
+    uid_next: int
+    highest_modseq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened in a folder since a modseq: entries new or with other flags, and uids that are gone (RFC 7162)."""
+
+    highest_modseq: int
+    entries: tuple[Entry, ...]
+    vanished: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One thing that is not as it must be: where, and in what way."""
+
+    where: str
+    what: str
+
+
+# --- the office ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDelivery:
+    """A letter for an account of this office. `prefix` is what stands above the content there."""
+
+    account_id: int
+    prefix: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A letter for which this office takes responsibility, all of it in one transaction.
+
+    `remote` holds the recipients in other offices; `relay_prefix` stands above the content on its way there.
+    `reverse_path` is empty for a notice, which is never bounced (RFC 5321 §4.5.5). `expires` and `accepted` are in
+    seconds since the epoch.
+    """
+
+    letter_id: str
+    staged: Staged
+    reverse_path: str
+    accepted: float
+    local: tuple[LocalDelivery, ...] = ()
+    remote: tuple[str, ...] = ()
+    relay_prefix: bytes = b""
+    expires: float = 0.0
+    needs_smtputf8: bool = False
+
+
+class RecipientState(Enum):
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueItem:
+    """A letter on its way to the recipients of one domain: what one courier carries at once.
+
+    States: *waiting* (due in the future or now, no lease), *carried* (a holder has it until `leased_until`), *gone*
+    (every recipient delivered or failed; the item is deleted). `recipients` are those still waiting.
+    """
+
+    item_id: int
+    letter_id: str
+    domain: str
+    reverse_path: str
+    recipients: tuple[str, ...]
+    content: Content
+    prefix: bytes
+    accepted: float
+    due: float
+    expires: float
+    attempts: int
+    leased_until: float
+    last_reply: str = ""
+    needs_smtputf8: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of a carried item, all of it in one transaction.
+
+    `outcomes` names recipients that are finished (delivered or failed); those left out wait until `due`. `notice`
+    tells the sender of failures and is accepted in the same transaction, so it is sent exactly once.
+    """
+
+    item_id: int
+    holder: str
+    outcomes: dict[str, RecipientState] = field(default_factory=dict)
+    due: float = 0.0
+    last_reply: str = ""
+    notice: Acceptance | None = None
+
+
+# --- the directory ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`address` is the account's name and first address, lower case, domain in A-labels."""
+
+    account_id: int
+    address: str
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A way to become an account. `verifier` is an argon2id hash, or another scheme by its `$name$`."""
+
+    account_id: int
+    name: str
+    verifier: str
