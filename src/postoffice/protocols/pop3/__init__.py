@@ -1,0 +1,11 @@
+"""The Post Office Protocol, version 3 (RFC 1939 and its extensions), as values and two machines.
+
+    table      which command is allowed when, what it looks like, what follows it: the specification
+    commands   octets <-> Command
+    replies    octets <-> Reply
+    server     the machine of the side that keeps the maildrop
+    client     the machine of the side that pulls
+
+Both machines have the same four verbs: `receive` octets, take the next command or event, say something (which gives
+octets to send), and the attribute `state`.
+"""

@@ -1,0 +1,154 @@
+"""The POP3 machine of the side that pulls: commands to octets, octets to events.
+
+Commands may be sent before earlier ones are answered (RFC 2449 §6.6); replies belong to commands in turn, and the
+table tells which replies have a body. A body comes as `Body` events in wire form, in portions as they arrive, then
+`EndOfBody`; so a letter of any size passes in constant memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import NamedTuple
+
+from postoffice.errors import LocalProtocolError, RemoteProtocolError
+from postoffice.protocols.dots import DotReader
+from postoffice.protocols.lines import NEED_DATA, LineReader, Oddity
+from postoffice.protocols.pop3 import replies
+from postoffice.protocols.pop3.commands import Command, format_command
+from postoffice.protocols.pop3.replies import Challenge, Reply
+from postoffice.protocols.pop3.table import RULES, Keyword, Shape, State
+
+_REPLY_OCTETS = 8 * 1024
+"""More than RFC 2449 §4 allows: servers in the field write longer lines."""
+
+_STAMP = re.compile(rb"<[!-;=?-~]+@[!-;=?-~]+>")
+_WITH_BODY = frozenset({Shape.LISTING, Shape.LETTER})
+
+
+class Greeting(NamedTuple):
+    """The server's first line. `stamp` is empty where APOP is not offered (RFC 1939 §7)."""
+
+    reply: Reply
+    stamp: bytes
+
+
+class Answer(NamedTuple):
+    """The first line of the reply to `command`. If it is affirmative and `has_body`, body events follow."""
+
+    command: Command
+    reply: Reply
+    has_body: bool
+
+
+class Body(NamedTuple):
+    """A portion of a body in wire form."""
+
+    wire: bytes
+
+
+class EndOfBody(NamedTuple):
+    """The body of the last answer is complete."""
+
+
+END_OF_BODY = EndOfBody()
+
+Event = Greeting | Answer | Body | EndOfBody | Challenge | Oddity
+
+
+class Pop3Client:
+    """One session. `state` counts what was confirmed; commands are checked against what the pending ones lead to."""
+
+    __slots__ = ("_ahead", "_body", "_greeted", "_lines", "_pending", "state")
+
+    def __init__(self) -> None:
+        self.state = State.AUTHORIZATION
+        self._ahead = State.AUTHORIZATION
+        self._lines = LineReader(_REPLY_OCTETS)
+        self._pending: deque[Command] = deque()
+        self._body: DotReader | None = None
+        self._greeted = False
+
+    # --- out
+
+    def send(self, command: Command) -> bytes:
+        """The octets of a command. One that the table forbids is a `LocalProtocolError`."""
+        rule = RULES[command.keyword]
+        if self._ahead not in rule.states:
+            raise LocalProtocolError(f"{command.keyword.name} is not allowed in {self._ahead.name}")
+        self._pending.append(command)
+        if rule.after is not None:
+            self._ahead = rule.after
+        return format_command(command)
+
+    def respond(self, encoded: bytes) -> bytes:
+        """The answer to a `Challenge`, in base64."""
+        return encoded + b"\r\n"
+
+    @property
+    def pending(self) -> int:
+        """How many commands are not answered yet."""
+        return len(self._pending)
+
+    # --- in
+
+    def receive(self, octets: bytes) -> None:
+        self._lines.receive(octets)
+
+    def next_event(self) -> Event:
+        if self._body is not None:
+            return self._next_of_body(self._body)
+        line = self._lines.take()
+        if line is NEED_DATA:
+            return NEED_DATA
+        if isinstance(line, Oddity):
+            raise RemoteProtocolError("a reply line that is too long")
+        if not self._greeted:
+            return self._greeting(line)
+        if not self._pending:
+            raise RemoteProtocolError("a reply to nothing")
+        reply = replies.parse(line)
+        if isinstance(reply, Challenge):
+            if self._pending[0].keyword is not Keyword.AUTH:
+                raise RemoteProtocolError("a challenge outside of AUTH")
+            return reply
+        return self._answer(self._pending.popleft(), reply)
+
+    def begin_tls(self) -> None:
+        """TLS begins behind the +OK to STLS; octets that came before it are an attack (RFC 2595 §4)."""
+        if len(self._lines) or self._pending:
+            raise RemoteProtocolError("octets before TLS began")
+
+    def _greeting(self, line: bytes) -> Greeting:
+        reply = replies.parse(line)
+        if isinstance(reply, Challenge):
+            raise RemoteProtocolError("a challenge instead of a greeting")
+        self._greeted = True
+        stamp = _STAMP.search(reply.text)
+        return Greeting(reply, stamp[0] if stamp else b"")
+
+    def _answer(self, command: Command, reply: Reply) -> Answer:
+        rule = RULES[command.keyword]
+        if (
+            reply.is_ok
+            and rule.after is not None
+            and (command.keyword is not Keyword.AUTH or command.arguments)
+        ):
+            self.state = rule.after
+        if not self._pending:
+            self._ahead = self.state
+        has_body = reply.is_ok and command.shape in _WITH_BODY
+        if has_body:
+            self._body = DotReader()
+        return Answer(command, reply, has_body)
+
+    def _next_of_body(self, body: DotReader) -> Event:
+        if body.rest is None:
+            wire = body.feed(self._lines.take_all())
+            if body.rest is None:
+                return Body(wire) if wire else NEED_DATA
+            self._lines.receive(body.rest)
+            if wire:
+                return Body(wire)
+        self._body = None
+        return END_OF_BODY

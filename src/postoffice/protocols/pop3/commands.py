@@ -1,0 +1,136 @@
+"""POP3 commands: octets <-> `Command` (RFC 1939 §3, grammar of RFC 2449 §3 and §4).
+
+The grammar is strict: one space between arguments, digits are digits, nothing behind the last argument. Keywords
+come in any case. What cannot be a command is a `Invalid` with the text for the -ERR; it never repeats octets of
+the other side.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from postoffice.protocols.pop3.table import COMMAND_OCTETS, RULES, Arguments, Keyword, Shape
+
+Argument = int | bytes
+
+
+class Command(NamedTuple):
+    """A well-formed command. Numbers are ints, everything else octets."""
+
+    keyword: Keyword
+    arguments: tuple[Argument, ...] = ()
+
+    @property
+    def shape(self) -> Shape:
+        return RULES[self.keyword].shape_for(has_argument=bool(self.arguments))
+
+    @property
+    def number(self) -> int:
+        """The first argument of a command that names a message."""
+        number = self.arguments[0]
+        assert isinstance(number, int)
+        return number
+
+    @property
+    def text(self) -> bytes:
+        """The first argument of a command that carries a name, a password or a mechanism."""
+        text = self.arguments[0]
+        assert isinstance(text, bytes)
+        return text
+
+
+class Invalid(NamedTuple):
+    """A line that is no command."""
+
+    because: str
+
+
+_KEYWORDS = {keyword.value: (keyword, RULES[keyword].arguments) for keyword in Keyword}
+_NO_NUL = re.compile(rb"[^\x00\r\n]+")
+_NUMBER = re.compile(rb"[0-9]{1,18}")
+_TWO_NUMBERS = re.compile(rb"([0-9]{1,18}) ([0-9]{1,18})")
+_NAME_AND_DIGEST = re.compile(rb"([^\x00]+) ([0-9a-fA-F]{32})")
+_MECHANISM = re.compile(rb"([A-Za-z0-9_-]{1,20})(?: (=|[A-Za-z0-9+/]+={0,2}))?")
+
+
+def parse(line: bytes) -> Command | Invalid:
+    """The command of a line, given without its end."""
+    word, space, rest = line.partition(b" ")
+    known = _KEYWORDS.get(word) or _KEYWORDS.get(word.upper())
+    if known is None:
+        return Invalid("command line is too long" if len(line) + 2 > COMMAND_OCTETS else "unknown command")
+    keyword, kind = known
+    if len(line) + 2 > COMMAND_OCTETS and keyword is not Keyword.AUTH:
+        return Invalid("command line is too long")
+    arguments = _arguments(kind, rest) if space else () if kind in _MAY_BE_EMPTY else None
+    if arguments is None:
+        return Invalid(f"{keyword.value.decode()} takes {kind.value}")
+    return Command(keyword, arguments)
+
+
+_MAY_BE_EMPTY = frozenset({Arguments.NONE, Arguments.OPTIONAL_NUMBER, Arguments.MECHANISM})
+
+
+def _arguments(kind: Arguments, rest: bytes) -> tuple[Argument, ...] | None:
+    """What stands behind the first space, or None if it is not what the command takes."""
+    match kind:
+        case Arguments.NUMBER | Arguments.OPTIONAL_NUMBER:
+            return (int(rest),) if _NUMBER.fullmatch(rest) else None
+        case Arguments.NUMBER_AND_COUNT:
+            found = _TWO_NUMBERS.fullmatch(rest)
+            return (int(found[1]), int(found[2])) if found else None
+        case Arguments.TEXT:
+            return (rest,) if _NO_NUL.fullmatch(rest) else None
+        case Arguments.NAME_AND_DIGEST:
+            found = _NAME_AND_DIGEST.fullmatch(rest)
+            return (found[1], found[2]) if found else None
+        case Arguments.MECHANISM:
+            found = _MECHANISM.fullmatch(rest)
+            if not found:
+                return None
+            return (found[1].upper(),) if found[2] is None else (found[1].upper(), found[2])
+        case Arguments.NONE:
+            return None
+
+
+def format_command(command: Command) -> bytes:
+    """The line of a command, with its end. The other direction of `parse`."""
+    words = [command.keyword.value]
+    words.extend(
+        b"%d" % argument if isinstance(argument, int) else argument for argument in command.arguments
+    )
+    return b" ".join(words) + b"\r\n"
+
+
+# The client's vocabulary, so that no caller spells a command.
+
+CAPA = Command(Keyword.CAPA)
+LIST = Command(Keyword.LIST)
+NOOP = Command(Keyword.NOOP)
+QUIT = Command(Keyword.QUIT)
+RSET = Command(Keyword.RSET)
+STAT = Command(Keyword.STAT)
+STLS = Command(Keyword.STLS)
+UIDL = Command(Keyword.UIDL)
+
+
+def user(name: bytes) -> Command:
+    return Command(Keyword.USER, (name,))
+
+
+def password(secret: bytes) -> Command:
+    return Command(Keyword.PASS, (secret,))
+
+
+def retrieve(number: int) -> Command:
+    return Command(Keyword.RETR, (number,))
+
+
+def delete(number: int) -> Command:
+    return Command(Keyword.DELE, (number,))
+
+
+def authenticate(mechanism: bytes, initial: bytes | None = None) -> Command:
+    """`initial` is already in base64, `=` where it is empty (RFC 5034 §4)."""
+    return Command(Keyword.AUTH, (mechanism,) if initial is None else (mechanism, initial))

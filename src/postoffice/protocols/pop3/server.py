@@ -1,0 +1,139 @@
+"""The POP3 machine of the side that keeps the maildrop: octets in, commands out, replies to octets.
+
+It knows what is allowed when and what was not answered yet, and nothing else: no maildrop, no socket, no time. The
+caller takes one command, answers it, takes the next; so commands that came together are answered in turn
+(RFC 2449 §6.6), and state changes with the answer that allows it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from postoffice.errors import LocalProtocolError
+from postoffice.protocols.lines import NEED_DATA, TOO_LONG, LineReader, Oddity
+from postoffice.protocols.pop3.commands import Command, Invalid, parse
+from postoffice.protocols.pop3.replies import Code, format_error, format_ok
+from postoffice.protocols.pop3.table import COMMAND_OCTETS, EXCHANGE_OCTETS, RULES, Keyword, State
+
+_TOO_LONG: Final = Invalid("command line is too long")
+
+
+class Response:
+    """A client's line in an exchange; still in base64. `*` cancels (RFC 5034 §4)."""
+
+    __slots__ = ("encoded",)
+
+    def __init__(self, encoded: bytes) -> None:
+        self.encoded = encoded
+
+
+class Pop3Server:
+    """One session. `state` is where it stands; `stamp` what the greeting offered to APOP."""
+
+    __slots__ = ("_in_exchange", "_lines", "_owed", "stamp", "state")
+
+    def __init__(self) -> None:
+        self.state = State.AUTHORIZATION
+        self.stamp = b""
+        self._lines = LineReader(EXCHANGE_OCTETS)
+        self._owed: Command | Invalid | None = None
+        self._in_exchange = False
+
+    # --- in
+
+    def receive(self, octets: bytes) -> None:
+        self._lines.receive(octets)
+
+    @property
+    def unread_octets(self) -> int:
+        """What was received and not yet taken."""
+        return len(self._lines)
+
+    def next_command(self) -> Command | Invalid | Response | Oddity:
+        """The next command, or `NEED_DATA`. Every command and every `Invalid` must be answered before the next."""
+        if self._owed is not None and not self._in_exchange:
+            raise LocalProtocolError("the last command is not answered yet")
+        if self.state is State.CLOSED:
+            return NEED_DATA
+        line = self._lines.take()
+        if line is NEED_DATA:
+            return NEED_DATA
+        if self._in_exchange:
+            return (
+                Response(b"" if isinstance(line, Oddity) else line)
+                if line is not TOO_LONG
+                else Response(b"*")
+            )
+        command: Command | Invalid
+        if isinstance(line, Oddity):
+            command = _TOO_LONG
+        else:
+            command = parse(line)
+            if isinstance(command, Command):
+                if self.state not in RULES[command.keyword].states:
+                    command = Invalid(f"{command.keyword.value.decode()} is not allowed now")
+                elif command.keyword is Keyword.QUIT and self.state is State.TRANSACTION:
+                    self.state = State.UPDATE
+        self._owed = command
+        return command
+
+    # --- out
+
+    def greet(self, text: str, stamp: str = "") -> bytes:
+        """The first line. `stamp` is the `<...@...>` of RFC 1939 §7 where APOP is on."""
+        self.stamp = stamp.encode()
+        return format_ok(f"{text} {stamp}" if stamp else text)
+
+    def ok(self, text: str = "") -> bytes:
+        """+OK to the command that is owed an answer, and the state that follows."""
+        return self._answered(format_ok(text))
+
+    def ok_listing(self, text: str, listing: bytes) -> bytes:
+        """+OK and a multi-line body: lines with their ends, none beginning with a dot."""
+        return self._answered(format_ok(text)) + listing + b".\r\n"
+
+    def ok_letter(self, text: str) -> bytes:
+        """+OK before a letter; the caller sends its wire form, then `END_OF_LETTER`."""
+        return self._answered(format_ok(text))
+
+    def error(self, text: str, code: Code | None = None) -> bytes:
+        """-ERR to the command that is owed an answer."""
+        owed = self._take_owed()
+        if isinstance(owed, Command) and owed.keyword is Keyword.QUIT:
+            self.state = State.CLOSED
+        return format_error(text, code)
+
+    def challenge(self, encoded: bytes) -> bytes:
+        """`+ ` and base64: the next line is the client's `Response`."""
+        if not isinstance(self._owed, Command) or self._owed.keyword is not Keyword.AUTH:
+            raise LocalProtocolError("a challenge belongs to AUTH")
+        self._in_exchange = True
+        return b"+ " + encoded + b"\r\n"
+
+    def begin_tls(self) -> None:
+        """TLS begins behind the +OK to STLS: nothing received before is believed (RFC 2595 §4)."""
+        if self._owed is not None or self.state is not State.AUTHORIZATION:
+            raise LocalProtocolError("STLS belongs to AUTHORIZATION and is answered first")
+        self._lines = LineReader(EXCHANGE_OCTETS)
+
+    def _answered(self, octets: bytes) -> bytes:
+        owed = self._take_owed()
+        if isinstance(owed, Invalid):
+            raise LocalProtocolError("+OK to a line that is no command")
+        rule = RULES[owed.keyword]
+        if rule.after is not None and (owed.keyword is not Keyword.AUTH or owed.arguments):
+            self.state = rule.after
+            if rule.after is State.TRANSACTION:
+                self._lines.limit = COMMAND_OCTETS
+        return octets
+
+    def _take_owed(self) -> Command | Invalid:
+        owed = self._owed
+        if owed is None:
+            raise LocalProtocolError("an answer that nobody asked for")
+        self._owed = None
+        self._in_exchange = False
+        return owed
+
+
+END_OF_LETTER: Final = b".\r\n"
