@@ -1,0 +1,72 @@
+"""An engine made slow: every verb really waits, before its work and after it.
+
+Proves that nobody takes an answer at once for granted. It waits on bare futures of the loop, as an engine does
+whose answers come from elsewhere, and never needs a task: conversations drive the verbs by hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from postoffice.store.base import Directory, Office, Store
+
+GIVES_VERBS = frozenset({"mailbox", "stage"})
+"""Verbs whose answer has verbs of its own, which wait too."""
+
+
+async def later(seconds: float) -> None:
+    """Wait on a future that the loop completes."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    timer = loop.call_later(seconds, future.set_result, None)
+    try:
+        await future
+    finally:
+        timer.cancel()
+
+
+class _Slow:
+    """The verbs of anything, each waiting. Made once per verb and then an attribute like any other."""
+
+    def __init__(self, quick: object, seconds: float) -> None:
+        self._quick = quick
+        self._seconds = seconds
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        quick: Callable[..., Awaitable[Any]] = getattr(self._quick, name)
+        seconds = self._seconds
+
+        async def verb(*arguments: Any, **named: Any) -> Any:
+            await later(seconds)
+            answer = await quick(*arguments, **named)
+            await later(seconds)
+            return _Slow(answer, seconds) if name in GIVES_VERBS else answer
+
+        setattr(self, name, verb)
+        return verb
+
+
+class SlowStore:
+    """`store`, with `seconds` of waiting on either side of each verb."""
+
+    def __init__(self, store: Store, seconds: float = 0.001) -> None:
+        self._store = store
+        # One wrapper serves every waist; that it has the verbs of each is known only here.
+        self._office = cast(Office, _Slow(store.office, seconds))
+        self._directory = cast(Directory, _Slow(store.directory, seconds))
+        self._seconds = seconds
+
+    @property
+    def office(self) -> Office:
+        return self._office
+
+    @property
+    def directory(self) -> Directory:
+        return self._directory
+
+    async def close(self) -> None:
+        await later(self._seconds)
+        await self._store.close()
+        await later(self._seconds)
