@@ -1,8 +1,9 @@
 """Names that are given once and never again.
 
-An email id names a letter for ever (RFC 8474 §4). Ours is the time in milliseconds and 56 random bits, so ids sort
-by the time they were given, and two processes need not know of each other. It begins with a letter and has no upper
-case to confuse with lower (RFC 8474 §8), and is a proper unique id for UIDL as it stands (RFC 1939 §7).
+An email id names a letter for ever (RFC 8474 §4). Ours is the time in milliseconds and 56 random bits, so
+ids sort by the time they were given, and two processes need not know of each other. It begins with a letter
+and has no upper case to confuse with lower (RFC 8474 §8), and is a proper unique id for UIDL as it stands
+(RFC 1939 §7).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The shortest engine that keeps every promise of `store.base` but durability: the reference for all others.
 
-Where a docstring of the waists leaves a question, what this engine does is the answer. Nothing here ever waits, so
-a verb driven by hand costs its caller only the call. A content is kept once however many letters show it, and is
-gone with the last of them.
+Where a docstring of the waists leaves a question, what this engine does is the answer. Nothing here ever
+waits, so a verb driven by hand costs its caller only the call. A content is kept once however many letters
+show it, and is gone with the last of them.
 """
 
 from __future__ import annotations
@@ -134,9 +134,7 @@ class MemoryMailbox:
         version, before = self._shown.get((viewer, folder), (0, None))
         if before is not None and version == self._version:
             return before
-        seen = [
-            row.entry for row in self._rows.values() if row.folder == folder and viewer not in row.removed_by
-        ]
+        seen = [row.entry for row in self._rows.values() if row.folder == folder and viewer not in row.removed_by]
         keys = array("q", [entry.key for entry in seen])
         if before is None or keys != before.keys:
             octets = array("q", [entry.octets for entry in seen])
@@ -204,9 +202,7 @@ class MemoryMailbox:
                 row.entry = replace(row.entry, flags=flags, modseq=modseq)
 
     async def changes(self, since: int, folder: str = INBOX) -> Changes:
-        entries = [
-            row.entry for row in self._rows.values() if row.folder == folder and row.entry.modseq > since
-        ]
+        entries = [row.entry for row in self._rows.values() if row.folder == folder and row.entry.modseq > since]
         vanished = [uid for name, modseq, uid in self._vanished if name == folder and modseq > since]
         return Changes(self._folder(folder).highest_modseq, tuple(entries), tuple(vanished))
 
@@ -466,9 +462,7 @@ class MemoryDirectory:
 
     async def remove_account(self, account_id: int) -> None:
         self._accounts = {
-            address: account
-            for address, account in self._accounts.items()
-            if account.account_id != account_id
+            address: account for address, account in self._accounts.items() if account.account_id != account_id
         }
         self._credentials = {
             name: credential for name, credential in self._credentials.items() if name[0] != account_id
@@ -477,9 +471,7 @@ class MemoryDirectory:
         self._generation += 1
 
     async def credentials(self, account_id: int) -> list[Credential]:
-        return [
-            credential for credential in self._credentials.values() if credential.account_id == account_id
-        ]
+        return [credential for credential in self._credentials.values() if credential.account_id == account_id]
 
     async def set_credential(self, credential: Credential) -> None:
         if all(account.account_id != credential.account_id for account in self._accounts.values()):

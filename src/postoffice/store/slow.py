@@ -1,7 +1,7 @@
 """An engine made slow: every verb really waits, before its work and after it.
 
-Proves that nobody takes an answer at once for granted. It waits on bare futures of the loop, as an engine does
-whose answers come from elsewhere, and never needs a task: conversations drive the verbs by hand.
+Proves that nobody takes an answer at once for granted. It waits on bare futures of the loop, as an engine
+does whose answers come from elsewhere, and never needs a task: conversations drive the verbs by hand.
 """
 
 from __future__ import annotations
