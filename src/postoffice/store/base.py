@@ -56,7 +56,7 @@ class Mailbox(Protocol):
     async def snapshot(self, viewer: str = OWNER, folder: str = INBOX) -> Snapshot:
         """What `viewer` sees now, oldest first. Cheap when nothing changed: the same object is given again.
 
-        A folder that is not there is a `StoreError`.
+        A folder or viewer that is not there is a `StoreError`.
         """
         ...
 
@@ -103,7 +103,11 @@ class Mailbox(Protocol):
         ...
 
     async def set_viewers(self, viewers: Sequence[str]) -> None:
-        """Say who has eyes on this mailbox. Durable. A viewer who leaves holds no letter back any more; a new one sees all."""
+        """Say who has eyes on this mailbox. Durable.
+
+        A viewer who leaves holds no letter back any more; a new one sees all. Nobody at all is a `StoreError`, for
+        then every letter would be gone.
+        """
 
     async def pulled(self, source: str) -> frozenset[str]:
         """The `source_id`s of all letters ever pulled from `source`."""
@@ -128,7 +132,10 @@ class Office(Protocol):
     async def stage(self) -> Stage: ...
 
     async def accept(self, acceptance: Acceptance) -> None:
-        """Take responsibility for a letter: all local deliveries and all queue items, in one durable transaction."""
+        """Take responsibility for a letter: all local deliveries and all queue items, in one durable transaction.
+
+        A delivery to an account that is not here is a `StoreError`, and nothing is kept.
+        """
 
     async def mailbox(self, account_id: int) -> Mailbox:
         """The mailbox of an account, with everything that was delivered to it. The office closes it."""
@@ -195,7 +202,7 @@ class Directory(Protocol):
         ...
 
     async def remove_account(self, account_id: int) -> None:
-        """The account, its credentials and its letters. Durable."""
+        """The account, its credentials and its letters. Durable. Its id is never used again."""
 
     async def credentials(self, account_id: int) -> list[Credential]: ...
 

@@ -60,11 +60,12 @@ class Entry:
     sha256: bytes
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Snapshot:
     """Who sees which letters, frozen, oldest first: three columns of one length.
 
-    `generation` is equal for two snapshots of one mailbox, folder and viewer exactly if they show the same.
+    `generation` differs between two snapshots of one mailbox, folder and viewer whenever they show different
+    letters, and is the same while nothing changed.
     """
 
     generation: tuple[int, ...]

@@ -1,0 +1,124 @@
+"""Who sees which letters under which numbers.
+
+A POP3 session sees the maildrop as it was at login (RFC 1939 §5): letters are numbered from 1, a number never moves,
+and DELE only marks; what comes meanwhile is seen by the next session. `FrozenView` is that numbering, with nothing
+of the protocol but its listings. (`LiveView`, the numbering of IMAP that moves with EXPUNGE, comes with IMAP.)
+
+What is told of a whole snapshot is reckoned once and kept while the snapshot lives, because most sessions ask for
+it and delete nothing before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from postoffice.store.model import Snapshot
+
+
+@dataclass(slots=True)
+class _Ready:
+    """What was reckoned of a snapshot so far."""
+
+    total_octets: int
+    scan_listing: bytes | None = None
+    unique_id_listing: bytes | None = None
+
+
+_ready: WeakKeyDictionary[Snapshot, _Ready] = WeakKeyDictionary()
+
+
+class NoSuchLetter(LookupError):
+    """The number names no letter, or one that is marked as deleted; `str()` is a sentence for the client."""
+
+
+class FrozenView:
+    """The letters of a snapshot by their numbers, and which of them are marked as deleted.
+
+    Whatever takes a number and gives a fact raises `NoSuchLetter` (RFC 1939 §5: a deleted letter has no facts).
+    """
+
+    __slots__ = ("_deleted", "_deleted_octets", "_ready", "snapshot")
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._deleted: set[int] = set()
+        self._deleted_octets = 0
+        ready = _ready.get(snapshot)
+        if ready is None:
+            _ready[snapshot] = ready = _Ready(sum(snapshot.octets))
+        self._ready = ready
+
+    def __contains__(self, number: int) -> bool:
+        """Whether a letter has this number and is not marked as deleted."""
+        return 1 <= number <= len(self.snapshot.keys) and number not in self._deleted
+
+    def __iter__(self) -> Iterator[int]:
+        """The numbers not marked as deleted, ascending."""
+        numbers = range(1, len(self.snapshot.keys) + 1)
+        return (number for number in numbers if number not in self._deleted) if self._deleted else iter(numbers)
+
+    @property
+    def count(self) -> int:
+        """How many letters are not marked as deleted."""
+        return len(self.snapshot.keys) - len(self._deleted)
+
+    @property
+    def total_octets(self) -> int:
+        """The sum of the octets of letters not marked as deleted (RFC 1939 §5, STAT)."""
+        return self._ready.total_octets - self._deleted_octets
+
+    def key(self, number: int) -> int:
+        return self.snapshot.keys[self._index(number)]
+
+    def octets(self, number: int) -> int:
+        return self.snapshot.octets[self._index(number)]
+
+    def unique_id(self, number: int) -> str:
+        return self.snapshot.unique_ids[self._index(number)]
+
+    def is_deleted(self, number: int) -> bool:
+        """Whether the letter is marked as deleted; false for a number of no letter."""
+        return number in self._deleted
+
+    def delete(self, number: int) -> None:
+        """Mark a letter as deleted (RFC 1939 §5, DELE). A second time is `NoSuchLetter`."""
+        self._deleted_octets += self.octets(number)
+        self._deleted.add(number)
+
+    def undelete_all(self) -> None:
+        """Forget all marks (RFC 1939 §5, RSET)."""
+        self._deleted.clear()
+        self._deleted_octets = 0
+
+    def deleted_keys(self) -> list[int]:
+        """The keys of the letters marked as deleted, in their order: what UPDATE removes (RFC 1939 §6)."""
+        return [self.snapshot.keys[number - 1] for number in sorted(self._deleted)]
+
+    def scan_listing(self) -> bytes:
+        """All lines of LIST (RFC 1939 §5), without the final dot line."""
+        if self._deleted:
+            return _listing(self, self.snapshot.octets)
+        if self._ready.scan_listing is None:
+            self._ready.scan_listing = _listing(self, self.snapshot.octets)
+        return self._ready.scan_listing
+
+    def unique_id_listing(self) -> bytes:
+        """All lines of UIDL (RFC 1939 §7), without the final dot line."""
+        if self._deleted:
+            return _listing(self, self.snapshot.unique_ids)
+        if self._ready.unique_id_listing is None:
+            self._ready.unique_id_listing = _listing(self, self.snapshot.unique_ids)
+        return self._ready.unique_id_listing
+
+    def _index(self, number: int) -> int:
+        if number in self:
+            return number - 1
+        if number in self._deleted:
+            raise NoSuchLetter(f"message {number} already deleted")
+        raise NoSuchLetter(f"no such message, only {len(self.snapshot.keys)} in maildrop")
+
+
+def _listing(numbers: Iterable[int], facts: Sequence[int] | Sequence[str]) -> bytes:
+    return "".join([f"{number} {facts[number - 1]}\r\n" for number in numbers]).encode("ascii")
