@@ -1,0 +1,90 @@
+"""The client's side of an exchange: a `Claim` in, base64 for the server out.
+
+`initial` is what may stand in the AUTH command itself, None for a mechanism in which the server begins. A carrier
+that has no room for it leaves it out and gets an empty challenge instead (RFC 4954 §4). A challenge that is not
+base64 is answered with `*`, which cancels.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from postoffice.errors import LocalProtocolError
+from postoffice.protocols.sasl.server import Claim
+
+CANCEL: Final = b"*"
+
+
+class Exchange(Protocol):
+    """One exchange."""
+
+    @property
+    def initial(self) -> bytes | None: ...
+
+    def step(self, challenge: bytes) -> bytes:
+        """The response to a challenge, both in base64."""
+        ...
+
+
+class Plain:
+    """RFC 4616."""
+
+    __slots__ = ("_response", "initial")
+
+    def __init__(self, claim: Claim) -> None:
+        parts = (claim.authorization, claim.authentication, claim.password)
+        if any("\0" in part for part in parts) or not claim.authentication or not claim.password:
+            raise LocalProtocolError("PLAIN carries no empty names and no NUL")
+        self._response: bytes | None = _encoded("\0".join(parts))
+        self.initial: bytes | None = self._response
+
+    def step(self, challenge: bytes) -> bytes:
+        response, self._response = self._response, None
+        return CANCEL if response is None or not _is_base64(challenge) else response
+
+
+class Login:
+    """The mechanism without an RFC. The server's wording differs from server to server, so it is not looked at."""
+
+    __slots__ = ("_responses", "initial")
+
+    def __init__(self, claim: Claim) -> None:
+        if claim.authorization and claim.authorization != claim.authentication:
+            raise LocalProtocolError("LOGIN cannot act for somebody else")
+        self.initial: bytes | None = None
+        self._responses = [_encoded(claim.password), _encoded(claim.authentication)]
+
+    def step(self, challenge: bytes) -> bytes:
+        return self._responses.pop() if self._responses and _is_base64(challenge) else CANCEL
+
+
+MECHANISMS: Final[dict[bytes, type[Plain] | type[Login]]] = {b"PLAIN": Plain, b"LOGIN": Login}
+"""By name, in upper case, the preferred one first."""
+
+
+def choose(offered: Iterable[bytes]) -> bytes | None:
+    """The mechanism that we like best among those offered."""
+    names = {name.upper() for name in offered}
+    return next((mechanism for mechanism in MECHANISMS if mechanism in names), None)
+
+
+def begin(mechanism: bytes, claim: Claim) -> Exchange:
+    """An exchange by one of `MECHANISMS`."""
+    known = MECHANISMS.get(mechanism)
+    if known is None:
+        raise LocalProtocolError("an exchange by an unknown mechanism")
+    return known(claim)
+
+
+def _encoded(text: str) -> bytes:
+    return binascii.b2a_base64(text.encode(), newline=False)
+
+
+def _is_base64(challenge: bytes) -> bool:
+    try:
+        binascii.a2b_base64(challenge, strict_mode=True)
+    except binascii.Error:
+        return False
+    return True
