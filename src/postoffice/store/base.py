@@ -182,7 +182,10 @@ class Office(Protocol):
 
 
 class Directory(Protocol):
-    """Who lives here. Addresses are lower case with the domain in A-labels; the first account answers for postmaster."""
+    """Who lives here. Addresses are lower case with the domain in A-labels.
+
+    The first account answers for postmaster and abuse: that of the domain, else that of the office.
+    """
 
     async def domains(self) -> list[str]: ...
 
