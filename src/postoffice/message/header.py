@@ -1,0 +1,142 @@
+"""A letter's header, read as it is and not as it should be (RFC 5322 §2.2).
+
+Any octets are a header here: lines end with CRLF or LF, a line that is no field is passed over with its
+continuation, and nothing raises. What is given is raw octets; only `decoded` makes text of them, for people's eyes:
+encoded words are resolved (RFC 2047), and what could steer a terminal or turn a line around is replaced.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+_FIELD: Final = re.compile(rb"^([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILINE)
+_FOLD: Final = re.compile(rb"\r?\n(?=[ \t])")
+_WORD: Final = re.compile(r"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[A-Za-z0-9-]*)?\?([BbQq])\?([^? \t]*)\?=")
+_BETWEEN_WORDS: Final = re.compile(r"(?<=\?=)[ \t\r\n]+(?==\?[^? \t]+\?[BbQq]\?[^? \t]*\?=)")
+_UNSAFE: Final = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_SPACE: Final = re.compile("[\t\r\n]+")
+
+# Labels that are commonly wrong, or that name less than what senders put there; all are supersets.
+_BETTER_CHARSET: Final = {
+    "us-ascii": "utf-8",
+    "ascii": "utf-8",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "ks_c_5601-1987": "cp949",
+}
+# Codecs of Python's own that no letter means, and that warn or are slow on hostile input.
+_NO_CHARSET: Final = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"})
+
+
+class Field(NamedTuple):
+    """One field: its name as written, and its value with folding and without the final line end."""
+
+    name: bytes
+    value: bytes
+
+
+def header_of(head: bytes) -> bytes:
+    """The header's octets with the last line end, without the empty line that ends it."""
+    if head.startswith((b"\n", b"\r\n")):
+        return b""
+    ends = [end for end in (head.find(b"\n\r\n"), head.find(b"\n\n")) if end >= 0]
+    return head[: min(ends) + 1] if ends else head
+
+
+def fields(head: bytes) -> Iterator[Field]:
+    """Every field in order."""
+    for found in _FIELD.finditer(header_of(head)):
+        name, value = found.groups()
+        yield Field(name, value.removesuffix(b"\r"))
+
+
+def count(head: bytes, name: bytes) -> int:
+    """How many fields of this name there are: `count(head, b"Received")` tells a loop (RFC 5321 §6.3)."""
+    # Asked for every letter that comes in: plain searches take a tenth of what a pattern over all lines takes.
+    lowered = b"\n" + header_of(head).lower()
+    start = b"\n" + name.lower()
+    times = lowered.count(start + b":")
+    if start + b" " in lowered or start + b"\t" in lowered:
+        times += len(re.findall(re.escape(start) + rb"[ \t]+:", lowered))
+    return times
+
+
+def first(head: bytes, name: bytes) -> bytes | None:
+    """The value of the first field of this name, unfolded and without the white space around it."""
+    found = _named(name).search(header_of(head))
+    return None if found is None else unfolded(found.group(1)).strip(b" \t\r\n")
+
+
+def unfolded(value: bytes) -> bytes:
+    """A value in one line (RFC 5322 §2.2.3)."""
+    return _FOLD.sub(b"", value)
+
+
+def decoded(head: bytes, name: bytes) -> str:
+    """The first field of this name as text for a person, in one line that is safe to print; empty if there is none."""
+    value = first(head, name)
+    return "" if value is None else safe(decode_words(_text(value, "utf-8")))
+
+
+def safe(text: str) -> str:
+    """Text in one line, without anything that steers a terminal or the direction of writing."""
+    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", _SPACE.sub(" ", text))
+
+
+def decode_words(text: str) -> str:
+    """Encoded words resolved (RFC 2047 §6.2). One that cannot be decoded stays as it is.
+
+    Neighbours of one charset are joined before they are decoded, since senders cut inside of characters.
+    """
+    pieces: list[str] = []
+    charset, octets, position = "", b"", 0
+    text = _BETWEEN_WORDS.sub("", text)
+    for found in _WORD.finditer(text):
+        word = _word_octets(found[2], found[3])
+        if word is None:
+            continue
+        if octets and (found.start() > position or found[1].lower() != charset):
+            pieces.append(_text(octets, charset))
+            octets = b""
+        pieces.append(text[position : found.start()])
+        charset, octets, position = found[1].lower(), octets + word, found.end()
+    pieces.append(_text(octets, charset))
+    pieces.append(text[position:])
+    return "".join(pieces)
+
+
+@lru_cache(maxsize=64)
+def _named(name: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"^" + re.escape(name) + rb"[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILINE | re.IGNORECASE)
+
+
+def _word_octets(encoding: str, encoded: str) -> bytes | None:
+    """What an encoded word encodes, or None if it is not well encoded."""
+    try:
+        octets = encoded.encode("ascii")
+        if encoding in "Bb":
+            return binascii.a2b_base64(octets.rstrip(b"=") + b"=" * (-len(octets.rstrip(b"=")) % 4))
+        return binascii.a2b_qp(octets, header=True)
+    except ValueError:  # binascii.Error and UnicodeError are kinds of it
+        return None
+
+
+def _text(octets: bytes, charset: str) -> str:
+    """Octets as text, whatever the label says: as labelled, else UTF-8, else one character for each octet."""
+    charset = _BETTER_CHARSET.get(charset, charset)
+    if charset.replace("-", "_") not in _NO_CHARSET:
+        try:
+            return octets.decode(charset, "strict" if charset == "utf-8" else "replace")
+        except (LookupError, ValueError):
+            pass
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        return octets.decode("latin-1")
