@@ -1,0 +1,176 @@
+"""TLS as mail uses it, and the certificate an office makes for itself until it has a better one (RFC 8314, RFC 3207).
+
+Three contexts: the server's; that of a client who insists on knowing the server; and the courier's, who encrypts
+with whoever offers it and believes nobody (opportunistic, RFC 7435): a certificate that nobody checks must not make
+a letter travel in clear.
+
+Nothing below TLS 1.2 (RFC 8996). Session tickets are on; clients that come back every minute resume.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tempfile
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from postoffice.clock import Clock, system_clock
+from postoffice.errors import UsageError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+CONFIG_STATUS = getattr(os, "EX_CONFIG", 78)
+SELF_SIGNED_DAYS = 3650
+
+_TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
+
+
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """For a server that shows this chain (PEM, its own certificate first). A UsageError names a file that is wrong."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_TLS12_CIPHERS)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    for path in (certificate, key):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be read: {error.strerror}", CONFIG_STATUS) from error
+    try:
+        context.load_cert_chain(certificate, key, password=_no_passphrase)
+    except (ssl.SSLError, ValueError) as error:
+        because = error.reason if isinstance(error, ssl.SSLError) and error.reason else str(error)
+        sentence = f"{certificate} and {key} are not a certificate and its key: {because}"
+        raise UsageError(sentence, CONFIG_STATUS) from error
+    return context
+
+
+def reload(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    """From the next handshake on, `context` shows another chain. If the files are wrong nothing changes: UsageError.
+
+    Loading into the context itself would leave it with half a pair on an error, and with two certificates where the
+    kind of key changed. So it hands its handshakes over to a fresh one; the tickets it gave stay good.
+    """
+    fresh = server_context(certificate, key)
+
+    def hand_over(connection: ssl.SSLObject, name: str | None, asked: ssl.SSLContext) -> None:
+        connection.context = fresh
+
+    context.sni_callback = hand_over
+
+
+def client_context(ca: Path | None = None, *, verify: bool = True) -> ssl.SSLContext:
+    """What a client trusts: the authorities in `ca`, or those of this system; without `verify`, everybody."""
+    if not verify:
+        return opportunistic_context()
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError) as error:
+        because = error.strerror or "there is no certificate in it"
+        raise UsageError(f"{ca}: cannot be used as an authority: {because}", CONFIG_STATUS) from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def opportunistic_context() -> ssl.SSLContext:
+    """The courier's: keeps a listener out, and asks nobody who he is (RFC 7435)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def describe(connection: ssl.SSLObject | ssl.SSLSocket) -> tuple[str, str]:
+    """Version and cipher, `("TLSv1.3", "TLS_AES_256_GCM_SHA384")`; both empty before the handshake."""
+    cipher = connection.cipher()
+    return connection.version() or "", cipher[0] if cipher else ""
+
+
+def make_self_signed(directory: Path, names: Iterable[str], clock: Clock = system_clock) -> tuple[Path, Path]:
+    """A P-256 certificate for names and IP addresses, and its key; durable when it returns.
+
+    Gives the paths of both, in `directory`; what was there is replaced. Only the owner may read the key.
+    """
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = server_certificate(list(names), key.public_key(), clock(), SELF_SIGNED_DAYS)
+    return write_pair(directory, builder.sign(key, hashes.SHA256()), key)
+
+
+def server_certificate(
+    names: list[str], key: ec.EllipticCurvePublicKey, now: float, days: int, issuer: x509.Name | None = None
+) -> x509.CertificateBuilder:
+    """A server's certificate that only wants a signature: its own, or the issuer's. Valid from yesterday on, since
+    clocks differ."""
+    from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    begin = datetime.fromtimestamp(now, UTC) - timedelta(days=1)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer or subject)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
+
+
+def write_pair(directory: Path, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> tuple[Path, Path]:
+    """Put `certificate.pem` and `key.pem` into a folder, each whole or not at all, durably."""
+    from cryptography.hazmat.primitives import serialization
+
+    pem = serialization.Encoding.PEM
+    key_octets = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    key_path = directory / "key.pem"
+    certificate_path = directory / "certificate.pem"
+    _write_durably(key_path, key_octets, 0o600)
+    _write_durably(certificate_path, certificate.public_bytes(pem), 0o644)
+    return certificate_path, key_path
+
+
+def _write_durably(path: Path, octets: bytes, mode: int) -> None:
+    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, mode)
+            file.write(octets)
+            file.flush()
+            os.fsync(handle)
+        Path(unfinished).replace(path)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    from cryptography import x509
+
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _no_passphrase() -> str:
+    raise ValueError("the key has a passphrase, and nobody is there to type it")

@@ -1,0 +1,206 @@
+"""TLS as mail uses it: real handshakes between our own contexts, over memory."""
+
+from __future__ import annotations
+
+import ssl
+import stat
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from postoffice.errors import UsageError
+from postoffice.net.tls import (
+    client_context,
+    describe,
+    make_self_signed,
+    opportunistic_context,
+    reload,
+    server_context,
+)
+from postoffice.testing.certificates import Authority
+
+
+def handshake(
+    server: ssl.SSLContext, client: ssl.SSLContext, name: str | None, session: ssl.SSLSession | None = None
+) -> tuple[ssl.SSLObject, ssl.SSLObject]:
+    """Both ends after the handshake and one octet from the server, which also carries the tickets."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    theirs = server.wrap_bio(to_server, to_client, server_side=True)
+    ours = client.wrap_bio(to_client, to_server, server_hostname=name, session=session)
+    waiting = [ours, theirs]
+    for _ in range(10):
+        for end in list(waiting):
+            try:
+                end.do_handshake()
+                waiting.remove(end)
+            except ssl.SSLWantReadError:
+                continue
+    assert not waiting
+    theirs.write(b"x")
+    assert ours.read(1) == b"x"
+    return theirs, ours
+
+
+def subject_names(octets: bytes | None) -> list[str]:
+    assert octets is not None
+    certificate = x509.load_der_x509_certificate(octets)
+    return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(
+        x509.DNSName
+    )
+
+
+def test_who_trusts_the_authority_trusts_what_it_issued(tmp_path: Path) -> None:
+    authority = Authority()
+    server = server_context(*authority.issue(["mx.a.example", "127.0.0.1"], tmp_path))
+    client = client_context(authority.ca_path)
+    client.verify_flags |= ssl.VERIFY_X509_STRICT
+    for name in ("mx.a.example", "127.0.0.1"):
+        theirs, ours = handshake(server, client, name)
+        assert describe(theirs) == describe(ours)
+        assert describe(ours)[0] == "TLSv1.3"
+        assert describe(ours)[1].startswith("TLS_")
+
+
+def test_another_name_or_another_authority_is_not_trusted(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    server = server_context(*authority.issue(["mx.a.example"], tmp_path))
+    with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+        handshake(server, client_context(authority.ca_path), "mx.b.example")
+    other = Authority()
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(server, client_context(other.ca_path), "mx.a.example")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(server, client_context(), "mx.a.example")
+
+
+def test_the_authority_goes_when_nobody_has_it_any_more() -> None:
+    authority = Authority()
+    path = authority.ca_path
+    assert path.exists()
+    del authority
+    assert not path.exists()
+
+
+def test_a_self_signed_certificate_is_trusted_by_who_has_it_and_by_the_courier(tmp_path: Path) -> None:
+    certificate, key = make_self_signed(tmp_path, ["a.example", "::1"])
+    server = server_context(certificate, key)
+    client = client_context(certificate)
+    client.verify_flags |= ssl.VERIFY_X509_STRICT
+    handshake(server, client, "a.example")
+    handshake(server, client, "::1")
+    handshake(server, opportunistic_context(), "anything.example")
+    handshake(server, opportunistic_context(), None)
+    handshake(server, client_context(verify=False), "anything.example")
+
+
+def test_a_self_signed_pair_says_what_it_is_and_only_the_owner_reads_the_key(tmp_path: Path) -> None:
+    now = 1_800_000_000.0
+    make_self_signed(tmp_path, ["old.example"])
+    certificate, key = make_self_signed(tmp_path, ["a.example", "192.0.2.1"], lambda: now)
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["certificate.pem", "key.pem"]
+    loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
+    names = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["a.example"]
+    assert names.get_values_for_type(x509.IPAddress) == [IPv4Address("192.0.2.1")]
+    assert loaded.not_valid_before_utc.timestamp() < now < loaded.not_valid_after_utc.timestamp()
+    public = loaded.public_key()
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    assert isinstance(public.curve, ec.SECP256R1)
+
+
+@pytest.mark.parametrize("name", ["b.example", None])
+def test_after_a_reload_the_same_context_shows_the_new_chain(tmp_path: Path, name: str | None) -> None:
+    server = server_context(*make_self_signed(tmp_path, ["a.example"]))
+    client = opportunistic_context()
+    _, before = handshake(server, client, name)
+    reload(server, *make_self_signed(tmp_path, ["b.example"]))
+    _, after = handshake(server, client, name)
+    assert subject_names(before.getpeercert(binary_form=True)) == ["a.example"]
+    assert subject_names(after.getpeercert(binary_form=True)) == ["b.example"]
+
+
+def test_a_reload_may_bring_another_kind_of_key(tmp_path: Path) -> None:
+    certificate, key = make_self_signed(tmp_path, ["a.example"])
+    server = server_context(certificate, key)
+    secret = rsa.generate_private_key(65537, 2048)
+    begin = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_before_utc
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "rsa.example")])
+    builder = x509.CertificateBuilder(name, name, secret.public_key(), 1, begin, begin.replace(year=begin.year + 2))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("rsa.example")]), critical=False)
+    certificate.write_bytes(builder.sign(secret, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    key.write_bytes(
+        secret.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    reload(server, certificate, key)
+    _, ours = handshake(server, opportunistic_context(), "rsa.example")
+    assert subject_names(ours.getpeercert(binary_form=True)) == ["rsa.example"]
+
+
+def test_a_reload_of_wrong_files_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    certificate, key = make_self_signed(tmp_path, ["a.example"])
+    other, _ = make_self_signed(tmp_path / "other", ["b.example"])
+    server = server_context(certificate, key)
+    with pytest.raises(UsageError):
+        reload(server, other, key)
+    handshake(server, client_context(certificate), "a.example")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_that_comes_back_resumes_also_after_a_reload(tmp_path: Path, version: ssl.TLSVersion) -> None:
+    server = server_context(*make_self_signed(tmp_path, ["a.example"]))
+    client = opportunistic_context()
+    client.maximum_version = version
+    _, ours = handshake(server, client, "a.example")
+    assert not ours.session_reused
+    reload(server, *make_self_signed(tmp_path, ["a.example"]))
+    _, again = handshake(server, client, "a.example", ours.session)
+    assert again.session_reused
+
+
+def test_a_client_of_yesterday_is_turned_away(tmp_path: Path) -> None:
+    server = server_context(*make_self_signed(tmp_path, ["a.example"]))
+    assert server.minimum_version == ssl.TLSVersion.TLSv1_2
+    old = opportunistic_context()
+    old.set_ciphers("AES128-SHA")
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ssl.SSLError, match=r"(?i)no.shared.cipher"):
+        handshake(server, old, "a.example")
+
+
+def test_wrong_files_are_named_with_the_status_of_a_wrong_config(tmp_path: Path) -> None:
+    certificate, key = make_self_signed(tmp_path, ["a.example"])
+    missing = tmp_path / "missing.pem"
+    text = tmp_path / "text.pem"
+    text.write_text("not PEM")
+    locked = tmp_path / "locked.pem"
+    secret = ec.generate_private_key(ec.SECP256R1())
+    locked.write_bytes(
+        secret.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"passphrase"),
+        )
+    )
+    for pair, named in [
+        ((missing, key), missing),
+        ((certificate, missing), missing),
+        ((text, key), text),
+        ((certificate, text), text),
+        ((certificate, locked), locked),
+    ]:
+        with pytest.raises(UsageError) as caught:
+            server_context(*pair)
+        assert str(named) in str(caught.value)
+        assert caught.value.status == 78
+    for path in (missing, text):
+        with pytest.raises(UsageError) as caught:
+            client_context(path)
+        assert str(path) in str(caught.value)
