@@ -7,6 +7,8 @@ are thrown away as they arrive, so the conversation stays in step and memory sta
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from enum import Enum
 from typing import Final
 
@@ -50,7 +52,7 @@ class LineReader:
     def take(self) -> bytes | Oddity:
         """The next line without its end."""
         start = self._position
-        end = self._buffer.find(b"\n", self._searched if self._searched > start else start)
+        end = self._buffer.find(b"\n", max(start, self._searched))
         if end < 0:
             if len(self._buffer) - start >= self.limit:
                 self._discarding = True
@@ -66,6 +68,13 @@ class LineReader:
         if end > start and self._buffer[end - 1] == 13:
             return self._buffer[start : end - 1]
         return BARE_LF if self.strict else self._buffer[start:end]
+
+    def ahead(self, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
+        """What matches at the front of the octets not yet taken, again and again; takes nothing."""
+        found = pattern.match(self._buffer, self._position)
+        while found:
+            yield found
+            found = pattern.match(self._buffer, found.end())
 
     def take_all(self) -> bytes:
         """Everything not yet taken, as it came: the channel now speaks another language."""

@@ -97,12 +97,14 @@ class Staged:
     """A content that is here but belongs to nothing yet.
 
     `head` is its beginning (64 KiB at most), not stuffed. What an engine needs to find it again is in `place`: the
-    wire octets themselves for a letter up to `CHUNK_OCTETS`, a name for a larger one.
+    wire octets themselves for a letter up to `CHUNK_OCTETS`, a name for a larger one. `has_bare_line_ends`
+    tells of an LF without CR or a CR without LF, which may be kept but never sent on (RFC 5321 §2.3.8).
     """
 
     content: Content
     head: bytes
     place: bytes | str
+    has_bare_line_ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ caller takes one command, answers it, takes the next; so commands that came toge
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Final
 
 from postoffice.errors import LocalProtocolError
@@ -15,6 +17,7 @@ from postoffice.protocols.pop3.commands import Command, Invalid, parse
 from postoffice.protocols.pop3.replies import Code, format_error, format_ok
 from postoffice.protocols.pop3.table import COMMAND_OCTETS, EXCHANGE_OCTETS, RULES, Keyword, State
 
+_RETR_OR_DELE: Final = re.compile(rb"(?i:RETR) ([0-9]{1,18})\r?\n|(?i:DELE) [0-9]{1,18}\r?\n")
 _TOO_LONG: Final = Invalid("command line is too long")
 
 
@@ -76,6 +79,12 @@ class Pop3Server:
                     self.state = State.UPDATE
         self._owed = command
         return command
+
+    def upcoming_letters(self) -> Iterator[int]:
+        """The numbers of the RETRs that are here already and follow at once, so that all can be read together."""
+        for found in self._lines.ahead(_RETR_OR_DELE):
+            if found[1]:
+                yield int(found[1])
 
     # --- out
 

@@ -1,0 +1,463 @@
+"""The POP3 door: what a session may see and do (RFC 1939).
+
+    greeting ─▶ login ─▶ lock and snapshot ─▶ letters ─▶ QUIT ─▶ UPDATE ✍ 2 ─▶ +OK
+
+The maildrop is locked from login to the end, and seen as it was at login. DELE only marks; the marks become true in
+UPDATE, durably, before +OK; a session that ends in any other way removes nothing (§6). The replies to commands that
+arrived together leave together, and letters asked for together are read together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from postoffice.accounts.login import Login
+from postoffice.clock import Clock, system_clock
+from postoffice.errors import Disconnected, Draining, PatienceLost, Refusal, StoreError
+from postoffice.events import event
+from postoffice.net.dialogue import FLIGHT_OCTETS, Dialogue
+from postoffice.net.switchboard import Switchboard
+from postoffice.net.tls import describe
+from postoffice.protocols.lines import NEED_DATA, Oddity
+from postoffice.protocols.pop3.commands import Command, Invalid
+from postoffice.protocols.pop3.replies import Code
+from postoffice.protocols.pop3.server import END_OF_LETTER, Pop3Server, Response
+from postoffice.protocols.pop3.table import Keyword, State
+from postoffice.protocols.pop3.top import TopReader
+from postoffice.protocols.sasl import server as sasl
+from postoffice.store.base import Mailbox, MaildropLock, Office
+from postoffice.store.model import Account, Piece
+from postoffice.store.view import FrozenView, NoSuchLetter
+
+_UNKNOWN = ("something is wrong here, try again later", Code.SYS_TEMP)
+FLIGHT_LETTERS = 64
+BAD_COMMANDS_BEFORE_LOGIN = 3
+BAD_COMMANDS_AFTER_LOGIN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Pop3Settings:
+    """`idle_seconds` may not be below 600 after login (RFC 1939 §3). `apop` is off: it needs secrets kept in clear."""
+
+    login_seconds: float = 60.0
+    idle_seconds: float = 600.0
+    lock_wait_seconds: float = 5.0
+    apop: bool = False
+
+
+class Pop3Door:
+    """Answers connections. One per process and port."""
+
+    def __init__(
+        self,
+        host: str,
+        office: Office,
+        login: Login,
+        switchboard: Switchboard,
+        *,
+        tls: ssl.SSLContext | None = None,
+        settings: Pop3Settings | None = None,
+        make_stamp: Callable[[], str] | None = None,
+        clock: Clock = system_clock,
+    ) -> None:
+        self.host = host
+        self.office = office
+        self.login = login
+        self.tls = tls
+        self.settings = settings or Pop3Settings()
+        self.make_stamp = make_stamp
+        self.clock = clock
+        self._switchboard = switchboard
+
+    def __call__(self) -> Dialogue[Pop3Server]:
+        return Dialogue(Pop3Server(), self._converse, self._switchboard)
+
+    async def _converse(self, dialogue: Dialogue[Pop3Server]) -> None:
+        session = _Session(self, dialogue)
+        try:
+            await session.talk()
+        finally:
+            session.leave()
+
+
+class _Session:
+    """One conversation."""
+
+    __slots__ = (
+        "_account",
+        "_bad",
+        "_dialogue",
+        "_door",
+        "_ending",
+        "_fetched",
+        "_lock",
+        "_machine",
+        "_mailbox",
+        "_removed",
+        "_sent_letters",
+        "_sent_octets",
+        "_username",
+        "_view",
+    )
+
+    def __init__(self, door: Pop3Door, dialogue: Dialogue[Pop3Server]) -> None:
+        self._door = door
+        self._dialogue = dialogue
+        self._machine = dialogue.machine
+        self._account: Account | None = None
+        self._username: str | None = None
+        self._lock: MaildropLock | None = None
+        self._mailbox: Mailbox | None = None
+        self._view: FrozenView | None = None
+        self._fetched: dict[int, Piece | None] = {}
+        self._bad = 0
+        self._sent_letters = self._sent_octets = self._removed = 0
+        self._ending = "lost"
+
+    async def talk(self) -> None:
+        dialogue, machine = self._dialogue, self._machine
+        dialogue.patience = self._door.settings.login_seconds
+        stamp = self._door.make_stamp() if self._door.make_stamp and self._door.settings.apop else ""
+        dialogue.send(machine.greet(f"{self._door.host} POP3 server ready", stamp))
+        try:
+            while machine.state is not State.CLOSED:
+                command = machine.next_command()
+                if command is NEED_DATA:
+                    await dialogue.more()
+                    continue
+                assert not isinstance(command, Oddity)
+                if isinstance(command, Command):
+                    await self._obey(command)
+                elif not self._scold(command):
+                    return
+                if dialogue.is_full:
+                    await dialogue.flush()
+            await dialogue.flush()
+        except PatienceLost:
+            self._ending = "idle"
+            raise
+        except Draining:
+            self._ending = "drained"
+            raise
+
+    def leave(self) -> None:
+        """Whatever the end was: the lock is free again, and one line tells of the session."""
+        self._unlock()
+        if self._account is not None:
+            event(
+                "pop3.closed",
+                account=self._account.address,
+                peer=self._dialogue.peer[0],
+                tls=describe(self._dialogue.tls)[0] if self._dialogue.tls else "",
+                letters=len(self._view.snapshot.keys) if self._view else 0,
+                retrieved=self._sent_letters,
+                octets=self._sent_octets,
+                removed=self._removed,
+                end=self._ending,
+            )
+
+    # --- commands
+
+    async def _obey(self, command: Command) -> None:
+        """Answer one command, whatever happens: what is not known is temporary."""
+        try:
+            await _ANSWERS[command.keyword](self, command)
+            self._bad = 0
+        except NoSuchLetter as problem:
+            self._dialogue.send(self._machine.error(str(problem)))
+        except Refusal as refusal:
+            self._dialogue.send(self._machine.error(refusal.public, _code(refusal)))
+        except Disconnected:
+            raise
+        except StoreError as error:
+            event("pop3.failed", command=command.keyword.name, peer=self._dialogue.peer[0], error=str(error))
+            self._dialogue.send(self._machine.error(*_UNKNOWN))
+        except Exception:
+            self._ending = "bug"
+            self._dialogue.send(self._machine.error(*_UNKNOWN))
+            raise
+
+    def _scold(self, line: Invalid | Response) -> bool:
+        """-ERR to what is no command; False when there were too many of them."""
+        assert isinstance(line, Invalid)
+        self._dialogue.send(self._machine.error(line.because))
+        self._bad += 1
+        limit = BAD_COMMANDS_BEFORE_LOGIN if self._view is None else BAD_COMMANDS_AFTER_LOGIN
+        if self._bad < limit:
+            return True
+        self._ending = "bad commands"
+        return False
+
+    async def _capa(self, _: Command) -> None:
+        lines = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING"]
+        if self._may_log_in:
+            lines += ["USER", f"SASL {b' '.join(sasl.MECHANISMS).decode()}"]
+        if self._may_start_tls:
+            lines.append("STLS")
+        self._dialogue.send(
+            self._machine.ok_listing("capabilities follow", "".join(f"{x}\r\n" for x in lines).encode())
+        )
+
+    async def _stls(self, _: Command) -> None:
+        if not self._may_start_tls or self._door.tls is None:
+            self._dialogue.send(self._machine.error("TLS is on already" if self._dialogue.tls else "no TLS here"))
+            return
+        if self._machine.unread_octets:
+            self._ending = "octets behind STLS"
+            self._dialogue.send(self._machine.error("nothing may follow STLS before TLS"))
+            await self._dialogue.flush()
+            raise Disconnected(self._ending)
+        self._dialogue.send(self._machine.ok("begin TLS"))
+        await self._dialogue.start_tls(self._door.tls)
+        self._machine.begin_tls()
+        self._username = None
+
+    async def _user(self, command: Command) -> None:
+        self._require_privacy()
+        self._username = _text(command.text)
+        self._dialogue.send(self._machine.ok("and the password?"))
+
+    async def _pass(self, command: Command) -> None:
+        username, self._username = self._username, None
+        if username is None:
+            self._dialogue.send(self._machine.error("USER comes first"))
+            return
+        self._require_privacy()
+        await self._enter(await self._door.login.by_password(username, _text(command.text)))
+
+    async def _apop(self, command: Command) -> None:
+        if not self._machine.stamp:
+            self._dialogue.send(self._machine.error("APOP is not offered here"))
+            return
+        digest = command.arguments[1]
+        assert isinstance(digest, bytes)
+        await self._enter(await self._door.login.by_digest(_text(command.text), self._machine.stamp, digest))
+
+    async def _auth(self, command: Command) -> None:
+        if not command.arguments:
+            self._dialogue.send(self._machine.ok_listing("mechanisms follow", self._mechanisms()))
+            return
+        self._require_privacy()
+        initial = command.arguments[1] if len(command.arguments) > 1 else None
+        assert not isinstance(initial, int)
+        if command.text not in sasl.MECHANISMS:
+            self._dialogue.send(self._machine.error("no such mechanism here"))
+            return
+        exchange = sasl.begin(command.text, initial)
+        outcome = exchange.outcome
+        while isinstance(outcome, sasl.Challenge):
+            self._dialogue.send(self._machine.challenge(outcome.encoded))
+            outcome = exchange.step(await self._response())
+        if isinstance(outcome, sasl.Failed):
+            self._dialogue.send(self._machine.error(outcome.because))
+            return
+        await self._enter(await self._door.login.by_claim(outcome))
+
+    async def _response(self) -> bytes:
+        while (response := self._machine.next_command()) is NEED_DATA:
+            await self._dialogue.more()
+        assert isinstance(response, Response)
+        return response.encoded
+
+    async def _enter(self, account: Account) -> None:
+        """The right password was given: lock the maildrop and look at it (RFC 1939 §4)."""
+        self._lock = await self._locked(account)
+        if self._lock is None:
+            self._dialogue.send(self._machine.error("another session has this maildrop", Code.IN_USE))
+            return
+        self._mailbox = await self._door.office.mailbox(account.account_id)
+        self._view = FrozenView(await self._mailbox.snapshot())
+        self._account = account
+        self._ending = "lost"
+        self._dialogue.patience = self._door.settings.idle_seconds
+        count, octets = self._view.count, self._view.total_octets
+        self._dialogue.send(self._machine.ok(f"{account.address}'s maildrop has {count} messages ({octets} octets)"))
+
+    async def _locked(self, account: Account) -> MaildropLock | None:
+        """The lock, waited for a little: housekeeping, or a session that is just ending, may have it."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._door.settings.lock_wait_seconds
+        while (lock := await self._door.office.lock(account.account_id)) is None and loop.time() < end:
+            await _pause(0.05)
+        return lock
+
+    async def _stat(self, _: Command) -> None:
+        view = self._the_view
+        self._dialogue.send(self._machine.ok(f"{view.count} {view.total_octets}"))
+
+    async def _list(self, command: Command) -> None:
+        view = self._the_view
+        if command.arguments:
+            self._dialogue.send(self._machine.ok(f"{command.number} {view.octets(command.number)}"))
+            return
+        text = f"{view.count} messages ({view.total_octets} octets)"
+        self._dialogue.send(self._machine.ok_listing(text, view.scan_listing()))
+
+    async def _uidl(self, command: Command) -> None:
+        view = self._the_view
+        if command.arguments:
+            self._dialogue.send(self._machine.ok(f"{command.number} {view.unique_id(command.number)}"))
+            return
+        self._dialogue.send(self._machine.ok_listing("unique-ids follow", view.unique_id_listing()))
+
+    async def _retr(self, command: Command) -> None:
+        number = command.number
+        octets = self._the_view.octets(number)
+        piece = self._fetched.pop(number, None) or await self._fetch(number)
+        self._dialogue.send(self._machine.ok_letter(f"{octets} octets"))
+        self._dialogue.send(piece.wire)
+        index = 0
+        while piece.more:
+            await self._dialogue.flush()
+            index += 1
+            piece = await self._piece(number, index)
+            self._dialogue.send(piece.wire)
+        self._dialogue.send(END_OF_LETTER)
+        self._sent_letters += 1
+        self._sent_octets += octets
+
+    async def _top(self, command: Command) -> None:
+        number, lines = command.number, command.arguments[1]
+        assert isinstance(lines, int)
+        piece = await self._piece(number, 0)
+        top = TopReader(lines)
+        self._dialogue.send(self._machine.ok_letter("top of message follows"))
+        self._dialogue.send(top.feed(piece.wire))
+        index = 0
+        while piece.more and not top.is_complete:
+            await self._dialogue.flush()
+            index += 1
+            piece = await self._piece(number, index)
+            self._dialogue.send(top.feed(piece.wire))
+        self._dialogue.send(END_OF_LETTER)
+
+    async def _dele(self, command: Command) -> None:
+        self._the_view.delete(command.number)
+        self._dialogue.send(self._machine.ok(f"message {command.number} deleted"))
+
+    async def _noop(self, _: Command) -> None:
+        self._dialogue.send(self._machine.ok("nothing done"))
+
+    async def _rset(self, _: Command) -> None:
+        view = self._the_view
+        view.undelete_all()
+        self._dialogue.send(self._machine.ok(f"maildrop has {view.count} messages ({view.total_octets} octets)"))
+
+    async def _quit(self, _: Command) -> None:
+        self._ending = "quit"
+        if self._view is not None and self._mailbox is not None:
+            keys = self._view.deleted_keys()
+            if keys:
+                try:
+                    await self._mailbox.remove(keys)
+                except StoreError as error:
+                    event("pop3.update_failed", peer=self._dialogue.peer[0], error=str(error))
+                    self._ending = "update failed"
+                    self._dialogue.send(self._machine.error("some deleted messages not removed", Code.SYS_TEMP))
+                    return
+                self._removed = len(keys)
+        self._unlock()  # before +OK, so that whoever hears it finds the maildrop free
+        self._dialogue.send(self._machine.ok(f"{self._door.host} POP3 server signing off"))
+
+    # --- letters
+
+    async def _fetch(self, number: int) -> Piece:
+        """The first piece of a letter, and of those whose RETR is here already, in one verb."""
+        view = self._the_view
+        numbers = [number]
+        room = FLIGHT_OCTETS - view.octets(number)
+        for following in self._machine.upcoming_letters():
+            if following not in view or len(numbers) == FLIGHT_LETTERS:
+                break
+            room -= view.octets(following)
+            if room < 0:
+                break
+            numbers.append(following)
+        assert self._mailbox is not None
+        pieces = await self._mailbox.read([view.key(n) for n in numbers])
+        self._fetched = dict(zip(numbers, pieces, strict=True))
+        return _there(self._fetched.pop(number), number)
+
+    async def _piece(self, number: int, index: int) -> Piece:
+        assert self._mailbox is not None
+        [piece] = await self._mailbox.read([self._the_view.key(number)], index)
+        return _there(piece, number)
+
+    @property
+    def _the_view(self) -> FrozenView:
+        assert self._view is not None, "the table lets nobody here before login"
+        return self._view
+
+    # --- privacy
+
+    @property
+    def _may_log_in(self) -> bool:
+        return self._dialogue.tls is not None or self._door.login.may_speak_clearly(self._dialogue.peer[0])
+
+    @property
+    def _may_start_tls(self) -> bool:
+        return self._door.tls is not None and self._dialogue.tls is None and self._view is None
+
+    def _require_privacy(self) -> None:
+        """The same answer for right and wrong passwords (RFC 5034 §4, RFC 8314 §4.1)."""
+        if not self._may_log_in:
+            raise Refusal(permanent=True, status="7.11", public="TLS first: passwords are not taken in clear")
+
+    def _mechanisms(self) -> bytes:
+        return b"".join(name + b"\r\n" for name in sasl.MECHANISMS if self._may_log_in)
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+
+_ANSWERS: dict[Keyword, Callable[[_Session, Command], Awaitable[Any]]] = {
+    Keyword.APOP: _Session._apop,
+    Keyword.AUTH: _Session._auth,
+    Keyword.CAPA: _Session._capa,
+    Keyword.DELE: _Session._dele,
+    Keyword.LIST: _Session._list,
+    Keyword.NOOP: _Session._noop,
+    Keyword.PASS: _Session._pass,
+    Keyword.QUIT: _Session._quit,
+    Keyword.RETR: _Session._retr,
+    Keyword.RSET: _Session._rset,
+    Keyword.STAT: _Session._stat,
+    Keyword.STLS: _Session._stls,
+    Keyword.TOP: _Session._top,
+    Keyword.UIDL: _Session._uidl,
+    Keyword.USER: _Session._user,
+}
+
+
+def _code(refusal: Refusal) -> Code | None:
+    """`[AUTH]` only where the credentials are wrong (RFC 3206 §4)."""
+    if refusal.status == "7.8":
+        return Code.AUTH
+    if refusal.status == "7.11":
+        return None
+    return Code.SYS_PERM if refusal.permanent else Code.SYS_TEMP
+
+
+def _there(piece: Piece | None, number: int) -> Piece:
+    if piece is None:
+        raise Refusal(permanent=False, status="2.0", public=f"message {number} is gone, log in again")
+    return piece
+
+
+def _text(octets: bytes) -> str:
+    """Names and passwords are UTF-8; other octets belong to nobody, and are kept apart from all that is."""
+    return octets.decode("utf-8", "backslashreplace")
+
+
+async def _pause(seconds: float) -> None:
+    """Wait, outside of a task."""
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+    loop.call_later(seconds, done.set_result, None)
+    await done

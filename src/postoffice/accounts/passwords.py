@@ -1,0 +1,62 @@
+"""Passwords at rest: argon2id, 19 MiB and two passes (the OWASP minimum), in a bounded pool of threads.
+
+A hash costs about 20 ms of a core. It must never run in the event loop, and a crowd of wrong passwords must not
+pile up without bound: beyond a queue of `WAITING_LIMIT` the answer is a temporary refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import argon2
+
+from postoffice.errors import temporary
+
+WAITING_LIMIT = 64
+
+_hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+
+CLEAR_SCHEME = "$clear$"
+"""A verifier that is the secret itself: APOP can use no other (RFC 1939 §7). Nobody gets one unasked."""
+
+_NOBODY = "$argon2id$v=19$m=19456,t=2,p=1$bT7FF7ovPYr1+vANQhkSZQ$R4bSUxEufnCTSt1m82ORl+PTITctk+lZJR3C0h/eY6g"
+"""The verifier of an account that is not there, so that it costs the same to ask for."""
+
+
+def make_verifier(password: str) -> str:
+    """What is kept instead of a password. Costs 20 ms."""
+    return _hasher.hash(password)
+
+
+class PasswordPool:
+    """Verifies passwords in threads, one per core."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="password")
+        self._waiting = 0
+
+    async def verify(self, verifier: str | None, password: str) -> bool:
+        """Whether the password is the verifier's. Without a verifier: the same work, and no."""
+        if self._waiting >= WAITING_LIMIT:
+            raise temporary("too many passwords are being verified", "Too many logins at once, try again later")
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._pool, _verify, verifier, password)
+        finally:
+            self._waiting -= 1
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _verify(verifier: str | None, password: str) -> bool:
+    if verifier is not None and verifier.startswith(CLEAR_SCHEME):
+        return hmac.compare_digest(verifier[len(CLEAR_SCHEME) :].encode(), password.encode())
+    try:
+        return _hasher.verify(verifier or _NOBODY, password) and verifier is not None
+    except (argon2.exceptions.Argon2Error, argon2.exceptions.InvalidHashError):
+        return False

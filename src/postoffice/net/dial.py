@@ -1,0 +1,62 @@
+"""Calling somebody: a connection from us, with its machine and its conversation."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from postoffice.errors import ConnectionLost
+from postoffice.net.dialogue import Dialogue, M
+from postoffice.net.switchboard import Switchboard
+
+T = TypeVar("T")
+
+
+async def dial(
+    address: tuple[str, int],
+    machine: M,
+    converse: Callable[[Dialogue[M]], Coroutine[Any, Any, T]],
+    switchboard: Switchboard,
+    *,
+    tls: ssl.SSLContext | None = None,
+    server_hostname: str | None = None,
+    connect_seconds: float = 30.0,
+) -> T:
+    """Connect, hold the conversation, give its result. Every way of not reaching the other side is a `Disconnected`.
+
+    `tls` makes TLS begin at once; for STARTTLS the conversation itself calls `Dialogue.start_tls`.
+    """
+    loop = asyncio.get_running_loop()
+    finished: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T, problem: BaseException | None) -> None:
+        if finished.done():
+            return
+        if problem is None:
+            finished.set_result(result)
+        else:
+            finished.set_exception(problem)
+
+    dialogue: Dialogue[M] | None = None
+
+    def make() -> Dialogue[M]:
+        nonlocal dialogue
+        dialogue = Dialogue(machine, converse, switchboard, is_server=False, on_end=settle)
+        return dialogue
+
+    host, port = address
+    try:
+        async with asyncio.timeout(connect_seconds):
+            await loop.create_connection(
+                make, host, port, ssl=tls, server_hostname=(server_hostname or host) if tls else None
+            )
+    except (OSError, ssl.SSLError, TimeoutError) as error:
+        raise ConnectionLost(f"cannot reach {host} port {port}: {error or type(error).__name__}") from error
+    try:
+        return await finished
+    except asyncio.CancelledError:
+        if dialogue is not None:
+            dialogue.abort()
+        raise

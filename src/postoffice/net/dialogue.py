@@ -1,0 +1,301 @@
+"""One driver for every conversation, on both ends: a sans-I/O machine, a connection, and a coroutine that talks.
+
+A conversation is written as straight code (`while True: command = await ...`), and driven by hand: octets arrive,
+the coroutine runs until it wants more, and gives control back. There is no task, no stream and no queue per
+connection, and a verb of the store that has its answer at once costs no trip through the event loop. A verb that
+has to wait yields a future, and the coroutine goes on when that is done, whatever happens to the connection
+meanwhile: so nobody can cancel a signature half-way.
+
+    waits for     goes on when
+    MORE          octets came; or the other side left, was silent too long, or we are being stopped (an exception)
+    ROOM          the other side has read enough of what we wrote
+    a future      it is done
+
+The other side's silence is measured only in the first two: while *we* are the slow side, no timer runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import traceback
+from collections.abc import Callable, Coroutine, Generator
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+
+from postoffice.errors import ConnectionLost, Disconnected, Draining, PatienceLost
+from postoffice.events import event
+
+if TYPE_CHECKING:
+    from postoffice.net.switchboard import Switchboard
+
+FLIGHT_OCTETS = 256 * 1024
+"""Replies are joined into writes of about this size."""
+
+Address = tuple[str, int]
+Tracer = Callable[[str, bytes], None]
+"""Hears the octets of a conversation: `"C"`, `"S"`, or `"!"` with the mark of something that happened."""
+
+
+class Machine(Protocol):
+    """What the driver needs of a protocol machine."""
+
+    def receive(self, octets: bytes) -> None: ...
+
+
+M = TypeVar("M", bound=Machine)
+
+
+class Wait(Enum):
+    """What a suspended conversation waits for."""
+
+    NOTHING = "nothing: it is running, or over"
+    FUTURE = "a future"
+    MORE = "more octets"
+    ROOM = "room to write"
+
+    def __await__(self) -> Generator[Wait, None, None]:
+        yield self
+
+
+class Dialogue(asyncio.Protocol, Generic[M]):
+    """One connection with its machine and its conversation.
+
+    `patience` is how many seconds the other side may be silent; a conversation sets it as its state demands.
+    `on_end` hears the result of the conversation or the exception that ended it.
+    """
+
+    __slots__ = (
+        "_conversation",
+        "_converse",
+        "_eof",
+        "_full",
+        "_lost",
+        "_out",
+        "_out_octets",
+        "_reading",
+        "_role",
+        "_switchboard",
+        "_tracer",
+        "_transport",
+        "_wait",
+        "local",
+        "machine",
+        "on_end",
+        "patience",
+        "peer",
+        "since",
+        "tls",
+    )
+
+    def __init__(
+        self,
+        machine: M,
+        converse: Callable[[Dialogue[M]], Coroutine[Any, Any, Any]],
+        switchboard: Switchboard,
+        *,
+        is_server: bool = True,
+        on_end: Callable[[Any, BaseException | None], None] | None = None,
+    ) -> None:
+        self.machine = machine
+        self.patience = 60.0
+        self.since = 0.0
+        self.peer: Address = ("", 0)
+        self.local: Address = ("", 0)
+        self.tls: ssl.SSLObject | None = None
+        self.on_end = on_end
+        self._converse = converse
+        self._conversation: Coroutine[Any, Any, Any] | None = None
+        self._switchboard = switchboard
+        self._tracer = switchboard.tracer(self) if switchboard.tracer else None
+        self._role = "S" if is_server else "C"
+        self._transport: asyncio.Transport | None = None
+        self._wait = Wait.NOTHING
+        self._out: list[bytes] = []
+        self._out_octets = 0
+        self._reading = True
+        self._eof = self._lost = self._full = False
+
+    # --- what a conversation calls
+
+    def send(self, octets: bytes) -> None:
+        """Say something; it leaves when the conversation next waits, or when a flight is full."""
+        self._out.append(octets)
+        self._out_octets += len(octets)
+        if self._out_octets >= FLIGHT_OCTETS:
+            self._write()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the other side should read before we say more: then `await flush()`."""
+        return self._full
+
+    async def flush(self) -> None:
+        """Send what was said, and wait until the other side has room for more."""
+        self._write()
+        while self._full and not self._lost:
+            await Wait.ROOM
+        if self._lost:
+            raise ConnectionLost("the connection was lost while sending")
+
+    async def more(self) -> None:
+        """Send what was said and wait until more octets have come. Ends with a `Disconnected`."""
+        await self.flush()
+        if self._eof:
+            raise ConnectionLost("the other side closed the connection")
+        if self._switchboard.is_draining and self._role == "S":
+            raise Draining("this office is closing")
+        if not self._reading and self._transport is not None:
+            self._reading = True
+            self._transport.resume_reading()
+        await Wait.MORE
+
+    async def start_tls(self, context: ssl.SSLContext, server_hostname: str | None = None) -> None:
+        """Speak TLS from here on. A handshake that fails ends the connection."""
+        await self.flush()
+        transport = self._transport
+        assert transport is not None
+        loop = asyncio.get_running_loop()
+        try:
+            secured = await loop.start_tls(
+                transport,
+                self,
+                context,
+                server_side=self._role == "S",
+                server_hostname=server_hostname if self._role == "C" else None,
+                ssl_handshake_timeout=min(self.patience, 60.0),
+            )
+        except (OSError, ssl.SSLError) as error:
+            self._lost = True
+            transport.abort()
+            raise ConnectionLost(f"the TLS handshake failed: {error}") from error
+        if secured is None:
+            raise ConnectionLost("the connection was lost in the TLS handshake")
+        self._transport = secured
+        self.tls = secured.get_extra_info("ssl_object")
+        if self._tracer:
+            self._tracer("!", b"TLS")
+
+    # --- what the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self.peer = _address(transport.get_extra_info("peername"))
+        self.local = _address(transport.get_extra_info("sockname"))
+        self.tls = transport.get_extra_info("ssl_object")
+        if self.tls is not None and self._tracer:
+            self._tracer("!", b"TLS")
+        self._switchboard.add(self)
+        self._conversation = self._converse(self)
+        self._step()
+
+    def data_received(self, octets: bytes) -> None:
+        if self._tracer:
+            self._tracer("C" if self._role == "S" else "S", octets)
+        self.machine.receive(octets)
+        if self._wait is Wait.MORE:
+            self._step()
+        elif self._reading and self._transport is not None:
+            # We are busy: what is in the machine waits, the rest waits in the network (RFC 2449 §6.6).
+            self._reading = False
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        if self._wait is Wait.MORE:
+            self._step(ConnectionLost("the other side closed the connection"))
+        return self.tls is None and self._conversation is not None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._eof = self._lost = True
+        self._transport = None
+        if self._wait in (Wait.MORE, Wait.ROOM):
+            self._step(ConnectionLost("the connection was lost" if exc is None else f"the connection was lost: {exc}"))
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        if self._wait is Wait.ROOM:
+            self._step()
+
+    # --- what the switchboard calls
+
+    @property
+    def waits_for_peer(self) -> bool:
+        """Whether the next move is the other side's."""
+        return self._wait in (Wait.MORE, Wait.ROOM)
+
+    def lose_patience(self) -> None:
+        self._step(PatienceLost(f"silent for {self.patience:.0f} seconds"))
+
+    def drain(self) -> None:
+        """Stop, if the conversation stands between two commands; else it stops when it gets there."""
+        if self._wait is Wait.MORE:
+            self._step(Draining("this office is closing"))
+
+    def abort(self) -> None:
+        """End it now, without a word."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- the driver
+
+    def _step(self, problem: Disconnected | None = None) -> None:
+        """Run the conversation until it waits again."""
+        conversation = self._conversation
+        if conversation is None:
+            return
+        self._wait = Wait.NOTHING
+        try:
+            wanted = conversation.send(None) if problem is None else conversation.throw(problem)
+        except StopIteration as end:
+            self._end(end.value, None)
+        except Disconnected as gone:
+            self._end(None, gone)
+        except Exception as error:
+            if self.on_end is None:
+                event("dialogue.crashed", peer=self.peer[0], error="".join(traceback.format_exception(error)))
+            self._end(None, error)
+        else:
+            if isinstance(wanted, Wait):
+                self._wait = wanted
+                self.since = self._switchboard.now()
+            elif wanted is None:
+                asyncio.get_running_loop().call_soon(self._step)
+            else:
+                # A future awaited outside of a task: we do what the task would have done.
+                self._wait = Wait.FUTURE
+                wanted._asyncio_future_blocking = False
+                wanted.add_done_callback(self._future_done)
+
+    def _future_done(self, _: Any) -> None:
+        self._step()
+
+    def _write(self) -> None:
+        if not self._out:
+            return
+        octets = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        self._out.clear()
+        self._out_octets = 0
+        if self._transport is not None and not self._lost:
+            if self._tracer:
+                self._tracer(self._role, octets)
+            self._transport.write(octets)
+
+    def _end(self, result: Any, problem: BaseException | None) -> None:
+        self._conversation = None
+        self._write()
+        if self._transport is not None:
+            self._transport.close()
+        self._switchboard.remove(self)
+        if self._tracer:
+            self._tracer("!", b"closes")
+        if self.on_end is not None:
+            self.on_end(result, problem)
+
+
+def _address(name: object) -> Address:
+    """Host and port of a socket name; IPv6 names have more parts, Unix ones fewer."""
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else ("", 0)

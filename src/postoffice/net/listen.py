@@ -1,0 +1,73 @@
+"""Doors: sockets that listen, and who answers there."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from postoffice.errors import UsageError
+from postoffice.net.dialogue import Dialogue
+
+BACKLOG = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A name of ours for a port, and the sockets that listen there."""
+
+    name: str
+    sockets: tuple[socket.socket, ...]
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """`127.0.0.1:10110`, `[::1]:10110`."""
+        return tuple(_written(sock) for sock in self.sockets)
+
+
+def bind_door(name: str, hosts: tuple[str, ...], port: int) -> Door:
+    """Listen on `port` of every address; port 0 takes any free one, the same on all. A busy one is a `UsageError`."""
+    sockets: list[socket.socket] = []
+    for host in hosts:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind((host, port))
+            sock.listen(BACKLOG)
+        except OSError as error:
+            sock.close()
+            if family == socket.AF_INET6 and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) and sockets:
+                continue  # a machine without IPv6
+            for opened in sockets:
+                opened.close()
+            raise UsageError(
+                f"cannot listen on {host} port {port} for {name}: {error.strerror or error}", os.EX_OSERR
+            ) from error
+        sock.setblocking(False)
+        sockets.append(sock)
+        port = port or sock.getsockname()[1]
+    return Door(name, tuple(sockets))
+
+
+async def answer(
+    door: Door, make: Callable[[], Dialogue[Any]], tls: ssl.SSLContext | None = None
+) -> list[asyncio.AbstractServer]:
+    """Let `make` answer every connection at the door; with `tls`, after a handshake."""
+    loop = asyncio.get_running_loop()
+    return [
+        await loop.create_server(make, sock=sock, ssl=tls, backlog=BACKLOG, ssl_handshake_timeout=60 if tls else None)
+        for sock in door.sockets
+    ]
+
+
+def _written(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

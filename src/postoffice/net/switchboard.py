@@ -1,0 +1,66 @@
+"""All conversations of a process: who has been silent for too long, and the end of all of them.
+
+One timer for all connections instead of one each: every second it asks each conversation that waits for its peer
+how long it has done so. A conversation that waits for *us* (the store, a password hash) is never timed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from postoffice.events import event
+from postoffice.net.dialogue import Dialogue, Tracer
+
+SWEEP_SECONDS = 1.0
+
+
+class Switchboard:
+    """Made inside a running loop. `tracer` gives a listener for the octets of each conversation, if one is wanted."""
+
+    def __init__(self, tracer: Callable[[Dialogue[Any]], Tracer | None] | None = None) -> None:
+        self.is_draining = False
+        self.tracer = tracer
+        self._dialogues: set[Dialogue[Any]] = set()
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+        self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+        self._emptied: asyncio.Future[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._dialogues)
+
+    def add(self, dialogue: Dialogue[Any]) -> None:
+        self._dialogues.add(dialogue)
+
+    def remove(self, dialogue: Dialogue[Any]) -> None:
+        self._dialogues.discard(dialogue)
+        if not self._dialogues and self._emptied is not None and not self._emptied.done():
+            self._emptied.set_result(None)
+
+    async def drain(self, seconds: float) -> None:
+        """End every conversation that stands between two commands, wait for the others, then end those too."""
+        self.is_draining = True
+        for dialogue in tuple(self._dialogues):
+            dialogue.drain()
+        if self._dialogues:
+            self._emptied = self._loop.create_future()
+            try:
+                await asyncio.wait_for(self._emptied, seconds)
+            except TimeoutError:
+                event("switchboard.cut", conversations=len(self._dialogues))
+        self.close()
+
+    def close(self) -> None:
+        """Cut everything and stop the timer."""
+        self._timer.cancel()
+        for dialogue in tuple(self._dialogues):
+            dialogue.abort()
+
+    def _sweep(self) -> None:
+        now = self.now()
+        for dialogue in tuple(self._dialogues):
+            if dialogue.waits_for_peer and now - dialogue.since > dialogue.patience:
+                dialogue.lose_patience()
+        self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)

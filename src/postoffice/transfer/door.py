@@ -1,0 +1,368 @@
+"""What is the same at every SMTP door: the conversation in which a letter is taken (RFC 5321 §3.3).
+
+    EHLO ─▶ (STARTTLS) ─▶ (AUTH) ─▶ MAIL ─▶ RCPT ... ─▶ DATA ─▶ content ─▶ intake ✍ 1 ─▶ 250
+
+Whom a door lets in and whose letters it takes is a `Policy`: `mx` and `submission` have one each. The content is
+streamed into a stage as it comes, never whole in memory, with no lock held while the sender is slow.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from postoffice.accounts.login import Login
+from postoffice.errors import Disconnected, Draining, PatienceLost, Refusal, StoreError, temporary
+from postoffice.events import event
+from postoffice.message.address import Address, parse_forward_path, parse_reverse_path
+from postoffice.message.envelope import Envelope
+from postoffice.message.received import Hop
+from postoffice.net.dialogue import Dialogue
+from postoffice.net.switchboard import Switchboard
+from postoffice.net.tls import describe
+from postoffice.protocols.lines import NEED_DATA
+from postoffice.protocols.sasl import server as sasl
+from postoffice.protocols.smtp import replies
+from postoffice.protocols.smtp.commands import Command, Invalid
+from postoffice.protocols.smtp.replies import Reply
+from postoffice.protocols.smtp.server import Chunk, Response, SmtpServer
+from postoffice.protocols.smtp.table import Keyword, State
+from postoffice.store.base import Stage
+from postoffice.store.model import Account, Staged
+from postoffice.transfer.intake import Intake, Recipient
+
+BAD_COMMANDS = 20
+ROOM_CHECK_OCTETS = 16 * 1024 * 1024
+
+_IDLE = Reply(421, ("Silent for too long, closing",), "4.4.2")
+_CLOSING = Reply(421, ("This office is closing, come back",), "4.3.2")
+_TOO_MANY_ERRORS = Reply(421, ("Too many errors, closing",), "4.7.0")
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpSettings:
+    """`patience_seconds` is the silence that ends a session (RFC 5321 §4.5.3.2.7 asks for 300)."""
+
+    patience_seconds: float = 300.0
+    max_recipients: int = 1000
+
+
+class Policy(Protocol):
+    """Whom a door lets in. Says no by a Refusal."""
+
+    name: str
+    offers_login: bool
+
+    async def sender(self, account: Account | None, path: Address | None) -> None:
+        """May this client send letters with this reverse path?"""
+
+    async def recipient(self, account: Account | None, recipient: Recipient) -> None:
+        """May it send letters to this recipient?"""
+
+
+class SmtpDoor:
+    """Answers connections. One per process and port."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        intake: Intake,
+        login: Login,
+        switchboard: Switchboard,
+        *,
+        tls: ssl.SSLContext | None = None,
+        settings: SmtpSettings | None = None,
+    ) -> None:
+        self.policy = policy
+        self.intake = intake
+        self.login = login
+        self.tls = tls
+        self.settings = settings or SmtpSettings()
+        self._switchboard = switchboard
+
+    def __call__(self) -> Dialogue[SmtpServer]:
+        return Dialogue(SmtpServer(), self._converse, self._switchboard)
+
+    async def _converse(self, dialogue: Dialogue[SmtpServer]) -> None:
+        session = _Session(self, dialogue)
+        try:
+            await session.talk()
+        finally:
+            session.leave()
+
+
+class _Session:
+    """One conversation. A transaction is `_path`, `_recipients` and what MAIL declared."""
+
+    __slots__ = (
+        "_accepted",
+        "_account",
+        "_bad",
+        "_declared",
+        "_dialogue",
+        "_door",
+        "_is_8bit",
+        "_machine",
+        "_path",
+        "_recipients",
+        "_utf8",
+    )
+
+    def __init__(self, door: SmtpDoor, dialogue: Dialogue[SmtpServer]) -> None:
+        self._door = door
+        self._dialogue = dialogue
+        self._machine = dialogue.machine
+        self._account: Account | None = None
+        self._bad = 0
+        self._accepted = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        """No transaction."""
+        self._path: Address | None = None
+        self._recipients: list[Recipient] = []
+        self._declared: int | None = None
+        self._utf8 = self._is_8bit = False
+
+    async def talk(self) -> None:
+        dialogue, machine = self._dialogue, self._machine
+        dialogue.patience = self._door.settings.patience_seconds
+        machine.is_encrypted = dialogue.tls is not None
+        dialogue.send(machine.greet(self._door.intake.host))
+        try:
+            while machine.state is not State.CLOSED:
+                received = machine.next_command()
+                if isinstance(received, Command):
+                    await self._obey(received)
+                elif isinstance(received, Invalid):
+                    if not self._scold(received):
+                        break
+                else:
+                    await dialogue.more()
+                if dialogue.is_full:
+                    await dialogue.flush()
+            await dialogue.flush()
+        except PatienceLost:
+            dialogue.send(machine.hang_up(_IDLE))
+            raise
+        except Draining:
+            dialogue.send(machine.hang_up(_CLOSING))
+            raise
+
+    def leave(self) -> None:
+        """One line tells of the session."""
+        event(
+            "smtp.closed",
+            door=self._door.policy.name,
+            peer=self._dialogue.peer[0],
+            client=self._machine.client_name.decode("ascii", "backslashreplace"),
+            account=self._account.address if self._account else None,
+            tls=describe(self._dialogue.tls)[0] if self._dialogue.tls else "",
+            accepted=self._accepted,
+        )
+
+    # --- commands
+
+    async def _obey(self, command: Command) -> None:
+        """Answer one command, whatever happens: what is not known is temporary."""
+        try:
+            await _ANSWERS[command.keyword](self, command)
+        except Refusal as refusal:
+            self._say(replies.from_refusal(refusal))
+        except Disconnected:
+            raise
+        except StoreError as error:
+            event("smtp.failed", command=command.keyword.name, peer=self._dialogue.peer[0], error=str(error))
+            self._say(replies.from_refusal(temporary(str(error))))
+        except Exception as error:
+            self._say(replies.from_refusal(temporary(str(error))))
+            raise
+
+    def _scold(self, invalid: Invalid) -> bool:
+        """The reply to what is no command; False when there were too many of them."""
+        self._bad += 1
+        if self._bad >= BAD_COMMANDS:
+            self._dialogue.send(self._machine.hang_up(_TOO_MANY_ERRORS))
+            return False
+        self._dialogue.send(self._machine.reject(invalid))
+        return True
+
+    def _say(self, reply: Reply) -> None:
+        self._dialogue.send(self._machine.reply(reply))
+
+    async def _hello(self, _: Command) -> None:
+        self._forget()
+        limit = self._door.intake.settings.max_octets
+        capabilities = [
+            "PIPELINING",
+            f"SIZE {limit}" if limit else "SIZE",
+            "8BITMIME",
+            "SMTPUTF8",
+            "ENHANCEDSTATUSCODES",
+        ]
+        if self._door.tls is not None and self._dialogue.tls is None:
+            capabilities.append("STARTTLS")
+        if self._door.policy.offers_login and self._is_private and self._account is None:
+            capabilities.append("AUTH " + b" ".join(sasl.MECHANISMS).decode())
+        self._dialogue.send(self._machine.hello(self._door.intake.host, capabilities))
+
+    async def _starttls(self, _: Command) -> None:
+        if self._door.tls is None:
+            raise Refusal(permanent=True, status="5.1", public="No TLS here")
+        if self._machine.unread_octets:
+            self._dialogue.send(self._machine.hang_up(Reply(421, ("Nothing may follow STARTTLS before TLS",), "4.7.0")))
+            return
+        self._say(Reply(220, ("Begin TLS",), "2.0.0"))
+        await self._dialogue.start_tls(self._door.tls)
+        self._machine.begin_tls()
+        self._forget()
+
+    async def _auth(self, command: Command) -> None:
+        if not self._door.policy.offers_login:
+            raise Refusal(permanent=True, status="5.1", public="No AUTH at this door")
+        if not self._is_private:
+            raise Refusal(permanent=True, status="7.11", public="TLS first: passwords are not taken in clear")
+        if command.mechanism not in sasl.MECHANISMS:
+            self._say(Reply(504, ("No such mechanism here",), "5.5.4"))
+            return
+        exchange = sasl.begin(command.mechanism, command.initial)
+        outcome = exchange.outcome
+        while isinstance(outcome, sasl.Challenge):
+            self._dialogue.send(self._machine.challenge(outcome.encoded))
+            response = await self._response()
+            if isinstance(response, Invalid):
+                self._dialogue.send(self._machine.reject(response))
+                return
+            outcome = exchange.step(response.encoded)
+        if isinstance(outcome, sasl.Failed):
+            self._say(replies.from_failed(outcome))
+            return
+        self._account = await self._door.login.by_claim(outcome)
+        self._say(Reply(235, ("Welcome",), "2.7.0"))
+
+    async def _response(self) -> Response | Invalid:
+        while (response := self._machine.next_command()) is NEED_DATA:
+            await self._dialogue.more()
+        assert isinstance(response, Response | Invalid)
+        return response
+
+    async def _mail(self, command: Command) -> None:
+        self._forget()
+        utf8 = "SMTPUTF8" in command.parameters
+        path, _ = parse_reverse_path(command.path, utf8=utf8)
+        await self._door.policy.sender(self._account, path)
+        size = command.parameters.get("SIZE")
+        await self._door.intake.check_room(int(size) if size else 0)
+        self._path = path
+        self._utf8 = utf8
+        self._declared = int(size) if size else None
+        self._is_8bit = (command.parameters.get("BODY") or "").upper() == "8BITMIME"
+        self._dialogue.send(self._machine.ok("Sender is fine", "2.1.0"))
+
+    async def _rcpt(self, command: Command) -> None:
+        if len(self._recipients) >= self._door.settings.max_recipients:
+            raise Refusal(permanent=False, status="5.3", public="Too many recipients in one go")
+        address, _ = parse_forward_path(command.path, utf8=self._utf8)
+        recipient = await self._door.intake.recipient(address)
+        await self._door.policy.recipient(self._account, recipient)
+        self._recipients.append(recipient)
+        self._dialogue.send(self._machine.ok("Recipient is fine", "2.1.5"))
+
+    async def _data(self, _: Command) -> None:
+        recipients, envelope = tuple(self._recipients), self._envelope
+        self._dialogue.send(self._machine.begin_data())
+        stage = await self._door.intake.stage()
+        try:
+            staged = await self._receive(stage)
+        except BaseException:
+            await stage.abandon()
+            raise
+        finally:
+            self._forget()
+        try:
+            letter_id = await self._door.intake.accept(staged, envelope, recipients, self._hop)
+        except Refusal:
+            await stage.abandon()  # after any other failure it may have been accepted all the same
+            raise
+        self._accepted += 1
+        self._dialogue.send(self._machine.ok(f"Taken as {letter_id}", "2.0.0"))
+
+    async def _receive(self, stage: Stage) -> Staged:
+        """The content, up to its end whatever happens: only then can anything be said about it."""
+        problem: Exception | None = None
+        octets = unchecked = 0
+        while True:
+            part = self._machine.next_command()
+            if isinstance(part, Chunk):
+                octets += len(part.wire)
+                unchecked += len(part.wire)
+                try:
+                    if unchecked >= ROOM_CHECK_OCTETS:
+                        await self._door.intake.check_room(octets)
+                        unchecked = 0
+                    await stage.write(part.wire)
+                except (Refusal, StoreError) as error:
+                    problem = error
+                    self._machine.refuse_data()
+            elif part is NEED_DATA:
+                await self._dialogue.more()
+            else:
+                break
+        if problem is not None:
+            raise problem
+        limit = self._door.intake.settings.max_octets
+        if limit and octets > limit:
+            raise Refusal(permanent=True, status="3.4", public=f"A letter may have {limit} octets here")
+        return await stage.finish()
+
+    async def _rset(self, _: Command) -> None:
+        self._forget()
+        self._dialogue.send(self._machine.ok("Forgotten"))
+
+    async def _noop(self, _: Command) -> None:
+        self._dialogue.send(self._machine.ok("Nothing done"))
+
+    async def _vrfy(self, _: Command) -> None:
+        self._say(Reply(252, ("We do not tell, but take letters",), "2.5.2"))
+
+    async def _quit(self, _: Command) -> None:
+        self._say(Reply(221, (f"{self._door.intake.host} says goodbye",), "2.0.0"))
+
+    # --- facts
+
+    @property
+    def _is_private(self) -> bool:
+        return self._dialogue.tls is not None or self._door.login.may_speak_clearly(self._dialogue.peer[0])
+
+    @property
+    def _envelope(self) -> Envelope:
+        addresses = tuple(recipient.address for recipient in self._recipients)
+        return Envelope(self._path, addresses, self._utf8, self._is_8bit, self._declared)
+
+    @property
+    def _hop(self) -> Hop:
+        return Hop(
+            self._machine.client_name.decode("ascii", "replace"),
+            self._dialogue.peer[0],
+            self._door.intake.host,
+            self._machine.is_extended,
+            self._dialogue.tls is not None,
+            self._account is not None,
+        )
+
+
+_ANSWERS: dict[Keyword, Callable[[_Session, Command], Awaitable[Any]]] = {
+    Keyword.AUTH: _Session._auth,
+    Keyword.DATA: _Session._data,
+    Keyword.EHLO: _Session._hello,
+    Keyword.HELO: _Session._hello,
+    Keyword.MAIL: _Session._mail,
+    Keyword.NOOP: _Session._noop,
+    Keyword.QUIT: _Session._quit,
+    Keyword.RCPT: _Session._rcpt,
+    Keyword.RSET: _Session._rset,
+    Keyword.STARTTLS: _Session._starttls,
+    Keyword.VRFY: _Session._vrfy,
+}

@@ -1,0 +1,134 @@
+"""The queue's runner: takes what is due, has it carried, records what became of it.
+
+    waiting ──claim──▶ carried ──settle──▶ gone            every recipient delivered or failed
+       ▲                  │ ──settle──▶ waiting            some are left: due again later
+       └──lease ends──────┘                                the carrier died; somebody else goes on
+
+Any number of runners in any number of processes may work on one queue; a lease keeps them apart. A letter is
+carried at least once and, as long as carriers do not die between the other side's 250 and our note of it, exactly
+once (RFC 5321 §6.1 can promise no more).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+
+from postoffice.clock import Clock, system_clock
+from postoffice.errors import StoreError
+from postoffice.events import event
+from postoffice.message.notice import Fate
+from postoffice.store.base import Office
+from postoffice.store.model import QueueItem, RecipientState, Settlement
+from postoffice.transfer.bounce import make_notice
+from postoffice.transfer.courier import Courier, Outcome
+from postoffice.transfer.intake import Intake
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """`retry_minutes`: how long to wait after the first, second ... try; the last one repeats (RFC 5321 §4.5.4.1)."""
+
+    retry_minutes: tuple[float, ...] = (5, 15, 30, 60, 120, 240)
+    carriers: int = 20
+    lease_seconds: float = 600.0
+    poll_seconds: float = 30.0
+
+
+class QueueRunner:
+    """One per process. `wake` it when something was queued."""
+
+    def __init__(
+        self,
+        office: Office,
+        intake: Intake,
+        courier: Courier,
+        settings: QueueSettings | None = None,
+        clock: Clock = system_clock,
+    ) -> None:
+        self._office = office
+        self._intake = intake
+        self._courier = courier
+        self._settings = settings or QueueSettings()
+        self._clock = clock
+        self._holder = secrets.token_hex(8)
+        self._awake = asyncio.Event()
+        self._carried = 0
+
+    def wake(self) -> None:
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as carriers:
+            while True:
+                self._awake.clear()
+                try:
+                    for item in await self._claim():
+                        self._carried += 1
+                        carriers.create_task(self._carry(item))
+                    pause = await self._pause()
+                except StoreError as error:
+                    event("queue.failed", error=str(error))
+                    pause = self._settings.poll_seconds
+                try:
+                    async with asyncio.timeout(pause):
+                        await self._awake.wait()
+                except TimeoutError:
+                    pass
+
+    async def _claim(self) -> list[QueueItem]:
+        room = self._settings.carriers - self._carried
+        if room <= 0:
+            return []
+        return await self._office.claim(self._holder, self._clock(), self._settings.lease_seconds, room)
+
+    async def _pause(self) -> float:
+        """How long there is nothing to do, unless somebody wakes us."""
+        if self._carried >= self._settings.carriers:
+            return self._settings.poll_seconds
+        due = await self._office.next_due()
+        if due is None:
+            return self._settings.poll_seconds
+        return min(max(due - self._clock(), 0.05), self._settings.poll_seconds)
+
+    async def _carry(self, item: QueueItem) -> None:
+        try:
+            outcome = await self._courier.carry(item)
+            await self._settle(item, outcome)
+        except StoreError as error:
+            event("queue.failed", letter=item.letter_id, error=str(error))  # the lease ends, and it is tried again
+        finally:
+            self._carried -= 1
+            self.wake()
+
+    async def _settle(self, item: QueueItem, outcome: Outcome) -> None:
+        """✍ What the other side said becomes our record, and the sender's notice with it."""
+        now = self._clock()
+        waiting = [r for r in item.recipients if r not in outcome.delivered and r not in outcome.failed]
+        failed = dict(outcome.failed)
+        if waiting and now >= item.expires:
+            failed |= {r: Fate(r, "4.4.7", outcome.last_reply or "no answer") for r in waiting}
+            waiting = []
+        notice = (
+            await make_notice(item, list(failed.values()), self._intake, self._office, self._clock) if failed else None
+        )
+        outcomes = dict.fromkeys(outcome.delivered, RecipientState.DELIVERED)
+        outcomes |= dict.fromkeys(failed, RecipientState.FAILED)
+        minutes = self._settings.retry_minutes
+        due = now + 60 * minutes[min(item.attempts, len(minutes) - 1)]
+        settled = await self._office.settle(
+            Settlement(item.item_id, self._holder, outcomes, due, outcome.last_reply, notice)
+        )
+        if not settled:
+            event("queue.lease_lost", letter=item.letter_id)
+            return
+        for recipient in outcome.delivered:
+            event("letter.relayed", letter=item.letter_id, recipient=recipient, host=outcome.host, tls=outcome.tls)
+        for fate in failed.values():
+            event("letter.failed", letter=item.letter_id, recipient=fate.recipient, reply=fate.diagnostic)
+        if waiting:
+            event("letter.deferred", letter=item.letter_id, reply=outcome.last_reply, due=round(due))
+        if notice is not None and notice.remote:
+            self.wake()
