@@ -20,7 +20,7 @@ LINE_OCTETS = 77
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-# Wider than RFC 5321 §2.3.5 by the underscore, which many machines have in their names.
+# deviates: RFC 5321 §2.3.5 by the underscore, because many machines have one in their names.
 _NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9_])?|\[[0-9A-Za-z:.]{2,60}\]")
 _NOT_SHOWN: Final = re.compile(r"[^A-Za-z0-9_.:\[\]-]")
 
