@@ -6,7 +6,9 @@
 
 Every verb is a coroutine. An engine that has the answer returns it without waiting, and then costs its caller no
 task switch, because conversations are driven by hand (`net.dialogue`); an engine that has to wait awaits futures
-of its own. A verb must not rely on being inside a task (no `asyncio.timeout`, no TaskGroup without opening a task).
+of its own. A verb must not rely on being inside a task (no `asyncio.timeout`, no TaskGroup without opening a task),
+and it may be closed while it waits, when the conversation ends: a durable verb that has begun still goes on to its
+end, and `close` waits for it.
 
 Durable means: survives a loss of power once the verb has returned. `testing.check_store` is what any engine must
 pass; `store.memory` is the shortest one that does.
@@ -146,7 +148,10 @@ class Office(Protocol):
         ...
 
     async def claim(self, holder: str, now: float, lease_seconds: float, limit: int) -> list[QueueItem]:
-        """Items that are due and not leased, earliest first; from now on `holder` carries them."""
+        """Items that are due and not leased, earliest first; from now on `holder` carries them.
+
+        `holder` is a name that nobody had before, one per life of a process: a lease is known by it alone.
+        """
         ...
 
     async def read_item(self, item: QueueItem, index: int = 0) -> Piece:
