@@ -28,6 +28,9 @@ class Flag(IntFlag):
     DRAFT = 16
 
 
+NO_FLAGS = Flag(0)
+
+
 class Piece(NamedTuple):
     """A part of a letter in wire form, and whether more follows. The first piece begins with the prefix, stuffed."""
 
@@ -86,7 +89,7 @@ class Letter:
     internal_date: float
     prefix: bytes = b""
     unique_id: str | None = None
-    flags: Flag = Flag(0)
+    flags: Flag = NO_FLAGS
     source: str | None = None
     source_id: str | None = None
     folder: str = INBOX
