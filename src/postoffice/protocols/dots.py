@@ -5,8 +5,8 @@ a line that is only a dot. Line ends are CRLF and nothing else: a bare LF or CR 
 which is what keeps a second letter from being smuggled inside a first.
 
 `DotReader` finds the end in octets that come in any portions. The chunks it gives never end inside a sequence
-that could belong to the end, so no chunk but the last ends with CR or CRLF, and a line that begins with a dot
-always lies in one chunk with the CRLF before it. It searches every octet once.
+that could belong to the end, so a CR and its LF always lie in one chunk, and so do a dot that begins a line and the
+CRLF before it. It searches every octet once.
 """
 
 from __future__ import annotations

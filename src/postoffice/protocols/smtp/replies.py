@@ -82,8 +82,8 @@ class ReplyReader:
         self._texts: list[str] = []
 
     def add(self, line: bytes, *, has_status: bool = True) -> Reply | None:
-        """The reply, if this line (given without its end) is its last. `has_status` False leaves a text that looks
-        like an enhanced code where it is, as replies to EHLO want it."""
+        """The reply, if this line (given without its end) is its last. `has_status` False leaves what looks like an
+        enhanced code where it is, as a greeting and a granted EHLO want it."""
         found = _LINE.fullmatch(line)
         if not found:
             raise RemoteProtocolError("a reply that begins with no code")
@@ -99,7 +99,7 @@ class ReplyReader:
         reply = Reply(int(code), tuple(self._texts))
         self._code = b""
         self._texts = []
-        return _with_status(reply) if has_status else reply
+        return _with_status(reply) if has_status or reply.code >= 400 else reply
 
     @property
     def is_between(self) -> bool:
