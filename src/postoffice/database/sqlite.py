@@ -1,0 +1,202 @@
+"""How to talk to SQLite; knows no tables.
+
+Every connection is opened here with the same settings, none of them left to a default: a write-ahead log, synced
+at each commit, so that what a transaction kept survives a loss of power; pages of 16 KiB, so that a usual letter
+lies in one; freed pages handed back in small steps. Whoever opens a file says what kind of file it is
+(`application_id`), and a file of another kind is refused before anything in it is touched.
+
+A connection is used by one thread at a time: either the loop's, for reads that answer at once, or one from a pool,
+under the lock of a `Desk`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+import apsw
+
+from postoffice.errors import DamagedStore, StoreError, StoreUnavailable
+
+PAGE_OCTETS = 16384
+BUSY_SECONDS = 10.0
+LOG_PAGES = 256
+"""After how many pages the log is written back: 4 MiB, so that it stays small and no commit pays for a big one."""
+
+LOG_OCTETS = 8 * 1024 * 1024
+"""To what size the log's file is cut back when it has grown."""
+
+T = TypeVar("T")
+
+
+class Rows(Protocol):
+    """What a statement gives. The types of the columns stand in the schema and not here."""
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]: ...
+    def fetchone(self) -> tuple[Any, ...] | None: ...
+    def fetchall(self) -> list[tuple[Any, ...]]: ...
+
+    @property
+    def get(self) -> Any:
+        """The only column of the only row; None if there is no row."""
+
+
+class Connection(Protocol):
+    """What is used of an `apsw.Connection`."""
+
+    @property
+    def in_transaction(self) -> bool: ...
+    def execute(self, statements: str, bindings: Sequence[object] = ()) -> Rows: ...
+    def executemany(self, statements: str, bindings: Iterable[Sequence[object]]) -> Rows: ...
+    def changes(self) -> int: ...
+    def last_insert_rowid(self) -> int: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> object: ...
+    def __exit__(self, *error: object) -> bool | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of file: how it is told from others, what people call it, and the steps that made its tables.
+
+    The number of steps a file has gone through is its version, kept in its own header (`user_version`).
+    """
+
+    application_id: int
+    name: str
+    steps: tuple[str, ...]
+
+
+def open_writer(path: Path, vfs: str | None = None) -> Connection:
+    """A connection that may write. Makes the file, readable by its owner only, if it is not there."""
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        sync_directory(path.parent)
+    connection = _open(path, vfs)
+    try:
+        connection.execute(f"PRAGMA page_size = {PAGE_OCTETS}")
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = OFF")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}").fetchall()
+        connection.execute(f"PRAGMA journal_size_limit = {LOG_OCTETS}").fetchall()
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute("PRAGMA cache_size = -4096")
+    except apsw.Error as error:
+        connection.close()
+        raise store_error(error, path) from error
+    return connection
+
+
+def open_reader(path: Path, vfs: str | None = None) -> Connection:
+    """A connection that only asks."""
+    connection = _open(path, vfs)
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA cache_size = -1024")
+        connection.execute("PRAGMA journal_mode").fetchall()
+    except apsw.Error as error:
+        connection.close()
+        raise store_error(error, path) from error
+    return connection
+
+
+def _open(path: Path, vfs: str | None) -> Connection:
+    try:
+        connection = apsw.Connection(str(path), apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
+    except apsw.Error as error:
+        raise store_error(error, path) from error
+    connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
+    return cast(Connection, connection)
+
+
+def store_error(error: apsw.Error, path: Path) -> StoreError:
+    """What an error of SQLite means for whoever waits for an answer."""
+    match error:
+        case apsw.CorruptError() | apsw.NotADBError():
+            return DamagedStore(f"{path} is damaged: {error}")
+        case apsw.FullError() | apsw.IOError() | apsw.BusyError() | apsw.CantOpenError() | apsw.ReadOnlyError():
+            return StoreUnavailable(f"{path} cannot be used now: {error}")
+        case _:
+            return StoreError(f"{path}: {type(error).__name__}: {error}")
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """All of it or nothing, durable once it is left. Takes the right to write at its beginning."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def give_space_back(connection: Connection, *, spare_pages: int, step_pages: int = 256) -> None:
+    """Hand freed pages back to the disk in small transactions, but for a few that the next letter will need."""
+    while True:
+        free = one_number(connection, "PRAGMA freelist_count")
+        if free <= spare_pages:
+            return
+        connection.execute(f"PRAGMA incremental_vacuum({min(step_pages, free - spare_pages)})").fetchall()
+        if one_number(connection, "PRAGMA freelist_count") >= free:
+            return
+
+
+def one_number(connection: Connection, sql: str, bindings: tuple[object, ...] = ()) -> int:
+    """The only column of the only row, which is a number."""
+    value = connection.execute(sql, bindings).get
+    if not isinstance(value, int):
+        raise StoreError(f"{sql!r} gave {value!r} instead of a number")
+    return value
+
+
+def sync_directory(path: Path) -> None:
+    """Make names that were made or taken away in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Desk:
+    """One connection that threads of a pool use in turn; opened when first needed."""
+
+    def __init__(self, path: Path, pool: Executor, open_it: Callable[[Path], Connection]) -> None:
+        self._path = path
+        self._pool = pool
+        self._open_it = open_it
+        self._turn = threading.Lock()
+        self._connection: Connection | None = None
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        """Do `work` in a thread. Once begun it ends, also when nobody waits any more."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self.run_here, work)
+
+    def run_here(self, work: Callable[[Connection], T]) -> T:
+        """Do `work` in this thread."""
+        with self._turn:
+            if self._connection is None:
+                self._connection = self._open_it(self._path)
+            try:
+                return work(self._connection)
+            except apsw.Error as error:
+                raise store_error(error, self._path) from error
+
+    def close(self) -> None:
+        """Waits for who works there now. The next `run` opens it anew."""
+        with self._turn:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None

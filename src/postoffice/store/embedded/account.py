@@ -1,0 +1,309 @@
+"""An account's mailbox at the office: its file, and the arrivals that are not in it yet, as one view.
+
+The keys of the file's letters are positive, an arrival's key is its number made negative. An account to which
+nothing but arrivals ever came has no file at all. Whatever numbers letters (uids, modseqs) needs them in the file,
+so verbs of that sort let the file absorb the arrivals first; reading and removing do not. A key whose arrival was
+absorbed meanwhile still leads to its letter.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import replace
+
+from postoffice.database.migrate import prepare
+from postoffice.database.sqlite import Connection, sync_directory
+from postoffice.errors import StoreError
+from postoffice.protocols.dots import stuff
+from postoffice.store.embedded import arrivals, contents, sight
+from postoffice.store.embedded.arrivals import Spooled
+from postoffice.store.embedded.jobs import RemoveArrivals
+from postoffice.store.embedded.locks import MOVING, HeldLock
+from postoffice.store.embedded.mailbox import MailboxFile, Seen
+from postoffice.store.embedded.premises import Premises, mailbox_path, pause
+from postoffice.store.embedded.schema import MAILBOX
+from postoffice.store.embedded.staging import GrowingStage
+from postoffice.store.model import (
+    INBOX,
+    OWNER,
+    Changes,
+    Damage,
+    Entry,
+    Flag,
+    Folder,
+    Letter,
+    Piece,
+    Snapshot,
+    Staged,
+)
+
+PATIENCE_SECONDS = 0.002
+"""How long to wait before asking again for a lock that is held for a moment."""
+
+Cached = tuple[tuple[int, int], Seen | None, Snapshot]
+
+
+class AccountMailbox:
+    """A `Mailbox` at the office."""
+
+    def __init__(self, premises: Premises, account_id: int) -> None:
+        self._premises = premises
+        self.account_id = account_id
+        self._path = mailbox_path(premises.data, account_id)
+        self._opened: MailboxFile | None = None
+        self._cached: dict[str, Cached] = {}
+
+    # --- the file, if there is one --------------------------------------------------------------------------
+
+    def file(self) -> MailboxFile | None:
+        """The mailbox file, if letters were ever absorbed."""
+        if self._opened is None and self._path.exists():
+            prepare(self._path, MAILBOX, create=False, vfs=self._premises.vfs)
+            self._opened = self._new_file()
+        return self._opened
+
+    def _new_file(self) -> MailboxFile:
+        premises = self._premises
+        return MailboxFile(self._path, premises.pool, premises.clock, premises.vfs)
+
+    async def _whole_file(self) -> MailboxFile:
+        """The mailbox file with all letters in it."""
+        file = self.file()
+        if file is None or self._waiting(file):
+            await self.absorb()
+            file = self.file()
+            if file is None:
+                raise StoreError(f"the mailbox of account {self.account_id} is gone")
+        return file
+
+    def _waiting(self, file: MailboxFile) -> bool:
+        last, _ = self._premises.ask(lambda office: arrivals.fingerprint(office, self.account_id))
+        return last > file.ask(lambda mailbox: arrivals.watermark(mailbox, self._premises.incarnation))
+
+    # --- reading --------------------------------------------------------------------------------------------
+
+    async def snapshot(self, viewer: str = OWNER, folder: str = INBOX) -> Snapshot:
+        if folder != INBOX:
+            return await (await self._whole_file()).snapshot(viewer, folder)
+        # Arrivals first: what is absorbed between the two looks is then in the file, and not shown twice.
+        print_ = self._premises.ask(lambda office: arrivals.fingerprint(office, self.account_id))
+        file = self._opened or self.file()
+        cached = self._cached.get(viewer)
+        if cached is not None and file is None and cached[0] == print_:
+            return cached[2]
+        if cached is not None and file is not None and cached[0] == print_:
+            seen = file.seen(viewer, folder)
+            if seen is cached[1]:
+                return cached[2]
+        snapshot, seen_then = self._both(viewer, print_[0])
+        self._cached[viewer] = print_, seen_then, snapshot
+        return snapshot
+
+    def _both(self, viewer: str, last: int) -> tuple[Snapshot, Seen | None]:
+        """What is in the file and what is not, as one; `last` is the newest arrival or 0."""
+        rows: tuple[str | None, str | None, str | None] = (None, None, None)
+        file = self.file()
+        if last:
+            mark = file.ask(lambda near: arrivals.watermark(near, self._premises.incarnation)) if file else 0
+            query = (self.account_id, mark)
+            rows = self._premises.ask(lambda office: office.execute(arrivals.COLUMNS, query).fetchone()) or rows
+            file = self.file()
+        numbers, octets, unique_ids = sight.split(*rows)
+        if file is None:
+            if viewer != OWNER:
+                raise StoreError(f"{viewer!r} does not look at this mailbox")
+            keys = array("q", [-number for number in numbers])
+            newest = unique_ids[-1] if unique_ids else ""
+            return sight.Columns(keys, octets, unique_ids, newest, 1).snapshot(), None
+        seen = file.seen(viewer, INBOX)
+        done = seen.watermark if seen.incarnation == self._premises.incarnation else 0
+        fresh = next((at for at, number in enumerate(numbers) if number > done), len(numbers))
+        if fresh == len(numbers):
+            return seen.snapshot, seen
+        shown = sight.Columns(
+            seen.snapshot.keys + array("q", [-number for number in numbers[fresh:]]),
+            seen.snapshot.octets + octets[fresh:],
+            [*seen.snapshot.unique_ids, *unique_ids[fresh:]],
+            unique_ids[-1],
+            seen.viewer_id,
+        )
+        return shown.snapshot(), seen
+
+    async def read(self, keys: Sequence[int], index: int = 0) -> list[Piece | None]:
+        numbers = [-key for key in keys if key < 0]
+        if not numbers:
+            file = self.file()
+            return await file.read(keys, index) if file is not None else [None] * len(keys)
+        found = await self._read_arrivals(numbers, index)
+        moved = self._moved([number for number in numbers if number not in found])
+        filed = [moved.get(-key, 0) if key < 0 else key for key in keys]
+        file = self.file()
+        others = await file.read(filed, index) if file is not None and any(filed) else [None] * len(keys)
+        return [found.get(-key) or other for key, other in zip(keys, others, strict=True)]
+
+    async def _read_arrivals(self, numbers: Sequence[int], index: int) -> dict[int, Piece]:
+        rows = self._premises.ask(lambda office: arrivals.pieces(office, self.account_id, numbers))
+        found: dict[int, Piece] = {}
+        for number, row in rows.items():
+            if isinstance(row, Piece) and not index:
+                found[number] = row
+            elif isinstance(row, Spooled):
+                piece = await read_spooled(self._premises, row, index)
+                if piece is not None:
+                    found[number] = piece
+        return found
+
+    def _moved(self, numbers: Sequence[int]) -> dict[int, int]:
+        """Where letters are now that were arrivals when they were shown."""
+        file = self.file() if numbers else None
+        if file is None:
+            return {}
+        return file.ask(lambda near: arrivals.where_they_went(near, numbers, self._premises.incarnation))
+
+    async def describe(self, keys: Sequence[int]) -> list[Entry | None]:
+        file = self.file()
+        if file is None or any(key < 0 for key in keys):
+            file = await self._whole_file()
+        moved = self._moved([-key for key in keys if key < 0])
+        entries = await file.describe([moved.get(-key, 0) if key < 0 else key for key in keys])
+        return [entry and replace(entry, key=key) for key, entry in zip(keys, entries, strict=True)]
+
+    async def changes(self, since: int, folder: str = INBOX) -> Changes:
+        return await (await self._whole_file()).changes(since, folder)
+
+    async def folders(self) -> list[Folder]:
+        return await (await self._whole_file()).folders()
+
+    async def viewers(self) -> list[str]:
+        file = self.file()
+        return await file.viewers() if file is not None else [OWNER]
+
+    async def pulled(self, source: str) -> frozenset[str]:
+        file = self.file()
+        return await file.pulled(source) if file is not None else frozenset()
+
+    # --- writing --------------------------------------------------------------------------------------------
+
+    async def stage(self) -> GrowingStage:
+        return await (await self._whole_file()).stage()
+
+    async def append(self, letters: Sequence[Letter]) -> list[int]:
+        return await (await self._whole_file()).append(letters)
+
+    async def flag(self, keys: Sequence[int], flags: Flag) -> None:
+        file = await self._whole_file()
+        moved = self._moved([-key for key in keys if key < 0])
+        await file.flag([moved.get(-key, 0) if key < 0 else key for key in keys], flags)
+
+    async def create_folder(self, name: str) -> None:
+        await (await self._whole_file()).create_folder(name)
+
+    async def set_viewers(self, viewers: Sequence[str]) -> None:
+        await (await self._whole_file()).set_viewers(viewers)
+
+    async def remove(self, keys: Sequence[int], viewer: str = OWNER) -> None:
+        """Arrivals are deleted where they lie, unless somebody else still sees them."""
+        numbers = [-key for key in keys if key < 0]
+        filed = [key for key in keys if key > 0]
+        if await self.viewers() != [viewer]:
+            file = await self._whole_file()
+            await file.remove([*filed, *self._moved(numbers).values()], viewer)
+            return
+        if numbers:
+            lock = await self._moving()
+            try:
+                removed = await self._premises.committer.run(RemoveArrivals(self.account_id, numbers))
+            finally:
+                lock.release()
+            self._premises.spool.discard(removed.spooled)
+            gone = set(removed.numbers)
+            filed += self._moved([number for number in numbers if number not in gone]).values()
+        file = self.file()
+        if filed and file is not None:
+            await file.remove(filed, viewer)
+
+    # --- absorption -----------------------------------------------------------------------------------------
+
+    async def _moving(self) -> HeldLock:
+        """The right to move this account's arrivals, over all processes of the office."""
+        while (lock := self._premises.locks.take(self.account_id, MOVING)) is None:
+            await pause(PATIENCE_SECONDS)
+        return lock
+
+    async def absorb(self) -> None:
+        """Take all arrivals into the mailbox file, which is made if it is not there. Durable."""
+        lock = await self._moving()
+        try:
+            if not self._path.exists():
+                await self._premises.in_thread(self._create)
+            file = self.file()
+            while file is not None and (numbers := await file.desk.run(self._absorb_batch)):
+                removed = await self._premises.committer.run(RemoveArrivals(self.account_id, numbers))
+                self._premises.spool.discard(removed.spooled)
+        finally:
+            lock.release()
+
+    def _create(self) -> None:
+        folder = self._path.parent
+        if not folder.exists():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            sync_directory(folder.parent)
+        prepare(self._path, MAILBOX, create=True, vfs=self._premises.vfs)
+
+    def _absorb_batch(self, mailbox: Connection) -> list[int]:
+        """One batch, in a thread; gives the numbers of arrivals that have no business in the office any more."""
+        premises = self._premises
+
+        def gather(office: Connection) -> list[arrivals.Arrival]:
+            return arrivals.next_arrivals(office, self.account_id, 0)
+
+        def stage(office: Connection) -> list[Staged]:
+            return [arrivals.stage_for(mailbox, office, arrival, premises.spool) for arrival in fresh]
+
+        batch = premises.far.run_here(gather)
+        done = arrivals.watermark(mailbox, premises.incarnation)
+        fresh = [arrival for arrival in batch if arrival.number > done]
+        if fresh:
+            staged = premises.far.run_here(stage)
+            arrivals.absorb(mailbox, list(zip(fresh, staged, strict=True)), premises.incarnation)
+        return [arrival.number for arrival in batch]
+
+    # --- looking after it -----------------------------------------------------------------------------------
+
+    async def check(self) -> list[Damage]:
+        file = self.file()
+        return await file.check() if file is not None else []
+
+    async def sweep(self) -> None:
+        """Take away what removed letters left behind, and what a crash did."""
+        file = self.file()
+        if file is not None and file.ask(contents.needs_sweep):
+            await file.desk.run(contents.sweep)
+
+    def rest(self) -> None:
+        """Let go of the file; the next verb opens it again."""
+        file, self._opened = self._opened, None
+        self._cached.clear()
+        if file is not None:
+            file.rest_later()
+
+    @property
+    def is_open(self) -> bool:
+        return self._opened is not None
+
+    async def close(self) -> None:
+        """Nothing: the office closes it."""
+
+
+async def read_spooled(premises: Premises, spooled: Spooled, index: int) -> Piece | None:
+    """A piece of a large letter; None if its file has gone meanwhile."""
+
+    def read() -> Piece | None:
+        try:
+            data, more = premises.spool.read(spooled.name, index, spooled.wire_octets)
+        except FileNotFoundError:
+            return None
+        return Piece(stuff(spooled.prefix) + data if spooled.prefix and not index else data, more)
+
+    return await premises.in_thread(read)

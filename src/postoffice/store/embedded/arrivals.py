@@ -1,0 +1,182 @@
+"""Letters that arrived at the office and lie in `office.db` still: shown, read, and taken into their mailbox file.
+
+Exactly once: a mailbox file remembers up to which arrival it has taken letters in (its watermark, in the same
+transaction), and arrivals up to there are not shown any more, whether their rows are gone yet or not. A crash
+between the two transactions leaves rows that nobody sees and the next absorption deletes. An office restored from
+a copy counts arrivals anew: it has another incarnation, and a file that knows another one begins again.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import apsw
+
+from postoffice.database.sqlite import Connection, one_number, transaction
+from postoffice.errors import DamagedStore
+from postoffice.message.content import Content
+from postoffice.store.embedded import contents, folders, sight
+from postoffice.store.embedded.spool import Spool
+from postoffice.store.model import CHUNK_OCTETS, INBOX, Flag, Piece, Staged
+
+BATCH_LETTERS = 256
+BATCH_OCTETS = 8 * 1024 * 1024
+"""What is absorbed in one transaction at most, but for a letter that is larger alone."""
+
+COLUMNS = sight.IN_COLUMNS.format(
+    "SELECT number AS entry_id, octets, email_id AS unique_id FROM arrivals"
+    " WHERE account_id = ? AND number > ? ORDER BY number"
+)
+PIECES = (
+    "SELECT a.number, a.prefix, c.data, a.content_id FROM carray(?) k CROSS JOIN arrivals a ON a.number = k.value"
+    " LEFT JOIN chunks c ON c.chunk_id = (a.content_id << 20) WHERE a.account_id = ?"
+)
+NEXT = (
+    "SELECT number, email_id, a.octets, arrived, prefix, content_id, sha256, c.octets, wire_octets, has_dot_lines,"
+    " has_ascii_header, spool FROM arrivals a JOIN contents c USING (content_id)"
+    " WHERE account_id = ? AND number > ? ORDER BY number LIMIT ?"
+)
+
+
+def fingerprint(connection: Connection, account_id: int) -> tuple[int, int]:
+    """Changes with every arrival that comes or goes: the last number, and how often some departed."""
+    row = connection.execute(
+        "SELECT coalesce((SELECT max(number) FROM arrivals WHERE account_id = ?1), 0),"
+        " coalesce((SELECT times FROM departures WHERE account_id = ?1), 0)",
+        (account_id,),
+    ).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A large letter in the office: its spool file, how long it is, what stands above it."""
+
+    name: str
+    wire_octets: int
+    prefix: bytes
+
+
+def pieces(connection: Connection, account_id: int, numbers: Sequence[int]) -> dict[int, Piece | Spooled]:
+    """The first piece of each arrival that is there, in one statement; for a large one where it lies."""
+    found: dict[int, Piece | Spooled] = {}
+    for number, prefix, data, content_id in connection.execute(PIECES, (apsw.carray(array("q", numbers)), account_id)):
+        if data is not None:
+            found[number] = sight.piece(prefix, data, 0, more=False)
+        else:
+            found[number] = spooled(connection, content_id, prefix)
+    return found
+
+
+def spooled(connection: Connection, content_id: int, prefix: bytes) -> Spooled:
+    row = connection.execute("SELECT spool, wire_octets FROM contents WHERE content_id = ?", (content_id,)).fetchone()
+    if row is None or row[0] is None:
+        raise DamagedStore(f"content {content_id} of the office is not there")
+    return Spooled(row[0], row[1], prefix)
+
+
+# --- absorption ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A letter to be taken into the mailbox file."""
+
+    number: int
+    email_id: str
+    octets: int
+    arrived: float
+    prefix: bytes
+    content_id: int
+    content: Content
+    spool: str | None
+
+
+def watermark(connection: Connection, incarnation: int) -> int:
+    """Up to which arrival of this life of the office the mailbox file has taken letters in."""
+    row = connection.execute("SELECT incarnation, watermark FROM mailbox").fetchone()
+    if row is None:
+        raise DamagedStore("the mailbox does not know what it has taken in")
+    return row[1] if row[0] == incarnation else 0
+
+
+def next_arrivals(office: Connection, account_id: int, after: int) -> list[Arrival]:
+    """The next batch."""
+    batch: list[Arrival] = []
+    octets = 0
+    for number, email_id, size, arrived, prefix, content_id, *facts, spool in office.execute(
+        NEXT, (account_id, after, BATCH_LETTERS)
+    ):
+        name, plain, wire, dotted, is_ascii = facts
+        octets += wire if spool is None else 0
+        if batch and octets > BATCH_OCTETS:
+            break
+        content = Content(name, plain, wire, bool(dotted), bool(is_ascii))
+        batch.append(Arrival(number, email_id, size, arrived, prefix, content_id, content, spool))
+    return batch
+
+
+def stage_for(mailbox: Connection, office: Connection, arrival: Arrival, spool: Spool) -> Staged:
+    """The content of an arrival, ready to be kept in the mailbox file. A large one comes in by small commits."""
+    content = arrival.content
+    if arrival.spool is None:
+        wire, _ = contents.read_chunk(office, arrival.content_id, 0)
+        return Staged(content, b"", wire)
+    if contents.find(mailbox, content.sha256) is not None:
+        return Staged(content, b"", b"")
+    content_id = contents.begin(mailbox)
+    count = -(-content.wire_octets // CHUNK_OCTETS)
+    for index, chunk in enumerate(spool.chunks(arrival.spool, content.wire_octets)):
+        last = content.sha256 if index == count - 1 else None
+        contents.add_chunks(mailbox, content_id, index, [chunk], last)
+    return Staged(content, b"", f"{contents.ROW}{content_id}")
+
+
+def absorb(mailbox: Connection, batch: Sequence[tuple[Arrival, Staged]], incarnation: int) -> None:
+    """Make a batch part of the mailbox, together with the watermark: one transaction, once."""
+    with transaction(mailbox):
+        known: set[str] = set()
+        if one_number(mailbox, "SELECT incarnation FROM mailbox") != incarnation:
+            # The office was restored: what it delivers again is known by its name.
+            known = {email_id for (email_id,) in mailbox.execute("SELECT email_id FROM entries").fetchall()}
+            mailbox.execute("UPDATE entries SET arrival = NULL WHERE arrival IS NOT NULL")
+            mailbox.execute("UPDATE mailbox SET incarnation = ?, watermark = 0", (incarnation,))
+        done = watermark(mailbox, incarnation)
+        filings = []
+        for arrival, staged in batch:
+            if arrival.number > done and arrival.email_id not in known:
+                filings.append(_filing(mailbox, arrival, staged))
+            elif isinstance(staged.place, str):
+                contents.disown(mailbox, staged.place)
+        if filings:
+            folders.file(mailbox, folders.folder_id(mailbox, INBOX), filings)
+        mailbox.execute("UPDATE mailbox SET watermark = max(watermark, ?)", (batch[-1][0].number,))
+
+
+def _filing(mailbox: Connection, arrival: Arrival, staged: Staged) -> folders.Filing:
+    return folders.Filing(
+        content_id=contents.keep(mailbox, staged),
+        email_id=arrival.email_id,
+        unique_id=arrival.email_id,
+        octets=arrival.octets,
+        has_ascii_header=arrival.content.has_ascii_header,
+        has_dot_lines=arrival.content.has_dot_lines,
+        flags=Flag(0),
+        internal_date=arrival.arrived,
+        prefix=arrival.prefix,
+        arrival=arrival.number,
+    )
+
+
+def where_they_went(mailbox: Connection, numbers: Sequence[int], incarnation: int) -> dict[int, int]:
+    """The key in the mailbox file of each arrival that it has taken in."""
+    if not numbers or not watermark(mailbox, incarnation):
+        return {}
+    rows = mailbox.execute(
+        "SELECT arrival, entry_id FROM carray(?) k CROSS JOIN entries ON arrival = k.value",
+        (apsw.carray(array("q", numbers)),),
+    )
+    return dict(rows.fetchall())

@@ -1,0 +1,284 @@
+"""What the committer does with jobs: everything that came meanwhile is one group, one transaction, one sync.
+
+A job that fails takes nothing with it: each has a savepoint of its own, but for the letters of a group, which are
+tried together first. The answers are given after the sync and not before.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, assert_never
+
+import apsw
+
+from postoffice.database.sqlite import Connection, one_number, store_error
+from postoffice.errors import StoreError
+from postoffice.message.content import Content
+from postoffice.store.embedded import contents
+from postoffice.store.embedded.accepting import accept_all
+from postoffice.store.embedded.jobs import (
+    Accept,
+    AddAccount,
+    AddDomain,
+    AnyJob,
+    Claim,
+    Expedite,
+    GiveSpaceBack,
+    RemoveAccount,
+    RemoveArrivals,
+    Removed,
+    SetCredential,
+    Settle,
+    Settled,
+)
+from postoffice.store.model import Account, QueueItem
+
+ITEMS = (
+    "SELECT item_id, letter_id, domain, reverse_path, prefix, accepted, due, expires, attempts, leased_until,"
+    " last_reply, needs_smtputf8, sha256, octets, wire_octets, has_dot_lines, has_ascii_header"
+    " FROM queue JOIN contents USING (content_id)"
+)
+GROUP_JOBS = 256
+"""The most jobs in one transaction."""
+
+
+def commit_group(connection: Connection, jobs: Sequence[AnyJob], path: Path) -> list[object]:
+    """Do the jobs in one durable transaction; gives for each its result, or the error that it alone has."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        answers = _each(connection, jobs, path)
+        connection.execute("COMMIT")
+        return answers
+    except Exception as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        known = store_error(error, path) if isinstance(error, apsw.Error) else StoreError(f"{path}: {error!r}")
+        return [known] * len(jobs)
+
+
+def _each(connection: Connection, jobs: Sequence[AnyJob], path: Path) -> list[object]:
+    answers: list[object] = [None] * len(jobs)
+    accepts = [(index, job) for index, job in enumerate(jobs) if isinstance(job, Accept)]
+    together = _try(connection, [job for _, job in accepts], path) if len(accepts) > 1 else None
+    for index, job in enumerate(jobs):
+        if together is None or not isinstance(job, Accept):
+            answers[index] = _alone(connection, job, path)
+    if together is not None:
+        for (index, _), answer in zip(accepts, together, strict=True):
+            answers[index] = answer
+    return answers
+
+
+def _try(connection: Connection, accepts: list[Accept], path: Path) -> list[bool] | None:
+    """Letters together; None, and nothing done, if one of them cannot be kept."""
+    connection.execute("SAVEPOINT letters")
+    try:
+        answers = accept_all(connection, accepts)
+    except Exception as error:  # whatever it is, each letter is tried again alone and told its own
+        _back_to(connection, "letters", error)
+        return None
+    connection.execute("RELEASE letters")
+    return answers
+
+
+def _alone(connection: Connection, job: AnyJob, path: Path) -> object:
+    connection.execute("SAVEPOINT job")
+    try:
+        answer = perform(connection, job)
+    except StoreError as error:
+        _back_to(connection, "job", error)
+        return error
+    except apsw.Error as error:
+        _back_to(connection, "job", error)
+        return store_error(error, path)
+    except Exception as error:  # a bug may refuse one job, never stop the committer
+        _back_to(connection, "job", error)
+        return StoreError(f"{type(job).__name__} failed: {error!r}")
+    connection.execute("RELEASE job")
+    return answer
+
+
+def _back_to(connection: Connection, savepoint: str, error: Exception) -> None:
+    if not connection.in_transaction:
+        raise error  # SQLite gave up the whole transaction: a full disk, a failed read
+    connection.execute(f"ROLLBACK TO {savepoint}")
+    connection.execute(f"RELEASE {savepoint}")
+
+
+def perform(connection: Connection, job: AnyJob) -> object:
+    """One job, inside the caller's transaction."""
+    match job:
+        case Accept():
+            return accept_all(connection, [job])[0]
+        case Claim():
+            return _claim(connection, job)
+        case Settle():
+            return _settle(connection, job)
+        case Expedite():
+            connection.execute("UPDATE queue SET due = min(due, ?) WHERE holder = ''", (job.now,))
+            return connection.changes()
+        case RemoveArrivals():
+            return _remove_arrivals(connection, job)
+        case AddDomain():
+            _add_domain(connection, job)
+            return None
+        case AddAccount():
+            return _add_account(connection, job)
+        case RemoveAccount():
+            return _remove_account(connection, job)
+        case SetCredential():
+            _set_credential(connection, job)
+            return None
+        case GiveSpaceBack():
+            if one_number(connection, "PRAGMA freelist_count") > job.spare_pages:
+                connection.execute(f"PRAGMA incremental_vacuum({job.step_pages})").fetchall()
+            return None
+        case _:
+            assert_never(job)
+
+
+# --- the queue -------------------------------------------------------------------------------------------------
+
+
+def items(connection: Connection, where: str, bindings: tuple[object, ...] = ()) -> list[QueueItem]:
+    """Queue items with their recipients, in the order that `where` asks for."""
+    rows = connection.execute(f"{ITEMS} {where}", bindings).fetchall()
+    if not rows:
+        return []
+    recipients: dict[int, list[str]] = {row[0]: [] for row in rows}
+    for item_id, address in connection.execute(
+        "SELECT item_id, address FROM carray(?) k CROSS JOIN recipients ON item_id = k.value"
+        " ORDER BY item_id, position",
+        (apsw.carray(array("q", recipients)),),
+    ):
+        recipients[item_id].append(address)
+    return [_item(row, recipients[row[0]]) for row in rows]
+
+
+def _item(row: tuple[Any, ...], recipients: list[str]) -> QueueItem:
+    (item_id, letter_id, domain, reverse_path, prefix, accepted, due, expires, *rest) = row
+    (attempts, leased_until, last_reply, utf8, name, octets, wire_octets, dotted, is_ascii) = rest
+    return QueueItem(  # the columns are NOT NULL and have these types in the schema
+        item_id=item_id,
+        letter_id=letter_id,
+        domain=domain,
+        reverse_path=reverse_path,
+        recipients=tuple(recipients),
+        content=Content(name, octets, wire_octets, bool(dotted), bool(is_ascii)),
+        prefix=prefix,
+        accepted=accepted,
+        due=due,
+        expires=expires,
+        attempts=attempts,
+        leased_until=leased_until,
+        last_reply=last_reply,
+        needs_smtputf8=bool(utf8),
+    )
+
+
+def _claim(connection: Connection, job: Claim) -> list[QueueItem]:
+    ready = connection.execute(
+        "SELECT item_id FROM queue WHERE max(due, leased_until) <= ? ORDER BY max(due, leased_until), item_id LIMIT ?",
+        (job.now, job.limit),
+    ).fetchall()
+    if not ready:
+        return []
+    keys = apsw.carray(array("q", [item_id for (item_id,) in ready]))
+    connection.execute(
+        "UPDATE queue SET holder = ?, leased_until = ? WHERE item_id IN carray(?)",
+        (job.holder, job.now + job.lease_seconds, keys),
+    )
+    return items(connection, "WHERE item_id IN carray(?) ORDER BY due, item_id", (keys,))
+
+
+def _settle(connection: Connection, job: Settle) -> Settled:
+    row = connection.execute(
+        "SELECT content_id FROM queue WHERE item_id = ? AND holder = ? AND holder != ''", (job.item_id, job.holder)
+    ).fetchone()
+    if row is None:
+        return Settled(is_done=False)
+    notice_used = job.notice is not None and accept_all(connection, [job.notice])[0]
+    connection.executemany(
+        "DELETE FROM recipients WHERE item_id = ? AND address = ?", [(job.item_id, name) for name in job.finished]
+    )
+    if one_number(connection, "SELECT EXISTS (SELECT 1 FROM recipients WHERE item_id = ?)", (job.item_id,)):
+        connection.execute(
+            "UPDATE queue SET holder = '', leased_until = 0, attempts = attempts + 1, due = ?, last_reply = ?"
+            " WHERE item_id = ?",
+            (job.due, job.last_reply, job.item_id),
+        )
+        return Settled(is_done=True, notice_place_used=notice_used)
+    connection.execute("DELETE FROM queue WHERE item_id = ?", (job.item_id,))
+    return Settled(True, notice_used, contents.release(connection, {row[0]: 1}))
+
+
+# --- arrivals --------------------------------------------------------------------------------------------------
+
+
+def _remove_arrivals(connection: Connection, job: RemoveArrivals) -> Removed:
+    if not job.numbers:
+        return Removed([], [])
+    rows = connection.execute(
+        "DELETE FROM arrivals WHERE number IN carray(?) AND account_id = ? RETURNING number, content_id",
+        (apsw.carray(array("q", job.numbers)), job.account_id),
+    ).fetchall()
+    if not rows:
+        return Removed([], [])
+    _depart(connection, job.account_id)
+    spooled = contents.release(connection, Counter(content_id for _, content_id in rows))
+    return Removed([number for number, _ in rows], spooled)
+
+
+def _depart(connection: Connection, account_id: int) -> None:
+    """Let everybody who shows this account's arrivals see that some are gone."""
+    connection.execute(
+        "INSERT INTO departures VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1", (account_id,)
+    )
+
+
+# --- who lives here --------------------------------------------------------------------------------------------
+
+
+def _add_domain(connection: Connection, job: AddDomain) -> None:
+    connection.execute("INSERT OR IGNORE INTO domains (domain) VALUES (?)", (job.domain,))
+    if not connection.changes():
+        raise StoreError(f"the domain {job.domain} is here already")
+
+
+def _add_account(connection: Connection, job: AddAccount) -> Account:
+    domain = job.address.rpartition("@")[2]
+    if not one_number(connection, "SELECT EXISTS (SELECT 1 FROM domains WHERE domain = ?)", (domain,)):
+        raise StoreError(f"the domain {domain} is not here")
+    connection.execute(
+        "INSERT OR IGNORE INTO accounts (address, domain, created) VALUES (?, ?, ?)", (job.address, domain, job.now)
+    )
+    if not connection.changes():
+        raise StoreError(f"the address {job.address} is taken")
+    account_id = connection.last_insert_rowid()
+    _directory_changed(connection)
+    return Account(account_id, job.address, job.now)
+
+
+def _remove_account(connection: Connection, job: RemoveAccount) -> list[str]:
+    connection.execute("DELETE FROM accounts WHERE account_id = ?", (job.account_id,))
+    connection.execute("DELETE FROM credentials WHERE account_id = ?", (job.account_id,))
+    rows = connection.execute(
+        "DELETE FROM arrivals WHERE account_id = ? RETURNING content_id", (job.account_id,)
+    ).fetchall()
+    _depart(connection, job.account_id)
+    _directory_changed(connection)
+    return contents.release(connection, Counter(content_id for (content_id,) in rows))
+
+
+def _set_credential(connection: Connection, job: SetCredential) -> None:
+    if not one_number(connection, "SELECT EXISTS (SELECT 1 FROM accounts WHERE account_id = ?)", (job.account_id,)):
+        raise StoreError(f"there is no account {job.account_id}")
+    connection.execute("INSERT OR REPLACE INTO credentials VALUES (?, ?, ?)", (job.account_id, job.name, job.verifier))
+    _directory_changed(connection)
+
+
+def _directory_changed(connection: Connection) -> None:
+    connection.execute("UPDATE office SET directory_generation = directory_generation + 1")

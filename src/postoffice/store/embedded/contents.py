@@ -1,0 +1,272 @@
+"""Contents and their chunk rows, the same in a mailbox file and in `office.db`: how they are kept, shared and swept.
+
+A content is kept once in a file, however many letters show it; `holds` counts them. A small one comes and goes in
+the transaction of its letter. A large one comes in by small transactions that nothing refers to yet, and is swept
+away by small transactions after nothing refers to it any more, so no transaction holds the right to write for
+long, and the log stays small. A content on either way has no SHA-256 in its row: nobody finds it by name.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
+from zlib import crc32
+
+from postoffice.database.sqlite import Connection, give_space_back, one_number, transaction
+from postoffice.errors import DamagedStore, StoreError
+from postoffice.message.content import Content
+from postoffice.store.model import CHUNK_OCTETS, Damage, Staged
+
+INDEX_BITS = 20
+SWEEP_CHUNKS = 16
+SPARE_PAGES = 64
+ABANDONED_SECONDS = 86400.0
+"""After how long a letter still coming in is taken for one whose writer is gone, whatever its process id says."""
+
+ROW = "row:"
+"""What stands before a content id in `Staged.place`."""
+
+NEW = (
+    "INSERT INTO contents (sha256, octets, wire_octets, has_dot_lines, has_ascii_header, holds, spool)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+CHUNK = "INSERT INTO chunks (chunk_id, checksum, sha256, data) VALUES (?, ?, ?, ?)"
+
+
+def find(connection: Connection, name: bytes) -> int | None:
+    """The content of this SHA-256, if it is here."""
+    found = connection.execute("SELECT content_id FROM contents WHERE sha256 = ?", (name,)).get
+    return found if isinstance(found, int) else None
+
+
+def keep(connection: Connection, staged: Staged) -> int:
+    """Hold a staged content once more, or for the first time. Inside the caller's transaction."""
+    content = staged.content
+    content_id = find(connection, content.sha256)
+    if content_id is not None:
+        connection.execute("UPDATE contents SET holds = holds + 1 WHERE content_id = ?", (content_id,))
+        if isinstance(staged.place, str):
+            disown(connection, staged.place)
+        return content_id
+    if isinstance(staged.place, bytes) and len(staged.place) != content.wire_octets:
+        raise StoreError(f"content {content.sha256.hex()[:16]} is not here any more")
+    facts = (content.octets, content.wire_octets, content.has_dot_lines, content.has_ascii_header)
+    if isinstance(staged.place, bytes):
+        connection.execute(NEW, (content.sha256, *facts, 1, None))
+        content_id = connection.last_insert_rowid()
+        wire = staged.place
+        connection.execute(CHUNK, (content_id << INDEX_BITS, crc32(wire), content.sha256, wire))
+        return content_id
+    content_id = staged_id(staged.place)
+    connection.execute(
+        "UPDATE contents SET sha256 = ?, octets = ?, wire_octets = ?, has_dot_lines = ?, has_ascii_header = ?,"
+        " holds = 1, writer = NULL, since = NULL WHERE content_id = ? AND holds = 0 AND writer = ?",
+        (content.sha256, *facts, content_id, os.getpid()),
+    )
+    if connection.changes() != 1:
+        raise StoreError(f"the letter staged as {staged.place} is not there any more")
+    return content_id
+
+
+def release(connection: Connection, leaving: Mapping[int, int]) -> list[str]:
+    """Hold contents less often; gives the spool files that nothing refers to any more. In the caller's transaction.
+
+    Small contents go at once. The chunk rows of large ones are left for `sweep`.
+    """
+    connection.executemany(
+        "UPDATE contents SET holds = holds - ? WHERE content_id = ?",
+        [(times, content_id) for content_id, times in leaving.items()],
+    )
+    spooled: list[str] = []
+    small: list[tuple[int]] = []
+    for content_id in leaving:
+        row = connection.execute(
+            "SELECT wire_octets, spool FROM contents WHERE content_id = ? AND holds <= 0", (content_id,)
+        ).fetchone()
+        if row is None:
+            continue
+        if row[1] is not None:
+            spooled.append(row[1])
+        if row[1] is not None or row[0] <= CHUNK_OCTETS:
+            small.append((content_id,))
+        else:
+            connection.execute("UPDATE contents SET sha256 = NULL, holds = 0 WHERE content_id = ?", (content_id,))
+    connection.executemany("DELETE FROM chunks WHERE chunk_id = ? << 20", small)
+    connection.executemany("DELETE FROM contents WHERE content_id = ?", small)
+    return spooled
+
+
+# --- large ones: in and out by small steps ---------------------------------------------------------------------
+
+
+def staged_id(place: str) -> int:
+    """The content id in the place of a `Staged` that came in as rows."""
+    if not place.startswith(ROW):
+        raise StoreError(f"{place} was not staged here")
+    return int(place.removeprefix(ROW))
+
+
+def begin(connection: Connection) -> int:
+    """Make room for a content that will come in chunk by chunk."""
+    with transaction(connection):
+        connection.execute("INSERT INTO contents (writer, since) VALUES (?, ?)", (os.getpid(), time.time()))
+        return connection.last_insert_rowid()
+
+
+def add_chunks(
+    connection: Connection, content_id: int, index: int, chunks: Iterable[bytes], last: bytes | None = None
+) -> None:
+    """Keep some more of a content; `last` is its SHA-256 and is given with its last chunk alone."""
+    with transaction(connection):
+        connection.executemany(
+            CHUNK,
+            [(content_id << INDEX_BITS | number, crc32(data), last, data) for number, data in enumerate(chunks, index)],
+        )
+
+
+def disown(connection: Connection, place: str) -> None:
+    """Nobody wants this staged content any more: the next `sweep` takes it away."""
+    connection.execute(
+        "UPDATE contents SET writer = NULL, since = NULL WHERE content_id = ? AND holds = 0", (staged_id(place),)
+    )
+
+
+def sweep(connection: Connection) -> None:
+    """Take away what nothing refers to, and what a process that is gone left behind; give the room back."""
+    rows = connection.execute("SELECT content_id, writer, since FROM contents WHERE holds = 0").fetchall()
+    for content_id, writer, since in rows:
+        if writer is not None and time.time() - since < ABANDONED_SECONDS and _is_alive(writer):
+            continue
+        low, high = content_id << INDEX_BITS, (content_id + 1) << INDEX_BITS
+        while True:
+            with transaction(connection):
+                connection.execute(
+                    "DELETE FROM chunks WHERE chunk_id IN"
+                    " (SELECT chunk_id FROM chunks WHERE chunk_id >= ? AND chunk_id < ? LIMIT ?)",
+                    (low, high, SWEEP_CHUNKS),
+                )
+                if connection.changes() < SWEEP_CHUNKS:
+                    connection.execute("DELETE FROM contents WHERE content_id = ? AND holds = 0", (content_id,))
+                    break
+    give_space_back(connection, spare_pages=SPARE_PAGES)
+
+
+def needs_sweep(connection: Connection) -> bool:
+    """Whether `sweep` would find something; costs two look-ups."""
+    if one_number(connection, "SELECT EXISTS (SELECT 1 FROM contents WHERE holds = 0)"):
+        return True
+    return one_number(connection, "PRAGMA freelist_count") > SPARE_PAGES
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+# --- looking at all of them ------------------------------------------------------------------------------------
+
+
+def read_chunk(connection: Connection, content_id: int, index: int) -> tuple[bytes, bool]:
+    """One chunk, and whether more follows."""
+    row = connection.execute(
+        "SELECT data, sha256 IS NULL FROM chunks WHERE chunk_id = ?", (content_id << INDEX_BITS | index,)
+    ).fetchone()
+    if row is None:
+        raise DamagedStore(f"chunk {index} of content {content_id} is not there")
+    return row[0], bool(row[1])
+
+
+def plain_of(wires: Iterable[bytes]) -> Iterator[bytes]:
+    """The content itself from its wire form, cut anywhere: one dot less at the start of each line.
+
+    It begins as if a line had ended right before it.
+    """
+    held = b"\r\n"
+    skip = 2
+    for wire in wires:
+        data = held + wire
+        keep_back = 2 if data.endswith(b"\r\n") else 1 if data.endswith(b"\r") else 0
+        held = data[len(data) - keep_back :]
+        plain = data[: len(data) - keep_back].replace(b"\r\n.", b"\r\n")
+        yield plain[skip:]
+        skip = 0 if plain else skip
+    yield held[skip:]
+
+
+def damages(connection: Connection, where: str) -> list[Damage]:
+    """Every content whose rows are not what they say, by reading all of them; no transaction is held meanwhile."""
+    found: list[Damage] = []
+    content_id = 0
+    while True:
+        row = connection.execute(
+            "SELECT content_id, sha256, octets, wire_octets FROM contents"
+            " WHERE content_id > ? AND holds > 0 AND spool IS NULL ORDER BY content_id LIMIT 1",
+            (content_id,),
+        ).fetchone()
+        if row is None:
+            return found
+        content_id, name, octets, wire_octets = row
+        wrong = _look_at(connection, content_id, Content(name, octets, wire_octets, True, True))
+        if wrong:
+            found.append(Damage(f"{where}, content {name.hex()[:16]}", wrong))
+
+
+def _look_at(connection: Connection, content_id: int, content: Content) -> str:
+    wire_octets = 0
+    trouble = ""
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal wire_octets, trouble
+        for index in range(1 << INDEX_BITS):
+            row = connection.execute(
+                "SELECT data, checksum, sha256 FROM chunks WHERE chunk_id = ?", (content_id << INDEX_BITS | index,)
+            ).fetchone()
+            if row is None:
+                trouble = f"chunk {index} is not there"
+                return
+            data, checksum, name = row
+            wire_octets += len(data)
+            if crc32(data) != checksum:
+                trouble = f"chunk {index} has another checksum"
+            yield data
+            if name is not None:
+                return
+
+    octets, digest = digest_of(chunks())
+    if trouble:
+        return trouble
+    if (digest, octets, wire_octets) != (content.sha256, content.octets, content.wire_octets):
+        return "its octets are not those it is named by"
+    return ""
+
+
+def digest_of(wires: Iterable[bytes]) -> tuple[int, bytes]:
+    """How many octets a content has, and its SHA-256, from its wire form."""
+    reckoner = sha256()
+    octets = 0
+    for plain in plain_of(wires):
+        octets += len(plain)
+        reckoner.update(plain)
+    return octets, reckoner.digest()
+
+
+def dangling(connection: Connection, counted: str, where: str) -> list[Damage]:
+    """Contents whose `holds` is not the number of rows that refer to them; `counted` selects those references."""
+    rows = connection.execute(
+        f"SELECT c.content_id, c.holds, coalesce(r.times, 0) FROM contents c LEFT JOIN"  # noqa: S608 our own text
+        f" (SELECT content_id, count(*) AS times FROM ({counted}) GROUP BY content_id) r USING (content_id)"
+        f" WHERE c.holds != coalesce(r.times, 0)"
+        f" UNION ALL SELECT content_id, 0, count(*) FROM ({counted})"
+        f" WHERE content_id NOT IN (SELECT content_id FROM contents) GROUP BY content_id"
+    ).fetchall()
+    return [
+        Damage(f"{where}, content {content_id}", f"{times} letters refer to it, but it counts {holds}")
+        for content_id, holds, times in rows
+    ]

@@ -1,0 +1,178 @@
+"""What the transactions of a mailbox file do to its folders: letters put in, taken out, marked.
+
+Every function here works inside a transaction of its caller. A letter put in takes the folder's next uid; each
+change gives the folder its next modseq (RFC 7162 §3.1), and one that alters who sees what lets `shown` grow, which
+is what a cached snapshot is compared with.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import apsw
+
+from postoffice.database.sqlite import Connection, one_number
+from postoffice.errors import StoreError
+from postoffice.protocols.dots import has_dot_lines
+from postoffice.store.embedded import contents
+from postoffice.store.model import Flag, Letter
+
+ADD = (
+    "INSERT INTO entries (folder_id, uid, content_id, email_id, unique_id, octets, surrogate_octets,"
+    " has_dot_lines, flags, modseq, internal_date, arrival, prefix) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filing:
+    """A letter whose content is kept already, about to become an entry."""
+
+    content_id: int
+    email_id: str
+    unique_id: str
+    octets: int
+    has_ascii_header: bool
+    has_dot_lines: bool
+    flags: Flag
+    internal_date: float
+    prefix: bytes
+    arrival: int | None = None
+
+
+def folder_id(connection: Connection, name: str) -> int:
+    found = connection.execute("SELECT folder_id FROM folders WHERE name = ?", (name,)).get
+    if not isinstance(found, int):
+        raise StoreError(f"there is no folder {name}")
+    return found
+
+
+def viewer_id(connection: Connection, name: str) -> int:
+    found = connection.execute("SELECT viewer_id FROM viewers WHERE name = ?", (name,)).get
+    if not isinstance(found, int):
+        raise StoreError(f"{name!r} does not look at this mailbox")
+    return found
+
+
+def next_modseq(connection: Connection, folder: int, *, shown: bool) -> int:
+    """A modseq of its own for what happens next."""
+    connection.execute(
+        "UPDATE folders SET highest_modseq = highest_modseq + 1, shown = shown + ? WHERE folder_id = ?",
+        (shown, folder),
+    )
+    return one_number(connection, "SELECT highest_modseq FROM folders WHERE folder_id = ?", (folder,))
+
+
+def file(connection: Connection, folder: int, filings: Sequence[Filing]) -> list[int]:
+    """New entries at the end of a folder; gives their keys."""
+    modseq = next_modseq(connection, folder, shown=True)
+    uid = one_number(connection, "SELECT uid_next FROM folders WHERE folder_id = ?", (folder,))
+    keys = []
+    for number, filing in enumerate(filings, uid):
+        is_ascii = filing.has_ascii_header and filing.prefix.isascii()
+        dotted = filing.has_dot_lines or has_dot_lines(filing.prefix)
+        surrogate = filing.octets if is_ascii else None
+        connection.execute(
+            ADD,
+            (
+                *(folder, number, filing.content_id, filing.email_id, filing.unique_id, filing.octets, surrogate),
+                *(dotted, int(filing.flags), modseq, filing.internal_date, filing.arrival, filing.prefix),
+            ),
+        )
+        keys.append(connection.last_insert_rowid())
+    connection.execute("UPDATE folders SET uid_next = ? WHERE folder_id = ?", (uid + len(filings), folder))
+    return keys
+
+
+def append(connection: Connection, letters: Sequence[Letter], email_ids: Sequence[str]) -> list[int]:
+    """Letters that are new here; one pulled before is passed over and has the key 0."""
+    keys = []
+    for letter, email_id in zip(letters, email_ids, strict=True):
+        folder = folder_id(connection, letter.folder)
+        if letter.source is not None and letter.source_id is not None:
+            connection.execute("INSERT OR IGNORE INTO pulled VALUES (?, ?)", (letter.source, letter.source_id))
+            if not connection.changes():
+                keys.append(0)
+                continue
+        content = letter.staged.content
+        filing = Filing(
+            content_id=contents.keep(connection, letter.staged),
+            email_id=email_id,
+            unique_id=letter.unique_id or email_id,
+            octets=len(letter.prefix) + content.octets,
+            has_ascii_header=content.has_ascii_header,
+            has_dot_lines=content.has_dot_lines,
+            flags=letter.flags,
+            internal_date=letter.internal_date,
+            prefix=letter.prefix,
+        )
+        keys += file(connection, folder, [filing])
+    return keys
+
+
+def remove(connection: Connection, keys: Sequence[int], viewer: str) -> None:
+    """Out of a viewer's sight; entries that nobody sees any more are gone."""
+    this = viewer_id(connection, viewer)
+    others = one_number(connection, "SELECT count(*) - 1 FROM viewers")
+    wanted = connection.execute(
+        "SELECT entry_id, folder_id FROM carray(?) k CROSS JOIN entries ON entry_id = k.value",
+        (apsw.carray(array("q", keys)),),
+    ).fetchall()
+    if not others:
+        forget(connection, [entry for entry, _ in wanted])
+        return
+    connection.executemany("INSERT OR IGNORE INTO removed VALUES (?, ?)", [(this, entry) for entry, _ in wanted])
+    for folder in {folder for _, folder in wanted}:
+        connection.execute("UPDATE folders SET shown = shown + 1 WHERE folder_id = ?", (folder,))
+    unseen = [entry for entry, _ in wanted if _times_removed(connection, entry) > others]
+    forget(connection, unseen)
+
+
+def _times_removed(connection: Connection, entry: int) -> int:
+    return one_number(connection, "SELECT count(*) FROM removed WHERE entry_id = ?", (entry,))
+
+
+def forget(connection: Connection, entries: Sequence[int]) -> None:
+    """Entries and what only they hold; the folder remembers their uids as vanished."""
+    if not entries:
+        return
+    rows = connection.execute(
+        "SELECT entry_id, folder_id, uid, content_id FROM carray(?) k CROSS JOIN entries ON entry_id = k.value",
+        (apsw.carray(array("q", entries)),),
+    ).fetchall()
+    modseqs = {folder: next_modseq(connection, folder, shown=True) for folder in {row[1] for row in rows}}
+    connection.executemany(
+        "INSERT INTO vanished VALUES (?, ?, ?)", [(folder, modseqs[folder], uid) for _, folder, uid, _ in rows]
+    )
+    gone = [(row[0],) for row in rows]
+    connection.executemany("DELETE FROM removed WHERE entry_id = ?", gone)
+    connection.executemany("DELETE FROM entries WHERE entry_id = ?", gone)
+    contents.release(connection, Counter(row[3] for row in rows))
+
+
+def flag(connection: Connection, keys: Iterable[int], flags: Flag) -> None:
+    for key in keys:
+        folder = connection.execute("SELECT folder_id FROM entries WHERE entry_id = ?", (key,)).get
+        if isinstance(folder, int):
+            modseq = next_modseq(connection, folder, shown=False)
+            connection.execute("UPDATE entries SET flags = ?, modseq = ? WHERE entry_id = ?", (int(flags), modseq, key))
+
+
+def set_viewers(connection: Connection, viewers: Sequence[str]) -> None:
+    """A viewer who leaves holds no letter back; one who comes, or comes again, sees everything."""
+    if not viewers:
+        raise StoreError("a mailbox that nobody looks at would keep nothing")
+    before = dict(connection.execute("SELECT name, viewer_id FROM viewers").fetchall())
+    for name in before.keys() - set(viewers):
+        connection.execute("DELETE FROM removed WHERE viewer_id = ?", (before[name],))
+        connection.execute("DELETE FROM viewers WHERE viewer_id = ?", (before[name],))
+    for name in dict.fromkeys(viewers):
+        if name not in before:
+            connection.execute("INSERT INTO viewers (name) VALUES (?)", (name,))
+    connection.execute("UPDATE folders SET shown = shown + 1")
+    unseen = connection.execute(
+        "SELECT entry_id FROM removed GROUP BY entry_id HAVING count(*) >= (SELECT count(*) FROM viewers)"
+    ).fetchall()
+    forget(connection, [entry for (entry,) in unseen])

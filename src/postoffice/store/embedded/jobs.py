@@ -1,0 +1,175 @@
+"""The writes of `office.db` as values, so that they can wait for each other in a group or travel to the committer.
+
+Each job says in its type what comes back. What a job needs of the world (the time, new email ids) was decided
+before it was made: done twice on two copies of a file it would do the same.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from postoffice.clock import Clock
+from postoffice.message.content import Content
+from postoffice.store.identity import new_email_id
+from postoffice.store.model import Acceptance, Account, QueueItem, RecipientState, Settlement
+
+R = TypeVar("R")
+
+
+class Job(Struct, Generic[R], frozen=True, tag=True, array_like=True):
+    """Something to be done in a transaction of the committer; `R` is what it gives."""
+
+
+class Delivery(Struct, frozen=True, array_like=True):
+    """A letter for one account, already named for ever."""
+
+    account_id: int
+    email_id: str
+    prefix: bytes
+
+
+class Accept(Job[bool], frozen=True):
+    """Take responsibility for a letter. Gives whether the place of the content is taken into use.
+
+    `remote` holds a domain and its recipients for each queue item.
+    """
+
+    content: Content
+    place: bytes | str
+    letter_id: str
+    reverse_path: str
+    accepted: float
+    expires: float
+    needs_smtputf8: bool
+    local: list[Delivery]
+    remote: list[tuple[str, list[str]]]
+    relay_prefix: bytes
+
+
+class Claim(Job[list[QueueItem]], frozen=True):
+    holder: str
+    now: float
+    lease_seconds: float
+    limit: int
+
+
+class Settled(Struct, frozen=True, array_like=True):
+    """Whether it was the holder's to settle, whether the notice's place is in use, which spool files may go."""
+
+    is_done: bool
+    notice_place_used: bool = False
+    spooled: list[str] = []
+
+
+class Settle(Job[Settled], frozen=True):
+    item_id: int
+    holder: str
+    finished: list[str]
+    due: float
+    last_reply: str
+    notice: Accept | None
+
+
+class Expedite(Job[int], frozen=True):
+    now: float
+
+
+class Removed(Struct, frozen=True, array_like=True):
+    """Which arrivals were there, and which spool files may go."""
+
+    numbers: list[int]
+    spooled: list[str]
+
+
+class RemoveArrivals(Job[Removed], frozen=True):
+    account_id: int
+    numbers: list[int]
+
+
+class AddDomain(Job[None], frozen=True):
+    domain: str
+
+
+class AddAccount(Job[Account], frozen=True):
+    address: str
+    now: float
+
+
+class RemoveAccount(Job[list[str]], frozen=True):
+    """Gives the spool files that may go. The mailbox file is taken away by who asked."""
+
+    account_id: int
+
+
+class SetCredential(Job[None], frozen=True):
+    account_id: int
+    name: str
+    verifier: str
+
+
+class GiveSpaceBack(Job[None], frozen=True):
+    """Some freed pages go back to the disk, but for those that the next letters will need."""
+
+    spare_pages: int = 512
+    step_pages: int = 256
+
+
+AnyJob = (
+    Accept
+    | Claim
+    | Settle
+    | Expedite
+    | RemoveArrivals
+    | AddDomain
+    | AddAccount
+    | RemoveAccount
+    | SetCredential
+    | GiveSpaceBack
+)
+
+RESULTS: dict[type[AnyJob], object] = {
+    Accept: bool,
+    Claim: list[QueueItem],
+    Settle: Settled,
+    Expedite: int,
+    RemoveArrivals: Removed,
+    AddDomain: None,
+    AddAccount: Account,
+    RemoveAccount: list[str],
+    SetCredential: None,
+    GiveSpaceBack: None,
+}
+"""What each job gives, for who reads it from a socket."""
+
+
+def accept_job(acceptance: Acceptance, clock: Clock) -> Accept:
+    by_domain: dict[str, list[str]] = {}
+    for recipient in acceptance.remote:
+        by_domain.setdefault(recipient.rpartition("@")[2], []).append(recipient)
+    now = clock() if acceptance.local else 0.0
+    return Accept(
+        content=acceptance.staged.content,
+        place=acceptance.staged.place,
+        letter_id=acceptance.letter_id,
+        reverse_path=acceptance.reverse_path,
+        accepted=acceptance.accepted,
+        expires=acceptance.expires,
+        needs_smtputf8=acceptance.needs_smtputf8,
+        local=[Delivery(to.account_id, new_email_id(now), to.prefix) for to in acceptance.local],
+        remote=list(by_domain.items()),
+        relay_prefix=acceptance.relay_prefix,
+    )
+
+
+def settle_job(settlement: Settlement, clock: Clock) -> Settle:
+    waiting = RecipientState.WAITING
+    return Settle(
+        item_id=settlement.item_id,
+        holder=settlement.holder,
+        finished=[name for name, state in settlement.outcomes.items() if state is not waiting],
+        due=settlement.due,
+        last_reply=settlement.last_reply,
+        notice=accept_job(settlement.notice, clock) if settlement.notice is not None else None,
+    )

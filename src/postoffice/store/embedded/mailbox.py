@@ -1,0 +1,252 @@
+"""A mailbox is one file: folders, entries, contents, what was pulled from where. At the office and at home it is the
+same kind of file; moving a mailbox is copying a file.
+
+Reads answer at once on the loop's thread, from a connection that only asks. Writes wait for the disk, so they go to
+a thread, on a connection of their own that is opened when the first one comes. A file that is at rest (nobody
+asked for a while) has no connection at all; the next verb opens it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from postoffice.clock import Clock, system_clock
+from postoffice.database.migrate import prepare
+from postoffice.database.sqlite import Connection, Desk, open_reader, open_writer, store_error, transaction
+from postoffice.errors import DamagedStore, StoreError
+from postoffice.store.embedded import contents, folders, sight
+from postoffice.store.embedded.schema import MAILBOX
+from postoffice.store.embedded.staging import GrowingStage, RowOverflow
+from postoffice.store.identity import new_email_id
+from postoffice.store.model import (
+    INBOX,
+    OWNER,
+    Changes,
+    Damage,
+    Entry,
+    Flag,
+    Folder,
+    Letter,
+    Piece,
+    Snapshot,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A snapshot, what `folders.shown` was, and which arrivals of which life of the office are in it."""
+
+    shown: int
+    snapshot: Snapshot
+    incarnation: int
+    watermark: int
+    last: str
+    viewer_id: int
+
+
+class MailboxFile:
+    """A `Mailbox` in a file."""
+
+    def __init__(self, path: Path, pool: ThreadPoolExecutor, clock: Clock, vfs: str | None = None) -> None:
+        self.path = path
+        self._clock = clock
+        self._vfs = vfs
+        self._pool = pool
+        self._own_pool: ThreadPoolExecutor | None = None
+        self._near: Connection | None = None
+        self.desk = Desk(path, pool, lambda path: open_writer(path, vfs))
+        self._far = Desk(path, pool, lambda path: open_reader(path, vfs))
+        self._version = -1
+        self._shown: dict[tuple[str, str], Seen] = {}
+
+    @classmethod
+    def open(
+        cls, path: Path, *, create: bool = False, clock: Clock = system_clock, vfs: str | None = None
+    ) -> MailboxFile:
+        """A mailbox at home. A damaged or foreign file, or one of a newer version, is a `DamagedStore`."""
+        prepare(path, MAILBOX, create=create, vfs=vfs)
+        pool = ThreadPoolExecutor(2, thread_name_prefix="mailbox")
+        mailbox = cls(path, pool, clock, vfs)
+        mailbox._own_pool = pool
+        try:
+            if contents.needs_sweep(mailbox.near()):
+                mailbox.desk.run_here(contents.sweep)
+        except BaseException:
+            mailbox.rest()
+            pool.shutdown()
+            raise
+        return mailbox
+
+    # --- reading: at once -----------------------------------------------------------------------------------
+
+    def near(self) -> Connection:
+        """The connection of the loop's thread."""
+        if self._near is None:
+            self._near = open_reader(self.path, self._vfs)
+            self._version = -1
+        return self._near
+
+    def ask(self, question: Callable[[Connection], T]) -> T:
+        """Ask something now."""
+        try:
+            return question(self._near or self.near())
+        except apsw.Error as error:
+            raise store_error(error, self.path) from error
+
+    async def snapshot(self, viewer: str = OWNER, folder: str = INBOX) -> Snapshot:
+        return self.seen(viewer, folder).snapshot
+
+    def seen(self, viewer: str, folder: str) -> Seen:
+        """The cached one, if no other connection wrote since, or what it wrote altered nobody's sight here."""
+        near = self._near or self.near()
+        try:
+            version = near.execute("PRAGMA data_version").get
+            if version != self._version:
+                self._version = version
+                self._forget_outdated(near)
+            seen = self._shown.get((viewer, folder))
+            if seen is None:
+                with near:
+                    seen = self._shown[viewer, folder] = _look(near, viewer, folder)
+            return seen
+        except apsw.Error as error:
+            raise store_error(error, self.path) from error
+
+    def _forget_outdated(self, near: Connection) -> None:
+        now = _shown(near) if self._shown else {}
+        self._shown = {name: seen for name, seen in self._shown.items() if now.get(name[1]) == seen.shown}
+
+    async def read(self, keys: Sequence[int], index: int = 0) -> list[Piece | None]:
+        if index:
+            return await self._far.run(lambda connection: sight.pieces(connection, keys, index))
+        return self.ask(lambda connection: sight.pieces(connection, keys, 0))
+
+    async def describe(self, keys: Sequence[int]) -> list[Entry | None]:
+        return self.ask(lambda connection: sight.entries(connection, keys))
+
+    async def changes(self, since: int, folder: str = INBOX) -> Changes:
+        return self.ask(lambda connection: sight.changes(connection, since, folder))
+
+    async def folders(self) -> list[Folder]:
+        return self.ask(sight.all_folders)
+
+    async def viewers(self) -> list[str]:
+        rows = self.ask(lambda near: near.execute("SELECT name FROM viewers ORDER BY name").fetchall())
+        return [name for (name,) in rows]
+
+    async def pulled(self, source: str) -> frozenset[str]:
+        sql = "SELECT source_id FROM pulled WHERE source = ?"
+        rows = self.ask(lambda near: near.execute(sql, (source,)).fetchall())
+        return frozenset(source_id for (source_id,) in rows)
+
+    # --- writing: durable, in a thread ----------------------------------------------------------------------
+
+    async def write(self, change: Callable[[Connection], T]) -> T:
+        """One durable transaction."""
+
+        def work(connection: Connection) -> T:
+            with transaction(connection):
+                return change(connection)
+
+        return await self.desk.run(work)
+
+    async def stage(self) -> GrowingStage:
+        return GrowingStage(RowOverflow(self.desk))
+
+    async def append(self, letters: Sequence[Letter]) -> list[int]:
+        email_ids = [new_email_id(self._clock()) for _ in letters]
+        return await self.write(lambda connection: folders.append(connection, letters, email_ids))
+
+    async def remove(self, keys: Sequence[int], viewer: str = OWNER) -> None:
+        if not keys:
+            self.ask(lambda connection: folders.viewer_id(connection, viewer))
+            return
+        await self.write(lambda connection: folders.remove(connection, keys, viewer))
+        self.sweep_later()
+
+    async def flag(self, keys: Sequence[int], flags: Flag) -> None:
+        await self.write(lambda connection: folders.flag(connection, keys, flags))
+
+    async def create_folder(self, name: str) -> None:
+        def change(connection: Connection) -> None:
+            connection.execute("INSERT OR IGNORE INTO folders (name) VALUES (?)", (name,))
+            if not connection.changes():
+                raise StoreError(f"there is a folder {name} already")
+
+        await self.write(change)
+
+    async def set_viewers(self, viewers: Sequence[str]) -> None:
+        await self.write(lambda connection: folders.set_viewers(connection, viewers))
+        self.sweep_later()
+
+    def sweep_later(self) -> None:
+        """Take away in a thread what was removed, if it is enough to be worth it. Nobody waits for it."""
+        if self.ask(contents.needs_sweep):
+            self._pool.submit(self.desk.run_here, contents.sweep)
+
+    # --- looking after it -----------------------------------------------------------------------------------
+
+    async def check(self) -> list[Damage]:
+        return await self._far.run(lambda connection: look_over(connection, self.path.name))
+
+    def rest(self) -> None:
+        """Close every connection; the log is written back by the last one. The next verb opens the file again."""
+        self._let_go()()
+
+    def rest_later(self) -> None:
+        """The same, in a thread."""
+        self._pool.submit(self._let_go())
+
+    def _let_go(self) -> Callable[[], None]:
+        near, self._near = self._near, None
+        self._shown.clear()
+
+        def close() -> None:
+            if near is not None:
+                near.close()
+            self._far.close()
+            self.desk.close()
+
+        return close
+
+    async def close(self) -> None:
+        if self._own_pool is not None:
+            self._own_pool.shutdown(wait=True)
+        self.rest()
+
+
+def _look(connection: Connection, viewer: str, folder: str) -> Seen:
+    columns = sight.columns(connection, viewer, folder)
+    row = connection.execute("SELECT incarnation, watermark FROM mailbox").fetchone()
+    if row is None:
+        raise DamagedStore("the mailbox does not know what it has taken in")
+    return Seen(_shown(connection)[folder], columns.snapshot(), row[0], row[1], columns.last, columns.viewer_id)
+
+
+def _shown(connection: Connection) -> dict[str, int]:
+    return dict(connection.execute("SELECT name, shown FROM folders").fetchall())
+
+
+def look_over(connection: Connection, where: str) -> list[Damage]:
+    """Everything that is wrong in a mailbox file."""
+    try:
+        found = [
+            Damage(where, text) for (text,) in connection.execute("PRAGMA integrity_check").fetchall() if text != "ok"
+        ]
+        found += contents.dangling(connection, "SELECT content_id FROM entries", where)
+        homeless = connection.execute(
+            "SELECT entry_id FROM entries e LEFT JOIN folders f USING (folder_id)"
+            " WHERE f.folder_id IS NULL OR e.uid >= f.uid_next"
+        ).fetchall()
+        found += [Damage(f"{where}, letter {key}", "its folder does not know it") for (key,) in homeless]
+        return found + contents.damages(connection, where)
+    except apsw.Error as error:
+        return [Damage(where, str(error))]

@@ -1,0 +1,240 @@
+"""The office: responsibility for letters, the queue, and the mailboxes of its accounts.
+
+Whatever changes `office.db` is a job of the committer; whatever only looks is asked here at once. Mailboxes are
+kept open in the order of their last use, as many as the setting says: a handle costs a few hundred kilobytes and
+three descriptors.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import apsw
+
+from postoffice.database.migrate import prepare
+from postoffice.database.sqlite import Connection, open_reader
+from postoffice.errors import DamagedStore, StoreError
+from postoffice.protocols.dots import stuff
+from postoffice.store.embedded import arrivals, committing, contents
+from postoffice.store.embedded.account import AccountMailbox, read_spooled
+from postoffice.store.embedded.jobs import (
+    Claim,
+    Expedite,
+    GiveSpaceBack,
+    accept_job,
+    settle_job,
+)
+from postoffice.store.embedded.locks import HeldLock
+from postoffice.store.embedded.mailbox import look_over
+from postoffice.store.embedded.premises import Premises, mailbox_path, office_path
+from postoffice.store.embedded.schema import MAILBOX
+from postoffice.store.embedded.spool import SpoolOverflow
+from postoffice.store.embedded.staging import GrowingStage
+from postoffice.store.model import OWNER, Acceptance, Damage, Piece, QueueItem, Settlement
+
+OPEN_MAILBOXES = 256
+"""How many mailboxes are kept open."""
+
+
+class EmbeddedOffice:
+    """An `Office` in one folder."""
+
+    def __init__(self, premises: Premises, open_mailboxes: int = OPEN_MAILBOXES) -> None:
+        self._premises = premises
+        self._limit = open_mailboxes
+        self._mailboxes: OrderedDict[int, AccountMailbox] = OrderedDict()
+
+    # --- responsibility -------------------------------------------------------------------------------------
+
+    async def stage(self) -> GrowingStage:
+        return GrowingStage(SpoolOverflow(self._premises.spool))
+
+    async def accept(self, acceptance: Acceptance) -> None:
+        job = accept_job(acceptance, self._premises.clock)
+        await self._sync(job.place)
+        self._took(job.place, used=await self._premises.committer.run(job))
+
+    async def _sync(self, place: bytes | str) -> None:
+        if isinstance(place, str):
+            spool = self._premises.spool
+            await self._premises.in_thread(lambda: spool.sync(place))
+
+    def _took(self, place: bytes | str, *, used: bool) -> None:
+        if isinstance(place, str):
+            if used:
+                self._premises.spool.let_go(place)
+            else:
+                self._premises.spool.discard([place])
+
+    # --- mailboxes ------------------------------------------------------------------------------------------
+
+    async def mailbox(self, account_id: int) -> AccountMailbox:
+        sql = "SELECT 1 FROM accounts WHERE account_id = ?"
+        if self._premises.ask(lambda office: office.execute(sql, (account_id,)).fetchone()) is None:
+            raise StoreError(f"there is no account {account_id}")
+        mailbox = self._mailboxes.get(account_id)
+        if mailbox is None:
+            mailbox = self._mailboxes[account_id] = AccountMailbox(self._premises, account_id)
+            if len(self._mailboxes) > self._limit:
+                self._mailboxes.popitem(last=False)[1].rest()
+        else:
+            self._mailboxes.move_to_end(account_id)
+        return mailbox
+
+    def forget_mailbox(self, account_id: int) -> None:
+        """Its account is gone: close the file and take it away."""
+        mailbox = self._mailboxes.pop(account_id, None)
+        if mailbox is not None:
+            mailbox.rest()
+        path = mailbox_path(self._premises.data, account_id)
+        for name in (path.name, path.name + "-wal", path.name + "-shm"):
+            path.with_name(name).unlink(missing_ok=True)
+
+    async def lock(self, account_id: int, viewer: str = OWNER) -> HeldLock | None:
+        return self._premises.locks.take(account_id, viewer)
+
+    # --- the queue ------------------------------------------------------------------------------------------
+
+    async def claim(self, holder: str, now: float, lease_seconds: float, limit: int) -> list[QueueItem]:
+        return await self._premises.committer.run(Claim(holder, now, lease_seconds, limit))
+
+    async def read_item(self, item: QueueItem, index: int = 0) -> Piece:
+        sql = "SELECT content_id, prefix FROM queue WHERE item_id = ?"
+        row = self._premises.ask(lambda office: office.execute(sql, (item.item_id,)).fetchone())
+        if row is None:
+            raise DamagedStore(f"the letter {item.letter_id} is not in the queue")
+        content_id, prefix = row
+        if item.content.wire_octets or index:
+            spooled = self._premises.ask(lambda office: _spooled(office, content_id, prefix))
+            if spooled is not None:
+                piece = await read_spooled(self._premises, spooled, index)
+                if piece is None:
+                    raise DamagedStore(f"the octets of the letter {item.letter_id} are not there")
+                return piece
+        data, more = self._premises.ask(lambda office: contents.read_chunk(office, content_id, index))
+        return Piece(stuff(prefix) + data if prefix and not index else data, more)
+
+    async def settle(self, settlement: Settlement) -> bool:
+        job = settle_job(settlement, self._premises.clock)
+        place = job.notice.place if job.notice is not None else b""
+        await self._sync(place)
+        settled = await self._premises.committer.run(job)
+        if settled.is_done:
+            self._took(place, used=settled.notice_place_used)
+            self._premises.spool.discard(settled.spooled)
+        return settled.is_done
+
+    async def queue(self) -> list[QueueItem]:
+        return self._premises.ask(lambda office: committing.items(office, "ORDER BY due, item_id"))
+
+    async def next_due(self) -> float | None:
+        sql = "SELECT min(max(due, leased_until)) FROM queue"
+        row = self._premises.ask(lambda office: office.execute(sql).fetchone())
+        return row[0] if row is not None else None
+
+    async def expedite(self, now: float) -> int:
+        return await self._premises.committer.run(Expedite(now))
+
+    # --- looking after it -----------------------------------------------------------------------------------
+
+    async def free_octets(self) -> int:
+        disk = os.statvfs(self._premises.data)
+        return disk.f_bavail * disk.f_frsize
+
+    async def tidy(self) -> None:
+        """Accounts that are quiet absorb their arrivals; what nothing refers to goes; space is given back."""
+        sql = "SELECT DISTINCT account_id FROM arrivals"
+        for (account_id,) in self._premises.ask(lambda office: office.execute(sql).fetchall()):
+            lock = self._premises.locks.take(account_id, OWNER)
+            if lock is None:
+                continue
+            try:
+                mailbox = await self._unless_gone(account_id)
+                if mailbox is not None:
+                    await mailbox.absorb()
+            finally:
+                lock.release()
+        for mailbox in list(self._mailboxes.values()):
+            await mailbox.sweep()
+        await self._premises.in_thread(self._collect)
+        await self._premises.committer.run(GiveSpaceBack())
+
+    async def _unless_gone(self, account_id: int) -> AccountMailbox | None:
+        try:
+            return await self.mailbox(account_id)
+        except StoreError:
+            return None
+
+    def _collect(self) -> None:
+        """Take away spool files that a crash left, in a thread."""
+        self._premises.far.run_here(lambda office: collect_spool(self._premises, office))
+
+    async def check(self) -> list[Damage]:
+        found = await self._premises.far.run(self._check_office)
+        for account_id in await self._premises.far.run(_accounts_of):
+            path = mailbox_path(self._premises.data, account_id)
+            if path.exists():
+                found += await self._premises.in_thread(partial(self._check_file, path))
+        return found
+
+    def _check_file(self, path: Path) -> list[Damage]:
+        try:
+            prepare(path, MAILBOX, create=False, vfs=self._premises.vfs)
+            connection = open_reader(path, self._premises.vfs)
+        except StoreError as error:
+            return [Damage(path.name, str(error))]
+        try:
+            return look_over(connection, path.name)
+        finally:
+            connection.close()
+
+    def _check_office(self, office: Connection) -> list[Damage]:
+        where = office_path(self._premises.data).name
+        try:
+            found = [Damage(where, text) for (text,) in office.execute("PRAGMA integrity_check") if text != "ok"]
+            references = "SELECT content_id FROM arrivals UNION ALL SELECT content_id FROM queue"
+            found += contents.dangling(office, references, where)
+            found += contents.damages(office, where)
+            return found + list(self._check_spool(office))
+        except apsw.Error as error:
+            return [Damage(where, str(error))]
+
+    def _check_spool(self, office: Connection) -> Iterator[Damage]:
+        rows = office.execute(
+            "SELECT spool, sha256, octets, wire_octets FROM contents WHERE spool IS NOT NULL"
+        ).fetchall()
+        for name, sha256, octets, wire_octets in rows:
+            try:
+                facts = contents.digest_of(self._premises.spool.chunks(name, wire_octets))
+            except (OSError, StoreError) as error:
+                yield Damage(f"spool/{name}", str(error))
+                continue
+            if facts != (octets, sha256):
+                yield Damage(f"spool/{name}", "its octets are not those it is named by")
+
+    async def close(self) -> None:
+        for mailbox in self._mailboxes.values():
+            mailbox.rest()
+        self._mailboxes.clear()
+
+
+def _spooled(office: Connection, content_id: int, prefix: bytes) -> arrivals.Spooled | None:
+    row = office.execute("SELECT spool, wire_octets FROM contents WHERE content_id = ?", (content_id,)).fetchone()
+    if row is None or row[0] is None:
+        return None
+    return arrivals.Spooled(row[0], row[1], prefix)
+
+
+def _accounts_of(office: Connection) -> list[int]:
+    return [account_id for (account_id,) in office.execute("SELECT account_id FROM accounts")]
+
+
+def collect_spool(premises: Premises, office: Connection) -> None:
+    """Take away spool files that no row names and nobody is writing."""
+    for name, _ in premises.spool.unlocked():
+        if office.execute("SELECT 1 FROM contents WHERE spool = ?", (name,)).fetchone() is None:
+            (premises.spool.folder / name).unlink(missing_ok=True)

@@ -1,0 +1,85 @@
+"""What all rooms of one embedded office share: its folder, its threads, its committer, its connection for asking."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from postoffice.clock import Clock
+from postoffice.database.sqlite import Connection, Desk, open_reader, store_error
+from postoffice.errors import StoreUnavailable
+from postoffice.store.embedded.committer import Committer
+from postoffice.store.embedded.locks import MaildropLocks
+from postoffice.store.embedded.spool import Spool
+
+T = TypeVar("T")
+
+
+def office_path(data: Path) -> Path:
+    return data / "office.db"
+
+
+def mailbox_path(data: Path, account_id: int) -> Path:
+    """Spread over 256 folders, so that none grows too long."""
+    return data / "mailboxes" / f"{account_id & 0xFF:02x}" / f"{account_id}.mailbox"
+
+
+@dataclass(slots=True, eq=False)
+class Premises:
+    """`incarnation` names this life of the office: one that was restored from a copy has another."""
+
+    data: Path
+    clock: Clock
+    committer: Committer
+    pool: ThreadPoolExecutor
+    locks: MaildropLocks
+    spool: Spool
+    vfs: str | None
+    incarnation: int = 0
+    is_closed: bool = False
+    far: Desk = field(init=False)
+    _near: Connection | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.far = Desk(office_path(self.data), self.pool, lambda path: open_reader(path, self.vfs))
+
+    def ask(self, question: Callable[[Connection], T]) -> T:
+        """Ask `office.db` something now, on the loop's thread."""
+        try:
+            if self._near is None:
+                if self.is_closed:
+                    raise StoreUnavailable("the office is closed")
+                self._near = open_reader(office_path(self.data), self.vfs)
+            return question(self._near)
+        except apsw.Error as error:
+            raise store_error(error, office_path(self.data)) from error
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+
+    def close(self) -> None:
+        """After the committer is closed and the threads have ended."""
+        self.is_closed = True
+        near, self._near = self._near, None
+        if near is not None:
+            near.close()
+        self.far.close()
+        self.spool.close()
+        self.locks.close()
+
+
+async def pause(seconds: float) -> None:
+    """Wait a moment; also outside of a task."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    timer = loop.call_later(seconds, future.set_result, None)
+    try:
+        await future
+    finally:
+        timer.cancel()

@@ -1,0 +1,144 @@
+"""What is read from a mailbox file at once, on the loop's thread: who sees what, pieces of letters, entries.
+
+A snapshot is made by SQLite itself as three long texts and never as an object per row. Its generation is the last
+letter's email id and the count: letters only ever come at the end and go from anywhere, so two moments with the
+same last letter and the same count show the same letters.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+
+from postoffice.database.sqlite import Connection
+from postoffice.errors import DamagedStore
+from postoffice.protocols.dots import stuff
+from postoffice.store.embedded import folders
+from postoffice.store.model import Changes, Entry, Flag, Folder, Piece, Snapshot
+
+SHOWN_TO_ALL = "SELECT entry_id, octets, unique_id FROM entries WHERE folder_id = ? ORDER BY uid"
+SHOWN_TO_ONE = (
+    "SELECT entry_id, octets, unique_id FROM entries WHERE folder_id = ? AND entry_id NOT IN"
+    " (SELECT entry_id FROM removed WHERE viewer_id = ?) ORDER BY uid"
+)
+IN_COLUMNS = "SELECT group_concat(entry_id, ' '), group_concat(octets, ' '), group_concat(unique_id, ' ') FROM ({})"
+PIECES = (
+    "SELECT e.entry_id, e.prefix, c.data, c.sha256 IS NULL FROM carray(?) k"
+    " CROSS JOIN entries e ON e.entry_id = k.value"
+    " CROSS JOIN chunks c ON c.chunk_id = (e.content_id << 20 | ?)"
+)
+ENTRIES = (
+    "SELECT e.entry_id, e.uid, e.email_id, e.unique_id, e.octets, e.surrogate_octets, e.has_dot_lines, e.flags,"
+    " e.modseq, e.internal_date, e.prefix, c.sha256 FROM {} JOIN contents c USING (content_id) "
+)
+BY_KEY = ENTRIES.format("carray(?) k CROSS JOIN entries e ON e.entry_id = k.value")
+BY_MODSEQ = ENTRIES.format("entries e") + "WHERE e.folder_id = ? AND e.modseq > ? ORDER BY e.uid"
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What a viewer sees, in columns; `last` is the email id of the last one, empty where there is none."""
+
+    keys: array[int]
+    octets: array[int]
+    unique_ids: list[str]
+    last: str
+    viewer_id: int
+
+    def snapshot(self) -> Snapshot:
+        last = int.from_bytes(self.last.encode(), "big")
+        return Snapshot((last, len(self.keys), self.viewer_id), self.keys, self.octets, self.unique_ids)
+
+
+def split(keys: str | None, octets: str | None, unique_ids: str | None) -> tuple[array[int], array[int], list[str]]:
+    """Three long texts as columns."""
+    if keys is None or octets is None or unique_ids is None:
+        return array("q"), array("q"), []
+    return array("q", map(int, keys.split())), array("q", map(int, octets.split())), unique_ids.split(" ")
+
+
+def columns(connection: Connection, viewer: str, folder: str) -> Columns:
+    folder_id = folders.folder_id(connection, folder)
+    viewer_id = folders.viewer_id(connection, viewer)
+    has_removed = connection.execute("SELECT EXISTS (SELECT 1 FROM removed WHERE viewer_id = ?)", (viewer_id,)).get
+    if has_removed:
+        row = connection.execute(IN_COLUMNS.format(SHOWN_TO_ONE), (folder_id, viewer_id)).fetchone()
+    else:
+        row = connection.execute(IN_COLUMNS.format(SHOWN_TO_ALL), (folder_id,)).fetchone()
+    assert row is not None
+    keys, octets, unique_ids = split(*row)
+    last = ""
+    if keys:
+        last = connection.execute("SELECT email_id FROM entries WHERE entry_id = ?", (keys[-1],)).get
+    return Columns(keys, octets, unique_ids, last, viewer_id)
+
+
+def piece(prefix: bytes, data: bytes, index: int, *, more: bool) -> Piece:
+    return Piece(stuff(prefix) + data if prefix and not index else data, more)
+
+
+def pieces(connection: Connection, keys: Sequence[int], index: int) -> list[Piece | None]:
+    """A flight of letters in one statement."""
+    if not keys:
+        return []
+    found = {
+        key: piece(prefix, data, index, more=bool(more))
+        for key, prefix, data, more in connection.execute(PIECES, (apsw.carray(array("q", keys)), index))
+    }
+    if len(found) < len(keys):
+        _must_be_gone(connection, [key for key in keys if key not in found], index)
+    return [found.get(key) for key in keys]
+
+
+def _must_be_gone(connection: Connection, keys: Sequence[int], index: int) -> None:
+    """A letter without its octets is damage, and is not told as one that was removed."""
+    for (key,) in connection.execute(
+        "SELECT entry_id FROM carray(?) k CROSS JOIN entries ON entry_id = k.value",
+        (apsw.carray(array("q", keys)),),
+    ):
+        raise DamagedStore(f"piece {index} of letter {key} is not there")
+
+
+def entries(connection: Connection, keys: Sequence[int]) -> list[Entry | None]:
+    if not keys:
+        return []
+    rows = connection.execute(BY_KEY, (apsw.carray(array("q", keys)),))
+    found = {row[0]: _entry(row) for row in rows}
+    return [found.get(key) for key in keys]
+
+
+def changes(connection: Connection, since: int, folder: str) -> Changes:
+    folder_id = folders.folder_id(connection, folder)
+    highest = connection.execute("SELECT highest_modseq FROM folders WHERE folder_id = ?", (folder_id,)).get
+    rows = connection.execute(BY_MODSEQ, (folder_id, since)).fetchall()
+    vanished = connection.execute(
+        "SELECT uid FROM vanished WHERE folder_id = ? AND modseq > ? ORDER BY uid", (folder_id, since)
+    ).fetchall()
+    return Changes(int(highest), tuple(_entry(row) for row in rows), tuple(uid for (uid,) in vanished))
+
+
+def all_folders(connection: Connection) -> list[Folder]:
+    rows = connection.execute("SELECT name, uid_validity, uid_next, highest_modseq FROM folders ORDER BY folder_id")
+    return [Folder(*row) for row in rows]
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    key, uid, email_id, unique_id, octets, surrogate, dotted, flags, modseq, date, prefix, name = row
+    return Entry(  # the columns are NOT NULL and have these types in the schema
+        key,
+        uid,
+        email_id,
+        unique_id,
+        octets,
+        surrogate,
+        bool(dotted),
+        Flag(flags),
+        modseq,
+        date,
+        prefix,
+        name,
+    )

@@ -1,0 +1,99 @@
+"""A letter coming in from a sender who may be slow: in memory while it is small, then outside of it.
+
+What is outside is written in a thread, some chunks at a time, and nothing refers to it before a verb takes the
+`Staged`. Where it lies is the business of an `Overflow`: rows of a mailbox file, or a spool file of the office.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from postoffice.database.sqlite import Connection, Desk, transaction
+from postoffice.message.content import ContentReader
+from postoffice.store.embedded import contents
+from postoffice.store.model import CHUNK_OCTETS, Staged
+
+SPILL_CHUNKS = 8
+"""How many chunks are gathered before they leave memory."""
+
+
+class Overflow(Protocol):
+    """Where the chunks of a large letter go, in order. The last call to `add` gives its SHA-256."""
+
+    async def add(self, chunks: list[bytes], last: bytes | None) -> None: ...
+
+    async def abandon(self) -> None: ...
+
+    @property
+    def place(self) -> str: ...
+
+
+class GrowingStage:
+    """A `Stage` for any size. Holds `SPILL_CHUNKS` chunks in memory at most."""
+
+    def __init__(self, overflow: Overflow) -> None:
+        self._overflow = overflow
+        self._reader = ContentReader()
+        self._buffer = bytearray()
+        self._has_spilled = False
+
+    async def write(self, wire: bytes) -> None:
+        self._buffer += self._reader.add(wire)
+        # One octet beyond full chunks stays here, so that the last chunk is known when it is written.
+        if len(self._buffer) > SPILL_CHUNKS * CHUNK_OCTETS:
+            await self._spill((len(self._buffer) - 1) // CHUNK_OCTETS * CHUNK_OCTETS, None)
+
+    async def finish(self) -> Staged:
+        content = self._reader.content()
+        if not self._has_spilled and len(self._buffer) <= CHUNK_OCTETS:
+            return Staged(content, self._reader.head, bytes(self._buffer))
+        await self._spill(len(self._buffer), content.sha256)
+        return Staged(content, self._reader.head, self._overflow.place)
+
+    async def abandon(self) -> None:
+        self._buffer.clear()
+        if self._has_spilled:
+            await self._overflow.abandon()
+
+    async def _spill(self, octets: int, last: bytes | None) -> None:
+        self._has_spilled = True
+        view = memoryview(self._buffer)
+        chunks = [bytes(view[at : min(at + CHUNK_OCTETS, octets)]) for at in range(0, octets, CHUNK_OCTETS)]
+        view.release()
+        del self._buffer[:octets]
+        await self._overflow.add(chunks, last)
+
+
+class RowOverflow:
+    """Chunk rows of a mailbox file, in small commits."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._content_id: int | None = None
+        self._index = 0
+
+    async def add(self, chunks: list[bytes], last: bytes | None) -> None:
+        # The last chunk alone carries the name.
+        await self._desk.run(lambda connection: self._add(connection, chunks, last))
+
+    def _add(self, connection: Connection, chunks: list[bytes], last: bytes | None) -> None:
+        if self._content_id is None:
+            self._content_id = contents.begin(connection)
+        body = chunks if last is None else chunks[:-1]
+        if body:
+            contents.add_chunks(connection, self._content_id, self._index, body)
+        if last is not None:
+            contents.add_chunks(connection, self._content_id, self._index + len(body), chunks[-1:], last)
+        self._index += len(chunks)
+
+    async def abandon(self) -> None:
+        await self._desk.run(self._abandon)
+
+    def _abandon(self, connection: Connection) -> None:
+        with transaction(connection):
+            contents.disown(connection, self.place)
+        contents.sweep(connection)
+
+    @property
+    def place(self) -> str:
+        return f"{contents.ROW}{self._content_id}"
