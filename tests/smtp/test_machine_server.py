@@ -285,6 +285,18 @@ def test_every_command_is_answered_once_and_in_turn() -> None:
         machine.refuse_data()
 
 
+def test_a_line_that_breaks_an_exchange_is_answered_before_the_next() -> None:
+    machine = SmtpServer()
+    machine.receive(b"EHLO x\r\nAUTH LOGIN\r\nbare\nNOOP\r\n")
+    machine.next_command()
+    machine.hello("b.example")
+    machine.next_command()
+    machine.challenge(b"")
+    assert machine.next_command() == Invalid(500, "5.5.2", "Lines end with CRLF")
+    with pytest.raises(LocalProtocolError):
+        machine.next_command()
+
+
 def test_what_is_no_command_is_never_granted() -> None:
     machine = SmtpServer()
     machine.receive(b"NOSUCH\r\n")

@@ -191,7 +191,7 @@ class SmtpClient:
             if reply.code == CLOSING:
                 self.state = State.CLOSED
             return Greeting(reply)
-        if not self._pending or self._awaits_tls:
+        if not self._pending:
             if reply.code != CLOSING:
                 raise RemoteProtocolError("a reply to nothing")
             self.state = State.CLOSED
