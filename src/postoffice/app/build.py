@@ -1,0 +1,118 @@
+"""One process of an office: the doors, the queue runner and the housekeeping, around a store."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from postoffice.access.pop3 import Pop3Door
+from postoffice.accounts.login import Login
+from postoffice.app.config import Config
+from postoffice.clock import Clock, system_clock
+from postoffice.errors import StoreError
+from postoffice.events import event
+from postoffice.net import tls as tls_room
+from postoffice.net.dialogue import Dialogue, Tracer
+from postoffice.net.listen import Door, answer
+from postoffice.net.switchboard import Switchboard
+from postoffice.store.base import Store
+from postoffice.transfer.courier import Courier
+from postoffice.transfer.door import SmtpDoor
+from postoffice.transfer.intake import Intake
+from postoffice.transfer.mx import MxPolicy
+from postoffice.transfer.queue import QueueRunner
+from postoffice.transfer.route import Router
+from postoffice.transfer.submission import SubmissionPolicy
+
+TIDY_SECONDS = 10.0
+IMPLICIT_TLS = frozenset({"pop3s", "submissions"})
+
+
+class OpenOffice:
+    """An office that answers. Made inside a running loop by `open_office`."""
+
+    def __init__(
+        self,
+        store: Store,
+        config: Config,
+        certificate: tuple[Path, Path],
+        *,
+        host: str,
+        tracer: Callable[[Dialogue[Any]], Tracer | None] | None = None,
+        clock: Clock = system_clock,
+    ) -> None:
+        self._store = store
+        self._config = config
+        self._certificate = certificate
+        self._tls: ssl.SSLContext = tls_room.server_context(*certificate)
+        self._switchboard = Switchboard(tracer)
+        self._login = Login(store.directory, config.login, clock)
+        self._intake = Intake(host, store.office, store.directory, config.intake, clock)
+        self._courier = Courier(host, store.office, Router(config.relay, host), self._switchboard, config.courier)
+        self._runner = QueueRunner(store.office, self._intake, self._courier, config.queue, clock)
+        self._intake.on_queued = self._runner.wake
+        self._clock = clock
+        self._servers: list[asyncio.AbstractServer] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def answer(self, doors: Mapping[str, Door]) -> None:
+        """Open the doors."""
+        for name, door in doors.items():
+            context = self._tls if name in IMPLICIT_TLS else None
+            self._servers += await answer(door, self._answerer(name), context)
+
+    def work(self, *, tidies: bool = True) -> None:
+        """Carry what is in the queue, and keep house."""
+        self._tasks.append(asyncio.create_task(self._runner.run(), name="queue"))
+        if tidies:
+            self._tasks.append(asyncio.create_task(self._keep_house(), name="tidy"))
+
+    def reload(self) -> None:
+        """Read certificate and key again; conversations that stand keep theirs."""
+        tls_room.reload(self._tls, *self._certificate)
+        event("tls.reloaded", certificate=str(self._certificate[0]))
+
+    def cut(self) -> None:
+        """End every conversation at once, without a word: what a lost network does."""
+        self._switchboard.close()
+
+    async def close(self, drain_seconds: float = 0.0) -> None:
+        """Let nobody in any more, let those finish who are inside, stop working. The store stays open."""
+        for server in self._servers:
+            server.close()
+        for task in self._tasks:
+            task.cancel()
+        await self._switchboard.drain(drain_seconds)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._login.close()
+
+    def _answerer(self, name: str) -> Callable[[], Dialogue[Any]]:
+        config = self._config
+        tls = None if name in IMPLICIT_TLS else self._tls
+        if name in ("pop3", "pop3s"):
+            return Pop3Door(
+                self._intake.host,
+                self._store.office,
+                self._login,
+                self._switchboard,
+                tls=tls,
+                settings=config.pop3,
+            )
+        policy = MxPolicy() if name == "smtp" else SubmissionPolicy(self._store.directory, name)
+        return SmtpDoor(policy, self._intake, self._login, self._switchboard, tls=tls, settings=config.smtp)
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(TIDY_SECONDS)
+            try:
+                await self._store.office.tidy()
+            except StoreError as error:
+                event("tidy.failed", error=str(error))
+
+
+async def own_host(store: Store, config: Config) -> str:
+    """What the office calls itself."""
+    return config.office.host or next(iter(await store.directory.domains()), "localhost")

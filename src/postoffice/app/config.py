@@ -1,0 +1,159 @@
+"""The configuration file: TOML into the settings classes that stand beside what they set.
+
+Every setting has a safe default, and no file is needed at all. What is wrong is told all at once, each with the
+file and the path of the key, and ends the program with EX_CONFIG (78).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from postoffice.access.pop3 import Pop3Settings
+from postoffice.accounts.login import LoginSettings
+from postoffice.errors import UsageError
+from postoffice.transfer.courier import CourierSettings
+from postoffice.transfer.door import SmtpSettings
+from postoffice.transfer.intake import IntakeSettings
+from postoffice.transfer.queue import QueueSettings
+from postoffice.transfer.route import RouteSettings
+
+EX_CONFIG = getattr(os, "EX_CONFIG", 78)
+
+
+@dataclass(frozen=True, slots=True)
+class OfficeSettings:
+    """`host` is the office's own name, empty: the first domain's. `addresses` is where it listens.
+
+    `port_offset` is added to every standard port; None: 0 where ports below 1024 can be bound, else 10000. `ports`
+    sets single doors; port 0 takes any free one; -1 closes the door. `workers` 0: one per core. `user` is whom to become after
+    binding when started as root; empty: the owner of the data folder.
+    """
+
+    data: Path | None = None
+    host: str = ""
+    addresses: tuple[str, ...] = ("127.0.0.1", "::1")
+    port_offset: int | None = None
+    ports: dict[str, int] = field(default_factory=dict)
+    workers: int = 0
+    user: str = ""
+    drain_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """Where chain and key are; None: what `init` put into the data folder."""
+
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All sections."""
+
+    office: OfficeSettings = OfficeSettings()
+    tls: TlsSettings = TlsSettings()
+    login: LoginSettings = LoginSettings()
+    pop3: Pop3Settings = Pop3Settings()
+    smtp: SmtpSettings = SmtpSettings()
+    intake: IntakeSettings = IntakeSettings()
+    queue: QueueSettings = QueueSettings()
+    courier: CourierSettings = CourierSettings()
+    relay: RouteSettings = RouteSettings()
+
+
+DOORS = {"smtp": 25, "pop3": 110, "submissions": 465, "submission": 587, "pop3s": 995}
+"""Every door and its standard port."""
+
+
+def read_config(path: Path) -> Config:
+    """The settings of a file. A `UsageError` (78) names everything that is wrong."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}", EX_CONFIG) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: is not TOML: {error}", EX_CONFIG) from error
+    problems: list[str] = []
+    config = Config()
+    sections = {f.name: f for f in fields(Config)}
+    for name, table in tables.items():
+        if name not in sections:
+            problems.append(f"{name}: there is no such section; there are {', '.join(sections)}")
+        elif not isinstance(table, dict):
+            problems.append(f"{name}: must be a section, written [{name}]")
+        else:
+            default = getattr(config, name)
+            settings = _section(name, table, default, problems)
+            config = replace(config, **{name: settings})
+    problems += _wrong_values(config)
+    if problems:
+        raise UsageError("\n".join(f"{path}: {problem}" for problem in problems), EX_CONFIG)
+    return config
+
+
+def _section(name: str, table: dict[str, Any], default: Any, problems: list[str]) -> Any:
+    """One section; its problems are added, each with its path."""
+    known = {f.name for f in fields(default)}
+    unknown = [key for key in table if key not in known]
+    problems += [f"{name}.{key}: there is no such setting; there are {', '.join(sorted(known))}" for key in unknown]
+    settings = default
+    for key in table.keys() & known:
+        try:
+            one = msgspec.convert({key: table[key]}, type(default), dec_hook=_decode, strict=True)
+        except msgspec.ValidationError as error:
+            problems.append(f"{name}.{_said(key, str(error))}")
+        else:
+            settings = replace(settings, **{key: getattr(one, key)})
+    return settings
+
+
+def _said(key: str, error: str) -> str:
+    """`Expected `int`, got `str` - at `$.port`` as `port: Expected int, got str`."""
+    what, _, where = error.replace("`", "").partition(" - at $")
+    return f"{where.lstrip('.') or key}: {what}"
+
+
+def _decode(kind: type, value: Any) -> Any:
+    """The types that TOML does not have."""
+    if kind is Path:
+        return Path(value).expanduser()
+    try:
+        return ipaddress.ip_network(value)
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not a network like 192.168.0.0/16") from error
+
+
+def _wrong_values(config: Config) -> list[str]:
+    """What has the right type and is wrong all the same."""
+    problems = []
+    for door in config.office.ports:
+        if door not in DOORS:
+            problems.append(f"office.ports.{door}: there is no such door; there are {', '.join(DOORS)}")
+    for address in config.office.addresses:
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            problems.append(f"office.addresses: {address!r} is not an IP address")
+    if config.pop3.idle_seconds < 600:
+        problems.append("pop3.idle_seconds: RFC 1939 §3 wants at least 600")
+    if (config.tls.certificate is None) != (config.tls.key is None):
+        problems.append("tls: certificate and key come together")
+    return problems
+
+
+def setting_names(settings: object = Config(), prefix: str = "") -> list[str]:
+    """The path of every setting there is."""
+    names = []
+    for one in fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, one.name)
+        path = f"{prefix}{one.name}"
+        names += setting_names(value, f"{path}.") if is_dataclass(value) else [path]
+    return names

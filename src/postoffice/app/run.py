@@ -1,0 +1,347 @@
+"""The server: a parent that owns the sockets and answers nobody, a committer, and workers.
+
+    parent ──┬── committer     the only one who writes office.db; its socket is the parent's too
+             ├── worker 1      answers at every door
+             └── worker n
+
+A worker that dies or is stuck is replaced; connections that wait at a door wait in the parent's socket and are
+answered by the next one. SIGTERM and SIGINT: let everybody finish, then end. SIGHUP: read the certificate again.
+The parent has no loop and no threads, so it can fork at any time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from postoffice.app import worker as worker_module
+from postoffice.app.config import DOORS, Config
+from postoffice.app.privilege import is_root, settle_in
+from postoffice.app.worker import READY, Work
+from postoffice.errors import UsageError
+from postoffice.net.listen import Door, bind_door
+from postoffice.store.embedded import EmbeddedStore
+from postoffice.store.embedded.remote import serve_committer
+
+STUCK_SECONDS = 60.0
+START_SECONDS = 30.0
+RESPAWN_SECONDS = 0.5
+COMMITTER_SOCKET = "committer.socket"
+
+
+@dataclass(slots=True)
+class Child:
+    """A process of ours. `heard` is when it last said that it lives."""
+
+    name: str
+    pid: int
+    heard: float
+    status: int = -1
+    lifeline: int = -1
+    is_ready: bool = False
+
+    def close(self) -> None:
+        for descriptor in (self.status, self.lifeline):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What the command line adds to the configuration."""
+
+    log_json: bool = False
+    trace: bool = False
+
+
+def serve(config: Config, options: ServeOptions) -> int:
+    """Run an office until it is told to stop. Gives the exit status; what is wrong at the start is a `UsageError`."""
+    assert config.office.data is not None
+    data = config.office.data.resolve()
+    if config.tls.certificate and config.tls.key:
+        certificate = (config.tls.certificate.resolve(), config.tls.key.resolve())
+    else:
+        certificate = (Path("tls/certificate.pem"), Path("tls/key.pem"))
+    doors = open_doors(config)
+    if is_root():
+        _import_all()
+    settle_in(data, config.office.user)
+    lock = _only_one(data)
+    _look_at_store()
+    try:
+        return Supervisor(config, options, certificate, doors).run()
+    finally:
+        os.close(lock)
+
+
+def open_doors(config: Config) -> dict[str, Door]:
+    """Bind every door that is not closed by its port -1."""
+    offset = config.office.port_offset
+    if offset is None:
+        offset = 0 if _may_bind_low_ports() else 10000
+    doors = {}
+    for name, standard in DOORS.items():
+        port = config.office.ports.get(name, standard + offset)
+        if port >= 0:
+            doors[name] = bind_door(name, config.office.addresses, port)
+    return doors
+
+
+class Supervisor:
+    """Keeps the children alive."""
+
+    def __init__(
+        self,
+        config: Config,
+        options: ServeOptions,
+        certificate: tuple[Path, Path],
+        doors: Mapping[str, Door],
+    ) -> None:
+        self._config = config
+        self._options = options
+        self._certificate = certificate
+        self._doors = doors
+        self._children: dict[int, Child] = {}
+        self._due: list[tuple[float, Callable[[], None]]] = []
+        self._stopping_since: float | None = None
+        self._said_ready = False
+        self._committer_socket = _listen_for_jobs()
+        self._wakeup, wakeup = os.pipe()
+        for end in (self._wakeup, wakeup):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+
+    def run(self) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, self._heard_signal)
+        self._start_committer()
+        for index in range(self._config.office.workers or os.cpu_count() or 1):
+            self._start_worker(index)
+        while self._children:
+            self._wait()
+            self._reap()
+            self._watch()
+        _notify("STOPPING=1")
+        return 0
+
+    # --- children
+
+    def _start_committer(self) -> None:
+        self._spawn("committer", lambda _status, lifeline: serve_committer(Path(), self._committer_socket, lifeline))
+
+    def _start_worker(self, index: int) -> None:
+        job = Work(
+            self._config,
+            Path(),
+            self._certificate,
+            Path(COMMITTER_SOCKET),
+            self._doors,
+            self._options.log_json,
+            self._options.trace,
+            is_first=index == 0,
+        )
+        self._spawn(f"worker {index}", lambda status, lifeline: worker_module.work(job, status, lifeline))
+
+    def _spawn(self, name: str, body: Callable[[int, int], None]) -> None:
+        """Fork a child that runs `body(status, lifeline)` and ends."""
+        status_read, status_write = os.pipe()
+        lifeline_read, lifeline_write = os.pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            self._become_child(body, (status_read, lifeline_write), status_write, lifeline_read)
+        os.close(status_write)
+        os.close(lifeline_read)
+        os.set_blocking(status_read, False)
+        self._children[pid] = Child(name, pid, time.monotonic(), status_read, lifeline_write)
+
+    def _become_child(
+        self, body: Callable[[int, int], None], others: tuple[int, int], status: int, lifeline: int
+    ) -> None:
+        """Never returns: a child must not run the parent's code behind the fork."""
+        code = os.EX_SOFTWARE
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+            for number in (signal.SIGTERM, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+            for child in self._children.values():
+                child.close()
+            for descriptor in (*others, self._wakeup):
+                os.close(descriptor)
+            body(status, lifeline)
+            code = os.EX_OK
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+
+    # --- the round
+
+    def _wait(self) -> None:
+        """Until a child says something, a signal comes, or a second is over."""
+        readable = [self._wakeup, *(child.status for child in self._children.values())]
+        for descriptor in select.select(readable, [], [], 1.0)[0]:
+            if descriptor == self._wakeup:
+                with suppress(BlockingIOError):
+                    os.read(descriptor, 512)
+        for child in self._children.values():
+            with suppress(BlockingIOError):
+                said = os.read(child.status, 512)
+                if said:
+                    child.heard = time.monotonic()
+                    child.is_ready = child.is_ready or READY in said
+        if not self._said_ready and all(c.is_ready for c in self._children.values() if c.name != "committer"):
+            self._said_ready = True
+            self._say_ready()
+
+    def _reap(self) -> None:
+        """Bury the dead, and replace them unless we are closing."""
+        while self._children:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            child = self._children.pop(pid, None)
+            if child is None:
+                continue
+            child.close()
+            if self._stopping_since is None:
+                print(
+                    f"postoffice: {child.name} ended ({os.waitstatus_to_exitcode(status)}), starting another",
+                    file=sys.stderr,
+                )
+                again = self._start_committer if child.name == "committer" else _worker_again(self, child.name)
+                self._due.append((time.monotonic() + RESPAWN_SECONDS, again))
+        if self._stopping_since is not None and not any(c.name != "committer" for c in self._children.values()):
+            self._tell("committer", signal.SIGTERM)
+
+    def _watch(self) -> None:
+        """Start what is due; kill what is stuck or does not end."""
+        now = time.monotonic()
+        for when, start in [due for due in self._due if due[0] <= now]:
+            self._due.remove((when, start))
+            if self._stopping_since is None:
+                start()
+        for child in self._children.values():
+            silent = now - child.heard
+            limit = STUCK_SECONDS if child.is_ready else START_SECONDS
+            if child.name != "committer" and silent > limit:
+                print(f"postoffice: {child.name} is stuck, killing it", file=sys.stderr)
+                os.kill(child.pid, signal.SIGKILL)
+        if self._stopping_since is not None and now - self._stopping_since > self._config.office.drain_seconds + 10:
+            for child in self._children.values():
+                os.kill(child.pid, signal.SIGKILL)
+
+    def _heard_signal(self, number: int, _frame: FrameType | None) -> None:
+        if number in (signal.SIGTERM, signal.SIGINT) and self._stopping_since is None:
+            self._stopping_since = time.monotonic()
+            self._tell("worker", signal.SIGTERM)
+        elif number == signal.SIGHUP:
+            self._tell("worker", signal.SIGHUP)
+
+    def _tell(self, name: str, number: int) -> None:
+        for child in self._children.values():
+            if child.name.startswith(name):
+                with suppress(ProcessLookupError):
+                    os.kill(child.pid, number)
+
+    def _say_ready(self) -> None:
+        where = [f"{name}={address}" for name, door in self._doors.items() for address in door.addresses]
+        print("ready", *where, flush=True)
+        _notify("READY=1")
+
+
+def _worker_again(supervisor: Supervisor, name: str) -> Callable[[], None]:
+    index = int(name.removeprefix("worker "))
+    return lambda: supervisor._start_worker(index)
+
+
+def _listen_for_jobs() -> socket.socket:
+    """The committer's socket, in the data folder, which is where we are."""
+    Path(COMMITTER_SOCKET).unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(COMMITTER_SOCKET)
+    os.chmod(COMMITTER_SOCKET, 0o600)  # noqa: PTH101 - bound by this very name
+    listening.listen(64)
+    listening.setblocking(False)
+    return listening
+
+
+def _only_one(data: Path) -> int:
+    """Two servers never share a folder."""
+    descriptor = os.open("office.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise UsageError(f"{data}: another postoffice serves this folder already", os.EX_TEMPFAIL) from error
+    return descriptor
+
+
+def _look_at_store() -> None:
+    """Open the store once and close it again: migrations, the leftovers of a crash, and damage are dealt with here."""
+    import asyncio
+
+    if not Path("office.db").exists():
+        raise UsageError(f"{Path.cwd()}: there is no office here; make one with: postoffice init", os.EX_NOINPUT)
+
+    async def look() -> None:
+        store = EmbeddedStore.open(Path())
+        await store.close()
+
+    asyncio.run(look())
+
+
+def _may_bind_low_ports() -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", DOORS["smtp"]))
+        except PermissionError:
+            return False
+        except OSError:
+            return True
+    return True
+
+
+def _notify(state: str) -> None:
+    """Tell systemd (sd_notify(3)), if it is there."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.sendto(state.encode(), address)
+
+
+def _import_all() -> None:
+    """Root's files may be out of reach for whom we become: what is imported late is imported now."""
+    import email.message
+    import email.policy  # noqa: F401
+    import encodings.idna  # noqa: F401
+    import quopri  # noqa: F401
+
+    import cryptography.x509  # noqa: F401
+    import dns.asyncbackend
+    import dns.asyncresolver
+    import dns.nameserver
+    import idna  # noqa: F401
+    import uvloop  # noqa: F401
+
+    dns.asyncbackend.get_backend("asyncio")

@@ -1,0 +1,123 @@
+"""A worker: one process that answers at every door. It serves until told to stop, or until its parent is gone.
+
+status     worker → parent   `r` when the doors are open, then a `.` each second: I am not stuck
+lifeline   parent → worker   never written; its end means that the parent is dead
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import os
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from postoffice.app.build import OpenOffice, own_host
+from postoffice.app.config import Config
+from postoffice.app.observe import Log
+from postoffice.errors import UsageError
+from postoffice.events import event
+from postoffice.net.dialogue import Dialogue, Tracer
+from postoffice.net.listen import Door
+from postoffice.protocols.notation import Recorder
+from postoffice.store.embedded import EmbeddedStore
+from postoffice.store.embedded.remote import RemoteCommitter
+
+HEARTBEAT_SECONDS = 1.0
+READY = b"r"
+ALIVE = b"."
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a worker is given. `data` is relative to the working directory, which is the data folder."""
+
+    config: Config
+    data: Path
+    certificate: tuple[Path, Path]
+    committer: Path
+    doors: Mapping[str, Door]
+    log_json: bool
+    trace: bool
+    is_first: bool
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def work(job: Work, status: int, lifeline: int) -> None:
+    """Serve. Returns when drained."""
+    log = Log(as_json=job.log_json)
+    try:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(_serve(job, status, lifeline))
+    finally:
+        log.close()
+
+
+async def _serve(job: Work, status: int, lifeline: int) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    store = EmbeddedStore.open(job.data, committer=RemoteCommitter(job.committer))
+    office = OpenOffice(
+        store,
+        job.config,
+        job.certificate,
+        host=await own_host(store, job.config),
+        tracer=_tracer if job.trace else None,
+    )
+    await office.answer(job.doors)
+    office.work(tidies=job.is_first)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload, office)
+    os.set_blocking(lifeline, False)
+    loop.add_reader(lifeline, stop.set)
+    gc.collect()
+    gc.freeze()  # what is there now stays; the collector need not look at it again
+    os.write(status, READY)
+    heart = loop.create_task(_beat(status))
+    await stop.wait()
+    loop.remove_reader(lifeline)
+    await office.close(job.config.office.drain_seconds)
+    heart.cancel()
+    await store.close()
+
+
+async def _beat(status: int) -> None:
+    while True:
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+        with suppress(OSError):
+            os.write(status, ALIVE)
+
+
+def _reload(office: OpenOffice) -> None:
+    try:
+        office.reload()
+    except UsageError as error:
+        event("tls.reload_failed", error=str(error))
+
+
+_conversations = itertools.count(1)
+
+
+def _tracer(dialogue: Dialogue[Any]) -> Tracer:
+    """Tells the conversation as events, line by line, without secrets."""
+    recorder = Recorder()
+    number = next(_conversations)
+
+    def hear(who: str, octets: bytes) -> None:
+        for line in recorder.hear(who, octets):
+            event("trace", conversation=f"{os.getpid()}-{number}", port=dialogue.local[1], line=line)
+
+    return hear

@@ -1,0 +1,94 @@
+"""`postoffice`: the program that a person types. Each command lives in a module of its own and is imported when it
+is asked for, so that `--help` is quick.
+
+Exit statuses are those of sysexits(3): 0 all went well; 64 wrong use; 65 damaged data; 66 a file that is not there;
+69 a server that cannot be reached or refuses; 71 a port in use; 73 a file that cannot be made; 75 try again later;
+76 the other side broke the protocol; 77 not allowed (wrong password); 78 wrong configuration.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from postoffice import __version__
+from postoffice.errors import DamagedStore, Disconnected, PostofficeError, ProtocolError, StoreUnavailable, UsageError
+
+COMMANDS = {
+    "account": ("postoffice.cli.people", "account", "People of this office: add, list, show, password, remove."),
+    "demo": ("postoffice.cli.demo", "demo", "Watch a real letter travel the whole road."),
+    "domain": ("postoffice.cli.people", "domain", "Domains of this office: add, list."),
+    "fetch": ("postoffice.cli.home", "fetch", "Pull a maildrop into an offline mailbox file."),
+    "init": ("postoffice.cli.office", "init", "Make an office: folder, certificate, domain, first account."),
+    "ls": ("postoffice.cli.home", "ls", "List the letters of an offline mailbox file."),
+    "queue": ("postoffice.cli.office", "queue", "Show what is on its way to other offices."),
+    "read": ("postoffice.cli.home", "read", "Read a letter of an offline mailbox file."),
+    "serve": ("postoffice.cli.office", "serve", "Open the doors."),
+}
+"""Every command: its module, its name there, and its line in `--help`."""
+
+
+class LazyGroup(click.Group):
+    """Imports a command when it is run, not to list it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, name, _ = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][2]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="postoffice")
+def cli() -> None:
+    """The whole mail road: SMTP in, a mailbox that is one file, POP3 out, mail kept at home."""
+
+
+def main() -> None:
+    """Run it; every error of ours is one clear sentence and a documented status."""
+    try:
+        status = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        status = 130
+    except click.ClickException as error:
+        error.show()
+        status = os.EX_USAGE if isinstance(error, click.UsageError) else 1
+    except UsageError as error:
+        status = _complain(error, error.status)
+    except PostofficeError as error:
+        status = _complain(error, _status(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status)
+
+
+def _complain(error: Exception, status: int) -> int:
+    click.echo(f"postoffice: {error}", err=True)
+    return status
+
+
+def _status(error: PostofficeError) -> int:
+    match error:
+        case DamagedStore():
+            return os.EX_DATAERR
+        case StoreUnavailable():
+            return os.EX_TEMPFAIL
+        case Disconnected():
+            return os.EX_UNAVAILABLE
+        case ProtocolError():
+            return os.EX_PROTOCOL
+        case _:
+            return os.EX_TEMPFAIL

@@ -1,0 +1,142 @@
+"""An office: made, opened, looked into."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from postoffice.cli.folder import data_folder, data_option, with_store
+from postoffice.cli.secrets import new_password, password_stdin
+from postoffice.errors import UsageError
+
+
+@click.command()
+@click.argument("address")
+@data_option
+@password_stdin
+def init(address: str, data: Path | None, password_stdin: bool) -> None:
+    """Make an office for the domain of ADDRESS, with ADDRESS as its first account.
+
+    Makes the data folder (readable by its owner only), a certificate signed by itself, the domain and the account.
+    """
+    from postoffice.app.privilege import give_away
+    from postoffice.cli.people import add_account, normalized
+    from postoffice.net.tls import make_self_signed
+    from postoffice.store.embedded import EmbeddedStore
+
+    folder = data_folder(data)
+    name = normalized(address)
+    if (folder / "office.db").exists():
+        raise UsageError(f"{folder}: there is an office here already", os.EX_CANTCREAT)
+    password = new_password(name, from_stdin=password_stdin)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        (folder / "tls").mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be made: {error.strerror}", os.EX_CANTCREAT) from error
+    domain = name.rpartition("@")[2]
+    make_self_signed(folder / "tls", [domain, "localhost", "127.0.0.1", "::1"])
+
+    async def furnish() -> None:
+        store = EmbeddedStore.open(folder)
+        try:
+            await add_account(store, name, password)
+        finally:
+            await store.close()
+
+    asyncio.run(furnish())
+    give_away(folder)
+    click.echo(f"an office for {domain} is in {folder}; open it with: postoffice serve --data {folder}")
+
+
+@click.command()
+@data_option
+@click.option("--config", type=click.Path(path_type=Path), default=None, help="A TOML file; everything has a default.")
+@click.option("--listen", multiple=True, metavar="ADDRESS", help="Listen there instead of on loopback; repeatable.")
+@click.option("--port-offset", type=int, default=None, metavar="N", help="Added to every standard port.")
+@click.option("--port", "ports", multiple=True, metavar="DOOR=PORT", help="The port of one door; 0: any, -1: closed.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=None, help="Processes that answer (default: one per core)."
+)
+@click.option("--log-json", is_flag=True, help="Log as JSON, one object a line.")
+@click.option("--trace", is_flag=True, help="Log every conversation as C: and S: lines, without secrets.")
+def serve(
+    data: Path | None,
+    config: Path | None,
+    listen: tuple[str, ...],
+    port_offset: int | None,
+    ports: tuple[str, ...],
+    workers: int | None,
+    log_json: bool,
+    trace: bool,
+) -> None:
+    """Open the doors: SMTP 25, submission 587 and 465, POP3 110 and 995, each plus the offset.
+
+    Prints one line `ready` with every door and port when all are open. SIGTERM lets everybody finish; SIGHUP reads
+    the certificate again.
+    """
+    from postoffice.app.config import Config, read_config
+    from postoffice.app.run import ServeOptions
+    from postoffice.app.run import serve as run
+
+    settings = read_config(config) if config else Config()
+    office = settings.office
+    office = replace(
+        office,
+        data=data or office.data or data_folder(None),
+        addresses=listen or office.addresses,
+        port_offset=office.port_offset if port_offset is None else port_offset,
+        ports=office.ports | _ports(ports),
+        workers=workers or office.workers,
+    )
+    sys.exit(run(replace(settings, office=office), ServeOptions(log_json, trace)))
+
+
+def _ports(words: tuple[str, ...]) -> dict[str, int]:
+    from postoffice.app.config import DOORS
+
+    ports = {}
+    for word in words:
+        door, _, port = word.partition("=")
+        if door not in DOORS or not port.lstrip("-").isdecimal() or not -1 <= int(port) <= 65535:
+            raise UsageError(f"--port {word}: is not DOOR=PORT with a door of {', '.join(DOORS)}", os.EX_USAGE)
+        ports[door] = int(port)
+    return ports
+
+
+@click.command()
+@data_option
+@click.option("--now", is_flag=True, help="Try everything again now.")
+def queue(data: Path | None, now: bool) -> None:
+    """Show what is on its way to other offices, one line a letter and domain."""
+    import time
+
+    from postoffice.store.base import Store
+    from postoffice.store.model import QueueItem
+
+    async def look(store: Store) -> list[QueueItem]:
+        if now:
+            await store.office.expedite(time.time())
+        return await store.office.queue()
+
+    items = with_store(data, look)
+    for item in items:
+        state = "carried" if item.leased_until > time.time() else f"due {_moment(item.due)}"
+        reply = f"  last: {item.last_reply}" if item.last_reply else ""
+        sender = item.reverse_path or "<>"
+        click.echo(
+            f"{item.letter_id}  {item.content.octets} octets  from {sender}  to {' '.join(item.recipients)}"
+            f"  {item.attempts} tries  {state}  until {_moment(item.expires)}{reply}"
+        )
+    click.echo(f"{len(items)} on the way" if items else "nothing is on its way", err=True)
+
+
+def _moment(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}Z"

@@ -1,0 +1,184 @@
+"""Who lives in an office: accounts and domains."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from postoffice.cli.folder import data_option, with_store
+from postoffice.cli.secrets import new_password, password_stdin
+from postoffice.errors import DamagedStore, StoreError, StoreUnavailable, UsageError
+from postoffice.message.address import parse_address, parse_domain
+from postoffice.store.base import Store
+from postoffice.store.model import Account, Credential
+
+PASSWORD = "password"  # noqa: S105 - the name of a credential
+"""The name of the credential that is the account's own password."""
+
+
+@click.group()
+def account() -> None:
+    """People of this office."""
+
+
+@account.command()
+@click.argument("address")
+@data_option
+@password_stdin
+def add(address: str, data: Path | None, password_stdin: bool) -> None:
+    """Add an account; its domain is added with it if it is new."""
+    name = normalized(address)
+    password = new_password(name, from_stdin=password_stdin)
+    with_store(data, lambda store: add_account(store, name, password))
+    click.echo(f"{name} added")
+
+
+@account.command(name="list")
+@data_option
+def list_accounts(data: Path | None) -> None:
+    """One address a line."""
+
+    async def names(store: Store) -> list[str]:
+        return [account.address for account in await store.directory.accounts()]
+
+    for name in with_store(data, names):
+        click.echo(name)
+
+
+@account.command()
+@click.argument("address")
+@data_option
+def show(address: str, data: Path | None) -> None:
+    """What is known of an account."""
+
+    async def look(store: Store) -> tuple[Account, int, int]:
+        account = await _known(store, normalized(address))
+        snapshot = await (await store.office.mailbox(account.account_id)).snapshot()
+        return account, len(snapshot.keys), sum(snapshot.octets)
+
+    account, letters, octets = with_store(data, look)
+    click.echo(f"address  {account.address}")
+    click.echo(f"created  {datetime.fromtimestamp(account.created, UTC):%Y-%m-%d %H:%M:%S} UTC")
+    click.echo(f"letters  {letters}")
+    click.echo(f"octets   {octets}")
+
+
+@account.command()
+@click.argument("address")
+@data_option
+@password_stdin
+def password(address: str, data: Path | None, password_stdin: bool) -> None:
+    """Give an account another password."""
+    name = normalized(address)
+    secret = new_password(name, from_stdin=password_stdin)
+
+    async def change(store: Store) -> None:
+        account = await _known(store, name)
+        await _set_password(store, account, secret)
+
+    with_store(data, change)
+    click.echo(f"{name} has a new password")
+
+
+@account.command()
+@click.argument("address")
+@data_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(address: str, data: Path | None, yes: bool) -> None:
+    """Remove an account and all its letters."""
+    name = normalized(address)
+
+    async def letters(store: Store) -> int:
+        account = await _known(store, name)
+        return len((await (await store.office.mailbox(account.account_id)).snapshot()).keys)
+
+    async def do(store: Store) -> None:
+        account = await _known(store, name)
+        await store.directory.remove_account(account.account_id)
+
+    if not yes:
+        click.confirm(f"Remove {name} and {with_store(data, letters)} letters for ever?", abort=True, err=True)
+    with_store(data, do)
+    click.echo(f"{name} removed")
+
+
+@click.group()
+def domain() -> None:
+    """Domains of this office."""
+
+
+@domain.command(name="add")
+@click.argument("name")
+@data_option
+def add_domain(name: str, data: Path | None) -> None:
+    """Take letters for a domain."""
+    ascii_name = parse_domain(name)
+
+    async def do(store: Store) -> None:
+        try:
+            await store.directory.add_domain(ascii_name)
+        except StoreError as error:
+            raise _said(error) from error
+
+    with_store(data, do)
+    click.echo(f"{ascii_name} added")
+
+
+@domain.command(name="list")
+@data_option
+def list_domains(data: Path | None) -> None:
+    """One domain a line."""
+
+    async def names(store: Store) -> list[str]:
+        return await store.directory.domains()
+
+    for name in with_store(data, names):
+        click.echo(name)
+
+
+def normalized(address: str) -> str:
+    """An address as the directory spells it. One that is none is a `UsageError`."""
+    from postoffice.errors import Refusal
+
+    try:
+        return parse_address(address).normalized()
+    except Refusal as refusal:
+        raise UsageError(f"{address}: {refusal.public}", os.EX_USAGE) from refusal
+
+
+async def add_account(store: Store, address: str, password: str) -> Account:
+    """Domain, account and password."""
+    name = address.rpartition("@")[2]
+    try:
+        if not await store.directory.has_domain(name):
+            await store.directory.add_domain(name)
+        account = await store.directory.add_account(address, time.time())
+    except StoreError as error:
+        raise _said(error) from error
+    await _set_password(store, account, password)
+    return account
+
+
+async def _set_password(store: Store, account: Account, password: str) -> None:
+    import unicodedata
+
+    from postoffice.accounts.passwords import make_verifier
+
+    verifier = make_verifier(unicodedata.normalize("NFC", password))
+    await store.directory.set_credential(Credential(account.account_id, PASSWORD, verifier))
+
+
+async def _known(store: Store, address: str) -> Account:
+    account = await store.directory.find(address)
+    if account is None or account.address != address:
+        raise UsageError(f"{address}: there is no such account", os.EX_NOUSER)
+    return account
+
+
+def _said(error: StoreError) -> StoreError | UsageError:
+    """What a verb of the directory refuses is a person's mistake; damage is not."""
+    return error if isinstance(error, DamagedStore | StoreUnavailable) else UsageError(str(error), os.EX_DATAERR)

@@ -1,0 +1,46 @@
+"""Passwords come from a prompt or from standard input, never from an argument: arguments are seen by everybody."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from postoffice.errors import UsageError
+
+password_stdin = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input instead of asking."
+)
+
+
+def new_password(address: str, *, from_stdin: bool) -> str:
+    """The password for an account that is made or changed."""
+    if from_stdin:
+        return _first_line()
+    _need_terminal()
+    password = click.prompt(f"New password for {address}", hide_input=True, confirmation_prompt=True, err=True)
+    return _not_empty(str(password))
+
+
+def known_password(whose: str, *, from_stdin: bool) -> str:
+    """The password of an account elsewhere."""
+    if from_stdin:
+        return _first_line()
+    _need_terminal()
+    return _not_empty(str(click.prompt(f"Password for {whose}", hide_input=True, err=True)))
+
+
+def _first_line() -> str:
+    return _not_empty(sys.stdin.readline().rstrip("\r\n"))
+
+
+def _not_empty(password: str) -> str:
+    if not password:
+        raise UsageError("the password is empty", os.EX_USAGE)
+    return password
+
+
+def _need_terminal() -> None:
+    if not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask for the password; use --password-stdin", os.EX_USAGE)
