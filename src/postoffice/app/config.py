@@ -32,8 +32,8 @@ class OfficeSettings:
     """`host` is the office's own name, empty: the first domain's. `addresses` is where it listens.
 
     `port_offset` is added to every standard port; None: 0 where ports below 1024 can be bound, else 10000. `ports`
-    sets single doors; port 0 takes any free one; -1 closes the door. `workers` 0: one per core. `user` is whom to become after
-    binding when started as root; empty: the owner of the data folder.
+    sets single doors; port 0 takes any free one; -1 closes the door. `workers` 0: one per core. `user` is whom to
+    become after binding when started as root; empty: the owner of the data folder.
     """
 
     data: Path | None = None

@@ -23,6 +23,9 @@ class State(Enum):
     UPDATE = "UPDATE"
     CLOSED = "CLOSED"
 
+    # Members are looked up several times a command; Enum's own hash is a call into Python.
+    __hash__ = object.__hash__
+
 
 class Keyword(Enum):
     """Every command that we know."""
@@ -42,6 +45,8 @@ class Keyword(Enum):
     TOP = b"TOP"
     UIDL = b"UIDL"
     USER = b"USER"
+
+    __hash__ = object.__hash__
 
 
 class Arguments(Enum):
