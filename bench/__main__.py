@@ -24,6 +24,7 @@ from bench.contender import Contender
 from bench.figures import Summary, summaries, table
 from bench.floor import Floor
 from bench.machine import machine
+from bench.ours import Ours
 from bench.peers.dovecot import CONFIGURATIONS, Dovecot
 from bench.peers.postfix import Postfix
 from bench.process import ServerFailed
@@ -36,7 +37,7 @@ DEFAULT_PEERS = "dovecot-tuned,dovecot-default,postfix-lmtp"
 def contenders() -> list[Contender]:
     """Everybody who can be measured, the floor first."""
     dovecots = [Dovecot(configuration) for configuration in reversed(CONFIGURATIONS)]
-    return [Floor(), *dovecots, Postfix("lmtp"), Postfix("virtual")]
+    return [Floor(), Ours(), *dovecots, Postfix("lmtp"), Postfix("virtual")]
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -48,7 +49,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single measurement there")
     parser.add_argument("--folder", type=Path, help="where the mail lies while it is measured (the system's choice)")
     parser.add_argument("--without-ours", action="store_true", help="measure the floor and the peers only")
-    names = ",".join(one.name for one in contenders()[1:])
+    names = ",".join(one.name for one in contenders()[2:])
     parser.add_argument("--peers", default=DEFAULT_PEERS, help=f"of {names}, or none ({DEFAULT_PEERS})")
     return parser.parse_args(words)
 

@@ -52,8 +52,11 @@ class Floor:
     def settle(self) -> None:
         """Nothing is on its way."""
 
-    def delivered(self) -> int:
-        return 0
+    def rest(self) -> None:
+        """There is no work left to do later."""
+
+    def delivered(self) -> int | None:
+        return None
 
     def stop(self) -> None:
         for server in self._servers.values():

@@ -31,7 +31,11 @@ class UnequalWork(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One run of one contender. Times in seconds; `cpu_by_root` splits the processor time by tree of processes."""
+    """One run of one contender. Times in seconds.
+
+    `cpu_by_root` splits the processor time by tree of processes; `later_cpu_seconds` is the part that was used after
+    every letter was in its mailbox, in housekeeping.
+    """
 
     row: str
     contender: str
@@ -48,6 +52,7 @@ class Measurement:
     octets: int
     session_octets: int
     checksum: str
+    later_cpu_seconds: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -123,7 +128,7 @@ def _measure(scene: Scene, row: Row, contender: Contender, round_number: int, pl
     accounts = ["--accounts", str(scene.accounts)]
     if scene.is_used_up:
         accounts += ["--first", str(scene.accounts * round_number)]
-    before = contender.delivered() if scene.mode == "deliver" else 0
+    before = _delivered(scene, contender) if scene.mode == "deliver" else 0
     words = [scene.mode, *accounts, *row.arguments, "--seconds", str(plan.seconds), "--seed", str(round_number)]
     roots = contender.pids()
     with PeakMemory(list(roots.values())) as peak:
@@ -132,6 +137,9 @@ def _measure(scene: Scene, row: Row, contender: Contender, round_number: int, pl
         said = _load(contender, scene.protocol, words, load_core)
         contender.settle()
         settled_seconds = time.monotonic() - began
+        settled_cpu = cpu_seconds(list(roots.values()))
+        contender.rest()
+        later_cpu = cpu_seconds(list(roots.values())) - settled_cpu
         cpu = {name: cpu_seconds([pid]) - cpu[name] for name, pid in roots.items()}
     measurement = Measurement(
         row=row.name,
@@ -149,6 +157,7 @@ def _measure(scene: Scene, row: Row, contender: Contender, round_number: int, pl
         octets=said["octets"],
         session_octets=said["session_octets"],
         checksum=said["checksum"],
+        later_cpu_seconds=later_cpu,
     )
     if said["counted"] != said["sessions"] * scene.letters and scene.protocol == "pop3":
         raise UnequalWork(f"{contender.name} showed {said['counted']} letters in {said['sessions']} sessions")
@@ -173,13 +182,23 @@ def _check_pulled(scene: Scene, measurement: Measurement, plan: Plan) -> None:
 def _check_kept(scene: Scene, measurement: Measurement, contender: Contender, accounts: list[str], before: int) -> None:
     """What was accepted is there, and what was deleted is not."""
     if scene.mode == "deliver":
-        arrived = contender.delivered() - before
+        arrived = _delivered(scene, contender) - before
         if arrived != measurement.operations:
             raise UnequalWork(f"{contender.name} accepted {measurement.operations} letters and kept {arrived}")
     if scene.mode == "pull-dele":
         left = _load(contender, "pop3", ["count", *accounts], None)["counted"]
         if left:
             raise UnequalWork(f"{contender.name} still has {left} letters after UPDATE")
+
+
+def _delivered(scene: Scene, contender: Contender) -> int:
+    """How many letters lie in all mailboxes of a contender that keeps them."""
+    if not contender.keeps_letters:
+        return 0
+    found = contender.delivered()
+    if found is None:
+        found = int(_load(contender, "pop3", ["count", "--accounts", str(scene.accounts)], None)["counted"])
+    return found
 
 
 def _load(contender: Contender, protocol: str, words: list[str], core: int | None) -> dict[str, Any]:

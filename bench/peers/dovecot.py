@@ -185,7 +185,10 @@ class Dovecot:
     def settle(self) -> None:
         """LMTP answers after the letter is in its mailbox."""
 
-    def delivered(self) -> int:
+    def rest(self) -> None:
+        """There is no work left to do later."""
+
+    def delivered(self) -> int | None:
         return count_letters(self._home / "mail")
 
     def stop(self) -> None:

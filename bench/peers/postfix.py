@@ -169,7 +169,10 @@ class Postfix:
                 counts[name] = count
         return counts
 
-    def delivered(self) -> int:
+    def rest(self) -> None:
+        """There is no work left to do later."""
+
+    def delivered(self) -> int | None:
         return self._dovecot.delivered() if self._dovecot else count_letters(self._home / "mail")
 
     def stop(self) -> None:

@@ -95,11 +95,11 @@ def test_the_command_line_has_defaults() -> None:
 
 
 def test_peers_are_chosen_by_name() -> None:
-    names = [one.name for one in chosen("postfix-lmtp,dovecot-tuned", with_ours=False)]
-    assert names == ["floor", "dovecot-tuned", "postfix-lmtp"]
+    names = [one.name for one in chosen("postfix-lmtp,dovecot-tuned", with_ours=True)]
+    assert names == ["floor", "ours", "dovecot-tuned", "postfix-lmtp"]
     assert [one.name for one in chosen("none", with_ours=False)] == ["floor"]
     with pytest.raises(SystemExit, match="nobody is called sendmail"):
-        chosen("sendmail", with_ours=False)
+        chosen("sendmail", with_ours=True)
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)

@@ -1,0 +1,140 @@
+"""Our own office as a contender: `postoffice serve` with the embedded store, as a person would run it.
+
+Two settings are not the default, both to have what the peers have: login in clear from loopback, and an hour, as in
+the tuned Dovecot, for which a right password is remembered. Passwords are hashed as always. On a single core there
+is one worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from bench.contender import PASSWORD, Mail
+from bench.process import Server, ServerFailed
+from postoffice.accounts.passwords import make_verifier
+from postoffice.protocols.dots import stuff
+from postoffice.store.base import Store
+from postoffice.store.embedded import EmbeddedStore
+from postoffice.store.model import Account, Credential, Letter
+
+REST_SECONDS = 120.0
+_PLACED_AT_ONCE = 250
+
+_CONFIG = """
+[office]
+addresses = ["127.0.0.1"]
+ports = {{ pop3 = 0, smtp = 0, pop3s = -1, submission = -1, submissions = -1 }}
+workers = {workers}
+
+[login]
+clear_text_networks = ["127.0.0.0/8"]
+remember_seconds = 3600.0
+"""
+
+
+class Ours:
+    """One office."""
+
+    name = "ours"
+    does_pop3 = True
+    does_smtp = True
+    keeps_letters = True
+
+    def __init__(self) -> None:
+        self._home = Path()
+        self._server: Server | None = None
+        self._ports: dict[str, int] = {}
+
+    def absence(self) -> str | None:
+        return None
+
+    def version(self) -> str:
+        said = subprocess.run([*_postoffice(), "--version"], capture_output=True, text=True, check=True)
+        return said.stdout.strip()
+
+    def prepare(self, home: Path, mail: Mail) -> None:
+        self._home = home
+        first, *others = mail.addresses()
+        words = [*_postoffice(), "init", "--data", str(self._data), first, "--password-stdin"]
+        ended = subprocess.run(words, input=f"{PASSWORD}\n", capture_output=True, text=True, check=False)
+        if ended.returncode:
+            raise ServerFailed(f"postoffice init: {ended.stderr.strip()}")
+        asyncio.run(_fill(self._data, others, mail.letters))
+
+    @property
+    def _data(self) -> Path:
+        return self._home / "data"
+
+    def start(self, core: int | None) -> None:
+        config = self._home / "postoffice.toml"
+        config.write_text(_CONFIG.format(workers=0 if core is None else 1))
+        words = [*_postoffice(), "serve", "--config", str(config), "--data", str(self._data)]
+        self._server = Server(words, self._home / "serve.log", core)
+        for said in self._server.read_ready().split()[1:]:
+            door, _, place = said.partition("=")
+            self._ports[door] = int(place.rpartition(":")[2])
+
+    def ports(self) -> dict[str, int]:
+        return self._ports
+
+    def pids(self) -> dict[str, int]:
+        return {"ours": self._server.pid} if self._server else {}
+
+    def settle(self) -> None:
+        """A letter answered with 250 is in its mailbox."""
+
+    def rest(self) -> None:
+        """Until every mailbox has absorbed what arrived."""
+        deadline = time.monotonic() + REST_SECONDS
+        with closing(sqlite3.connect(f"file:{self._data}/office.db?mode=ro", uri=True)) as connection:
+            while waiting := connection.execute("SELECT count(*) FROM arrivals").fetchone()[0]:
+                if time.monotonic() > deadline:
+                    raise ServerFailed(f"{waiting} arrivals were not absorbed in {REST_SECONDS:.0f} s")
+                time.sleep(0.1)
+
+    def delivered(self) -> int | None:
+        return None
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+
+def _postoffice() -> list[str]:
+    """The command beside this Python."""
+    return [os.fspath(Path(sys.executable).with_name("postoffice"))]
+
+
+async def _fill(data: Path, addresses: Sequence[str], contents: Sequence[bytes]) -> None:
+    """More accounts, and the letters in every mailbox. The command line would take a process for each."""
+    store = EmbeddedStore.open(data)
+    try:
+        verifier = make_verifier(PASSWORD)
+        for address in addresses:
+            account = await store.directory.add_account(address, time.time())
+            await store.directory.set_credential(Credential(account.account_id, "password", verifier))
+        for account in await store.directory.accounts():
+            for at in range(0, len(contents), _PLACED_AT_ONCE):
+                await _place(store, account, contents[at : at + _PLACED_AT_ONCE])
+    finally:
+        await store.close()
+
+
+async def _place(store: Store, account: Account, contents: Sequence[bytes]) -> None:
+    """The letters as they are, with nothing above them."""
+    mailbox = await store.office.mailbox(account.account_id)
+    letters = []
+    for content in contents:
+        stage = await mailbox.stage()
+        await stage.write(stuff(content))
+        letters.append(Letter(await stage.finish(), time.time()))
+    await mailbox.append(letters)
