@@ -34,6 +34,9 @@ from postoffice.net.listen import Door, bind_door
 from postoffice.store.embedded import EmbeddedStore
 from postoffice.store.embedded.remote import serve_committer
 
+Body = Callable[[int, socket.socket], None]
+"""What a child does, with its end of the status pipe and of its lifeline."""
+
 STUCK_SECONDS = 60.0
 START_SECONDS = 30.0
 RESPAWN_SECONDS = 0.5
@@ -47,14 +50,13 @@ class Child:
     name: str
     pid: int
     heard: float
-    status: int = -1
-    lifeline: int = -1
+    status: int
+    lifeline: socket.socket
     is_ready: bool = False
 
     def close(self) -> None:
-        for descriptor in (self.status, self.lifeline):
-            if descriptor >= 0:
-                os.close(descriptor)
+        os.close(self.status)
+        self.lifeline.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ class Supervisor:
     # --- children
 
     def _start_committer(self) -> None:
-        self._spawn("committer", lambda _status, lifeline: serve_committer(Path(), self._committer_socket, lifeline))
+        self._spawn("committer", lambda _, lifeline: serve_committer(Path(), self._committer_socket, lifeline))
 
     def _start_worker(self, index: int) -> None:
         job = Work(
@@ -153,23 +155,23 @@ class Supervisor:
         )
         self._spawn(f"worker {index}", lambda status, lifeline: worker_module.work(job, status, lifeline))
 
-    def _spawn(self, name: str, body: Callable[[int, int], None]) -> None:
+    def _spawn(self, name: str, body: Body) -> None:
         """Fork a child that runs `body(status, lifeline)` and ends."""
         status_read, status_write = os.pipe()
-        lifeline_read, lifeline_write = os.pipe()
+        lifeline, far_end = socket.socketpair()
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
-            self._become_child(body, (status_read, lifeline_write), status_write, lifeline_read)
+            os.close(status_read)
+            lifeline.close()
+            self._become_child(body, status_write, far_end)
         os.close(status_write)
-        os.close(lifeline_read)
+        far_end.close()
         os.set_blocking(status_read, False)
-        self._children[pid] = Child(name, pid, time.monotonic(), status_read, lifeline_write)
+        self._children[pid] = Child(name, pid, time.monotonic(), status_read, lifeline)
 
-    def _become_child(
-        self, body: Callable[[int, int], None], others: tuple[int, int], status: int, lifeline: int
-    ) -> None:
+    def _become_child(self, body: Body, status: int, lifeline: socket.socket) -> None:
         """Never returns: a child must not run the parent's code behind the fork."""
         code = os.EX_SOFTWARE
         try:
@@ -180,8 +182,7 @@ class Supervisor:
                 signal.signal(number, signal.SIG_DFL)
             for child in self._children.values():
                 child.close()
-            for descriptor in (*others, self._wakeup):
-                os.close(descriptor)
+            os.close(self._wakeup)
             body(status, lifeline)
             code = os.EX_OK
         except BaseException:
@@ -228,8 +229,9 @@ class Supervisor:
                 )
                 again = self._start_committer if child.name == "committer" else _worker_again(self, child.name)
                 self._due.append((time.monotonic() + RESPAWN_SECONDS, again))
-        if self._stopping_since is not None and not any(c.name != "committer" for c in self._children.values()):
-            self._tell("committer", signal.SIGTERM)
+        if self._stopping_since is not None and all(c.name == "committer" for c in self._children.values()):
+            for committer in self._children.values():
+                committer.lifeline.close()  # it answers what was asked, and ends
 
     def _watch(self) -> None:
         """Start what is due; kill what is stuck or does not end."""

@@ -11,6 +11,7 @@ import gc
 import itertools
 import os
 import signal
+import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def work(job: Work, status: int, lifeline: int) -> None:
+def work(job: Work, status: int, lifeline: socket.socket) -> None:
     """Serve. Returns when drained."""
     log = Log(as_json=job.log_json)
     try:
@@ -66,7 +67,7 @@ def work(job: Work, status: int, lifeline: int) -> None:
         log.close()
 
 
-async def _serve(job: Work, status: int, lifeline: int) -> None:
+async def _serve(job: Work, status: int, lifeline: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     store = EmbeddedStore.open(job.data, committer=RemoteCommitter(job.committer))
@@ -81,7 +82,7 @@ async def _serve(job: Work, status: int, lifeline: int) -> None:
     office.work(tidies=job.is_first)
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _reload, office)
-    os.set_blocking(lifeline, False)
+    lifeline.setblocking(False)
     loop.add_reader(lifeline, stop.set)
     gc.collect()
     gc.freeze()  # what is there now stays; the collector need not look at it again

@@ -1,0 +1,5 @@
+"""`python -m postoffice` is `postoffice`."""
+
+from postoffice.cli.main import main
+
+main()
