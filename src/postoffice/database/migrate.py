@@ -11,7 +11,16 @@ from pathlib import Path
 
 import apsw
 
-from postoffice.database.sqlite import Connection, Kind, one_number, open_reader, open_writer, store_error, transaction
+from postoffice.database.sqlite import (
+    Connection,
+    Kind,
+    one_number,
+    open_reader,
+    open_writer,
+    shut,
+    store_error,
+    transaction,
+)
 from postoffice.errors import DamagedStore, StoreError
 
 
@@ -31,7 +40,7 @@ def prepare(path: Path, kind: Kind, *, create: bool, vfs: str | None = None) -> 
     except apsw.Error as error:
         raise store_error(error, path) from error
     finally:
-        connection.close()
+        shut(connection)
 
 
 def _version(path: Path, kind: Kind, vfs: str | None) -> int:
@@ -51,7 +60,7 @@ def _version(path: Path, kind: Kind, vfs: str | None) -> int:
     except apsw.Error as error:
         raise store_error(error, path) from error
     finally:
-        connection.close()
+        shut(connection)
     if identity != kind.application_id and (identity or version or tables):
         raise DamagedStore(f"{path} is not {kind.name}: it belongs to another program")
     if version > len(kind.steps):

@@ -16,7 +16,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
@@ -91,7 +91,7 @@ def open_writer(path: Path, vfs: str | None = None) -> Connection:
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute("PRAGMA cache_size = -4096")
     except apsw.Error as error:
-        connection.close()
+        shut(connection)
         raise store_error(error, path) from error
     return connection
 
@@ -104,7 +104,7 @@ def open_reader(path: Path, vfs: str | None = None) -> Connection:
         connection.execute("PRAGMA cache_size = -1024")
         connection.execute("PRAGMA journal_mode").fetchall()
     except apsw.Error as error:
-        connection.close()
+        shut(connection)
         raise store_error(error, path) from error
     return connection
 
@@ -116,6 +116,12 @@ def _open(path: Path, vfs: str | None) -> Connection:
         raise store_error(error, path) from error
     connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
     return cast(Connection, connection)
+
+
+def shut(connection: Connection) -> None:
+    """Close it. What could not be written back now is in the log still, and whoever opens the file next does it."""
+    with suppress(apsw.Error):
+        connection.close()
 
 
 def store_error(error: apsw.Error, path: Path) -> StoreError:
@@ -198,5 +204,5 @@ class Desk:
         """Waits for who works there now. The next `run` opens it anew."""
         with self._turn:
             if self._connection is not None:
-                self._connection.close()
+                shut(self._connection)
                 self._connection = None

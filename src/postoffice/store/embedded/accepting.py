@@ -30,7 +30,7 @@ ENQUEUE = (
 
 
 def accept_all(connection: Connection, accepts: Sequence[Accept]) -> list[bool]:
-    """Keep a group of letters, in the caller's transaction; gives for each whether its place is in use now."""
+    """Keep a group of letters, in the caller's transaction; gives for each whether its spool file is in use now."""
     _must_live_here(connection, {to.account_id for accept in accepts for to in accept.local})
     ids, used = _keep_contents(connection, accepts)
     arrivals = [
@@ -76,22 +76,21 @@ def _keep_contents(connection: Connection, accepts: Sequence[Accept]) -> tuple[d
     rows, chunks, used = [], [], []
     content_id = next_id(connection, "contents") - 1
     for accept in accepts:
-        content, place = accept.content, accept.place
+        content, wire = accept.content, accept.wire
         is_new = content.sha256 not in ids and holds[content.sha256] > 0
         used.append(is_new)
         if not is_new:
             continue
         content_id += 1
         ids[content.sha256] = content_id
-        spool = place if isinstance(place, str) else None
         rows.append(
             (
                 *(content_id, content.sha256, content.octets, content.wire_octets),
-                *(content.has_dot_lines, content.has_ascii_header, holds[content.sha256], spool),
+                *(content.has_dot_lines, content.has_ascii_header, holds[content.sha256], accept.spool),
             )
         )
-        if isinstance(place, bytes):
-            chunks.append((content_id << contents.INDEX_BITS, crc32(place), content.sha256, place))
+        if wire is not None:
+            chunks.append((content_id << contents.INDEX_BITS, crc32(wire), content.sha256, wire))
     if rows:
         connection.executemany(KEEP, rows)
         connection.executemany(contents.CHUNK, chunks)

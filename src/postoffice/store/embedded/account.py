@@ -207,8 +207,7 @@ class AccountMailbox:
         numbers = [-key for key in keys if key < 0]
         filed = [key for key in keys if key > 0]
         if await self.viewers() != [viewer]:
-            file = await self._whole_file()
-            await file.remove([*filed, *self._moved(numbers).values()], viewer)
+            await (await self._whole_file()).remove([*filed, *self._moved(numbers).values()], viewer)
             return
         if numbers:
             lock = await self._moving()
@@ -237,8 +236,8 @@ class AccountMailbox:
         try:
             if not self._path.exists():
                 await self._premises.in_thread(self._create)
-            file = self.file()
-            while file is not None and (numbers := await file.desk.run(self._absorb_batch)):
+            filed = self.file()
+            while filed is not None and (numbers := await filed.desk.run(self._absorb_batch)):
                 removed = await self._premises.committer.run(RemoveArrivals(self.account_id, numbers))
                 self._premises.spool.discard(removed.spooled)
         finally:

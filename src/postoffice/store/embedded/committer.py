@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar, cast
 
-from postoffice.database.sqlite import Connection, open_writer
+from postoffice.database.sqlite import Connection, open_writer, shut
 from postoffice.errors import PostofficeError, StoreError, StoreUnavailable
 from postoffice.store.embedded.committing import GROUP_JOBS, commit_group
 from postoffice.store.embedded.jobs import AnyJob, Job
@@ -74,7 +74,7 @@ class ThreadCommitter:
                 _tell(group, commit_group(connection, [job for job, _, _ in group], self._path))
         finally:
             if connection is not None:
-                connection.close()
+                shut(connection)
 
     def _next_group(self) -> list[Waiting]:
         """Waits for a job, then takes what came meanwhile; empty when the office is closed."""

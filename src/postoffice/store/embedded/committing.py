@@ -210,7 +210,7 @@ def _settle(connection: Connection, job: Settle) -> Settled:
             " WHERE item_id = ?",
             (job.due, job.last_reply, job.item_id),
         )
-        return Settled(is_done=True, notice_place_used=notice_used)
+        return Settled(is_done=True, is_notice_spool_used=notice_used)
     connection.execute("DELETE FROM queue WHERE item_id = ?", (job.item_id,))
     return Settled(True, notice_used, contents.release(connection, {row[0]: 1}))
 

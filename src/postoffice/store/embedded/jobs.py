@@ -31,13 +31,15 @@ class Delivery(Struct, frozen=True, array_like=True):
 
 
 class Accept(Job[bool], frozen=True):
-    """Take responsibility for a letter. Gives whether the place of the content is taken into use.
+    """Take responsibility for a letter. Gives whether its spool file, if it has one, is in use now.
 
-    `remote` holds a domain and its recipients for each queue item.
+    The octets are in `wire`, or in the file that `spool` names. `remote` holds a domain and its recipients for
+    each queue item.
     """
 
     content: Content
-    place: bytes | str
+    wire: bytes | None
+    spool: str | None
     letter_id: str
     reverse_path: str
     accepted: float
@@ -56,10 +58,10 @@ class Claim(Job[list[QueueItem]], frozen=True):
 
 
 class Settled(Struct, frozen=True, array_like=True):
-    """Whether it was the holder's to settle, whether the notice's place is in use, which spool files may go."""
+    """Whether it was the holder's to settle, whether the notice's spool file is in use, which ones may go."""
 
     is_done: bool
-    notice_place_used: bool = False
+    is_notice_spool_used: bool = False
     spooled: list[str] = []
 
 
@@ -149,9 +151,11 @@ def accept_job(acceptance: Acceptance, clock: Clock) -> Accept:
     for recipient in acceptance.remote:
         by_domain.setdefault(recipient.rpartition("@")[2], []).append(recipient)
     now = clock() if acceptance.local else 0.0
+    place = acceptance.staged.place
     return Accept(
         content=acceptance.staged.content,
-        place=acceptance.staged.place,
+        wire=place if isinstance(place, bytes) else None,
+        spool=place if isinstance(place, str) else None,
         letter_id=acceptance.letter_id,
         reverse_path=acceptance.reverse_path,
         accepted=acceptance.accepted,

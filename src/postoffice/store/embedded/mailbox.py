@@ -18,7 +18,7 @@ import apsw
 
 from postoffice.clock import Clock, system_clock
 from postoffice.database.migrate import prepare
-from postoffice.database.sqlite import Connection, Desk, open_reader, open_writer, store_error, transaction
+from postoffice.database.sqlite import Connection, Desk, open_reader, open_writer, shut, store_error, transaction
 from postoffice.errors import DamagedStore, StoreError
 from postoffice.store.embedded import contents, folders, sight
 from postoffice.store.embedded.schema import MAILBOX
@@ -211,7 +211,7 @@ class MailboxFile:
 
         def close() -> None:
             if near is not None:
-                near.close()
+                shut(near)
             self._far.close()
             self.desk.close()
 

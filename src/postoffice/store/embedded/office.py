@@ -16,12 +16,13 @@ from pathlib import Path
 import apsw
 
 from postoffice.database.migrate import prepare
-from postoffice.database.sqlite import Connection, open_reader
+from postoffice.database.sqlite import Connection, open_reader, shut
 from postoffice.errors import DamagedStore, StoreError
 from postoffice.protocols.dots import stuff
 from postoffice.store.embedded import arrivals, committing, contents
 from postoffice.store.embedded.account import AccountMailbox, read_spooled
 from postoffice.store.embedded.jobs import (
+    Accept,
     Claim,
     Expedite,
     GiveSpaceBack,
@@ -55,20 +56,20 @@ class EmbeddedOffice:
 
     async def accept(self, acceptance: Acceptance) -> None:
         job = accept_job(acceptance, self._premises.clock)
-        await self._sync(job.place)
-        self._took(job.place, used=await self._premises.committer.run(job))
+        await self._sync(job)
+        self._took(job, used=await self._premises.committer.run(job))
 
-    async def _sync(self, place: bytes | str) -> None:
-        if isinstance(place, str):
-            spool = self._premises.spool
-            await self._premises.in_thread(lambda: spool.sync(place))
+    async def _sync(self, job: Accept) -> None:
+        if job.spool is not None:
+            await self._premises.in_thread(partial(self._premises.spool.sync, job.spool))
 
-    def _took(self, place: bytes | str, *, used: bool) -> None:
-        if isinstance(place, str):
-            if used:
-                self._premises.spool.let_go(place)
-            else:
-                self._premises.spool.discard([place])
+    def _took(self, job: Accept, *, used: bool) -> None:
+        if job.spool is None:
+            return
+        if used:
+            self._premises.spool.let_go(job.spool)
+        else:
+            self._premises.spool.discard([job.spool])
 
     # --- mailboxes ------------------------------------------------------------------------------------------
 
@@ -120,11 +121,12 @@ class EmbeddedOffice:
 
     async def settle(self, settlement: Settlement) -> bool:
         job = settle_job(settlement, self._premises.clock)
-        place = job.notice.place if job.notice is not None else b""
-        await self._sync(place)
+        if job.notice is not None:
+            await self._sync(job.notice)
         settled = await self._premises.committer.run(job)
         if settled.is_done:
-            self._took(place, used=settled.notice_place_used)
+            if job.notice is not None:
+                self._took(job.notice, used=settled.is_notice_spool_used)
             self._premises.spool.discard(settled.spooled)
         return settled.is_done
 
@@ -190,7 +192,7 @@ class EmbeddedOffice:
         try:
             return look_over(connection, path.name)
         finally:
-            connection.close()
+            shut(connection)
 
     def _check_office(self, office: Connection) -> list[Damage]:
         where = office_path(self._premises.data).name

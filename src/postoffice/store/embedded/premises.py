@@ -12,7 +12,7 @@ from typing import TypeVar
 import apsw
 
 from postoffice.clock import Clock
-from postoffice.database.sqlite import Connection, Desk, open_reader, store_error
+from postoffice.database.sqlite import Connection, Desk, open_reader, shut, store_error
 from postoffice.errors import StoreUnavailable
 from postoffice.store.embedded.committer import Committer
 from postoffice.store.embedded.locks import MaildropLocks
@@ -68,7 +68,7 @@ class Premises:
         self.is_closed = True
         near, self._near = self._near, None
         if near is not None:
-            near.close()
+            shut(near)
         self.far.close()
         self.spool.close()
         self.locks.close()
