@@ -12,6 +12,7 @@
     ├── StoreError            what keeps the letters failed
     │   ├── DamagedStore          a file is not what it must be
     │   └── StoreUnavailable      nobody answers now: try again later
+    ├── Refused               the other side says no, in its own words; carries a sysexits status
     └── UsageError            a person gave us something wrong; carries a sysexits status
 
 An unknown exception is always a *temporary* refusal: a bug may delay a letter, never lose it.
@@ -92,6 +93,14 @@ class DamagedStore(StoreError):
 
 class StoreUnavailable(StoreError):
     """The store does not answer now; nothing is known to be lost, and later it may."""
+
+
+class Refused(PostofficeError):
+    """The other side says no, and that ends the conversation: one sentence with its words, a status of sysexits(3)."""
+
+    def __init__(self, sentence: str, status: int) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 class UsageError(PostofficeError):

@@ -15,7 +15,15 @@ import sys
 import click
 
 from postoffice import __version__
-from postoffice.errors import DamagedStore, Disconnected, PostofficeError, ProtocolError, StoreUnavailable, UsageError
+from postoffice.errors import (
+    DamagedStore,
+    Disconnected,
+    PostofficeError,
+    ProtocolError,
+    Refused,
+    StoreUnavailable,
+    UsageError,
+)
 
 COMMANDS = {
     "account": ("postoffice.cli.people", "account", "People of this office: add, list, show, password, remove."),
@@ -65,7 +73,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         status = os.EX_USAGE if isinstance(error, click.UsageError) else 1
-    except UsageError as error:
+    except (Refused, UsageError) as error:
         status = _complain(error, error.status)
     except PostofficeError as error:
         status = _complain(error, _status(error))

@@ -6,7 +6,7 @@ which is what keeps a second letter from being smuggled inside a first.
 
 `DotReader` finds the end in octets that come in any portions. The chunks it gives never end inside a sequence
 that could belong to the end, so a CR and its LF always lie in one chunk, and so do a dot that begins a line and the
-CRLF before it. It searches every octet once.
+CRLF before it. It searches every octet once. `Unstuffer` gives the content of wire form in portions of any size.
 """
 
 from __future__ import annotations
@@ -67,6 +67,22 @@ class DotReader:
             return data
         self._held = data[-keep:]
         return data[:-keep]
+
+
+class Unstuffer:
+    """The content of octets in wire form that come in any portions."""
+
+    __slots__ = ("_before",)
+
+    def __init__(self) -> None:
+        self._before = b"\r\n"  # a letter begins at a line start
+
+    def feed(self, wire: bytes) -> bytes:
+        if not wire:
+            return wire
+        before, data = self._before, self._before + wire
+        self._before = b"\r\n" if data.endswith(b"\r\n") else b"\r" if data.endswith(b"\r") else b""
+        return data.replace(b"\r\n.", b"\r\n")[len(before) :]
 
 
 def _possible_end(data: bytes) -> int:

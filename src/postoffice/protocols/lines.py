@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Final
 
+from postoffice.protocols.dots import END
+
 
 class Oddity(Enum):
     """What `take` gives besides a line."""
@@ -75,6 +77,21 @@ class LineReader:
         while found:
             yield found
             found = pattern.match(self._buffer, found.end())
+
+    def take_dotted(self) -> bytes | None:
+        """The letter that begins here, in wire form, without the dot line that ends it; None if that is not here yet.
+
+        The quick way past `DotReader`: what comes behind the letter is not copied.
+        """
+        buffer, start = self._buffer, self._position
+        if buffer.startswith(b".\r\n", start):
+            self._position = self._searched = start + 3
+            return b""
+        end = buffer.find(END, start)
+        if end < 0:
+            return None
+        self._position = self._searched = end + len(END)
+        return buffer[start : end + 2]
 
     def take_all(self) -> bytes:
         """Everything not yet taken, as it came: the channel now speaks another language."""

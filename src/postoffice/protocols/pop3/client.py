@@ -59,7 +59,7 @@ Event = Greeting | Answer | Body | EndOfBody | Challenge | Oddity
 class Pop3Client:
     """One session. `state` counts what was confirmed; commands are checked against what the pending ones lead to."""
 
-    __slots__ = ("_ahead", "_body", "_greeted", "_lines", "_pending", "state")
+    __slots__ = ("_ahead", "_body", "_body_is_new", "_greeted", "_lines", "_pending", "state")
 
     def __init__(self) -> None:
         self.state = State.AUTHORIZATION
@@ -67,6 +67,7 @@ class Pop3Client:
         self._lines = LineReader(_REPLY_OCTETS)
         self._pending: deque[Command] = deque()
         self._body: DotReader | None = None
+        self._body_is_new = False
         self._greeted = False
 
     # --- out
@@ -129,20 +130,24 @@ class Pop3Client:
 
     def _answer(self, command: Command, reply: Reply) -> Answer:
         rule = RULES[command.keyword]
-        if (
-            reply.is_ok
-            and rule.after is not None
-            and (command.keyword is not Keyword.AUTH or command.arguments)
-        ):
+        if reply.is_ok and rule.after is not None and (command.keyword is not Keyword.AUTH or command.arguments):
             self.state = rule.after
         if not self._pending:
             self._ahead = self.state
         has_body = reply.is_ok and command.shape in _WITH_BODY
         if has_body:
             self._body = DotReader()
+            self._body_is_new = True
         return Answer(command, reply, has_body)
 
     def _next_of_body(self, body: DotReader) -> Event:
+        if self._body_is_new and len(self._lines):
+            # Small letters come many at a time, each of them whole: then nobody has to copy those behind it.
+            self._body_is_new = False
+            whole = self._lines.take_dotted()
+            if whole is not None:
+                body.rest = b""
+                return Body(whole) if whole else self._end_of_body()
         if body.rest is None:
             wire = body.feed(self._lines.take_all())
             if body.rest is None:
@@ -150,5 +155,8 @@ class Pop3Client:
             self._lines.receive(body.rest)
             if wire:
                 return Body(wire)
+        return self._end_of_body()
+
+    def _end_of_body(self) -> EndOfBody:
         self._body = None
         return END_OF_BODY

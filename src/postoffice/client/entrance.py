@@ -1,0 +1,121 @@
+"""The way into a maildrop: greeting, capabilities, TLS, login (RFC 1939 §4, RFC 2449, RFC 2595, RFC 5034).
+
+TLS is used wherever it is offered. Without it a password leaves this machine only if that is allowed: a server that
+hides its STLS, or somebody between us and it who does, gets none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import ssl
+from dataclasses import dataclass
+
+from postoffice.client.talk import Talk
+from postoffice.client.url import ANY_MECHANISM, Source
+from postoffice.errors import RemoteProtocolError, UsageError
+from postoffice.events import event
+from postoffice.net.tls import describe
+from postoffice.protocols.pop3 import commands
+from postoffice.protocols.pop3.client import Answer, Greeting
+from postoffice.protocols.pop3.commands import Command
+from postoffice.protocols.pop3.replies import Challenge, Reply
+from postoffice.protocols.pop3.table import COMMAND_OCTETS, Keyword
+from postoffice.protocols.sasl import client as sasl
+from postoffice.protocols.sasl.server import Claim
+
+Capabilities = dict[bytes, list[bytes]]
+"""What a server can do: each tag, in upper case, with its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What opens a maildrop. `allows_clear_text`: the password may go over a network without TLS."""
+
+    source: Source
+    password: str
+    tls: ssl.SSLContext
+    allows_clear_text: bool = False
+
+
+async def enter(talk: Talk, key: Key) -> Capabilities:
+    """From the greeting to an open maildrop; gives what the server can do. Raises Refused, UsageError."""
+    greeting = await talk.hear()
+    assert isinstance(greeting, Greeting)
+    if not greeting.reply.is_ok:
+        raise talk.refused("the conversation", greeting.reply, os.EX_TEMPFAIL)
+    capabilities = await _capabilities(talk)
+    if talk.dialogue.tls is None:
+        capabilities = await _secure(talk, key, capabilities)
+    tls = describe(talk.dialogue.tls)[0] if talk.dialogue.tls else ""
+    event("home.connected", host=key.source.host, port=key.source.port, tls=tls)
+    reply = await _log_in(talk, key, greeting.stamp, capabilities)
+    if not reply.is_ok:
+        raise talk.refused(f"the login of {key.source.user}", reply, os.EX_NOPERM)
+    if capabilities and b"PIPELINING" not in capabilities:
+        return await _capabilities(talk)  # more may be told to those who are inside (RFC 2449 §5)
+    return capabilities
+
+
+async def _capabilities(talk: Talk) -> Capabilities:
+    """Nothing, from a server that does not know the question."""
+    lines = await talk.ask_listing(commands.CAPA) or []
+    return {words[0].upper(): words[1:] for words in map(bytes.split, lines) if words}
+
+
+async def _secure(talk: Talk, key: Key, capabilities: Capabilities) -> Capabilities:
+    """STLS where it is offered, and what the server can do after it."""
+    source = key.source
+    if b"STLS" not in capabilities:
+        if key.allows_clear_text or source.is_on_this_machine:
+            return capabilities
+        raise UsageError(
+            f"{source.host} offers no TLS, and a password does not go over a network without it:"
+            " use pops://, or allow it with --clear-text",
+            os.EX_NOPERM,
+        )
+    reply = await talk.ask(commands.STLS)
+    if not reply.is_ok:
+        raise talk.refused("TLS", reply)
+    talk.machine.begin_tls()
+    await talk.dialogue.start_tls(key.tls, source.host)
+    talk.machine.begin_tls()
+    return await _capabilities(talk)
+
+
+async def _log_in(talk: Talk, key: Key, stamp: bytes, capabilities: Capabilities) -> Reply:
+    """The reply to the last command of a login, by the source's mechanism or the best there is."""
+    source, password = key.source, key.password
+    if not password or any(character in password for character in "\r\n\0"):
+        raise UsageError("the password is empty, or has a line end or a NUL in it")
+    if source.mechanism == "+APOP":
+        if not stamp:
+            raise UsageError(f"{source.host} does not offer APOP", os.EX_UNAVAILABLE)
+        # MD5 is what APOP is made of (RFC 1939 §7); it is used only where somebody asked for it.
+        digest = hashlib.md5(stamp + password.encode(), usedforsecurity=False).hexdigest()
+        return await talk.ask(Command(Keyword.APOP, (source.user.encode(), digest.encode())))
+    if source.mechanism == ANY_MECHANISM:
+        chosen = sasl.choose(capabilities.get(b"SASL", ()))
+        if chosen is None:
+            reply = await talk.ask(commands.user(source.user.encode()))
+            return await talk.ask(commands.password(password.encode())) if reply.is_ok else reply
+        return await _exchange(talk, chosen, Claim("", source.user, password))
+    mechanism = source.mechanism.encode()
+    if mechanism not in sasl.MECHANISMS:
+        known = ", ".join(name.decode() for name in sasl.MECHANISMS)
+        raise UsageError(f"the mechanism {source.mechanism} is not spoken here; spoken are {known} and +APOP")
+    return await _exchange(talk, mechanism, Claim("", source.user, password))
+
+
+async def _exchange(talk: Talk, mechanism: bytes, claim: Claim) -> Reply:
+    """A SASL exchange. Its first response waits for a challenge if the line would be too long (RFC 5034 §4)."""
+    exchange = sasl.begin(mechanism, claim)
+    command = commands.authenticate(mechanism, exchange.initial)
+    if len(commands.format_command(command)) > COMMAND_OCTETS:
+        command = commands.authenticate(mechanism)
+    talk.say(command)
+    while isinstance(heard := await talk.hear(), Challenge):
+        talk.dialogue.send(talk.machine.respond(exchange.step(heard.encoded)))
+    if not isinstance(heard, Answer):
+        raise RemoteProtocolError(f"{talk.host} sent something that is no answer")
+    return heard.reply

@@ -1,0 +1,85 @@
+"""Talking to a POP3 server, in steps that a conversation is written with: say, ask, listen."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from postoffice.errors import Refused, RemoteProtocolError
+from postoffice.message.header import safe
+from postoffice.net.dialogue import Dialogue
+from postoffice.protocols.lines import NEED_DATA
+from postoffice.protocols.pop3.client import Answer, Body, EndOfBody, Event, Pop3Client
+from postoffice.protocols.pop3.commands import Command
+from postoffice.protocols.pop3.replies import Code, Reply
+
+LISTING_OCTETS: Final = 64 * 1024 * 1024
+"""The longest listing that we take: some 800,000 letters."""
+
+_LATER: Final = frozenset({Code.IN_USE.value, Code.LOGIN_DELAY.value, Code.SYS_TEMP.value})
+
+
+class Talk:
+    """One conversation with one server."""
+
+    __slots__ = ("dialogue", "host", "machine")
+
+    def __init__(self, dialogue: Dialogue[Pop3Client], host: str) -> None:
+        self.dialogue = dialogue
+        self.machine = dialogue.machine
+        self.host = host
+
+    def say(self, command: Command) -> None:
+        """It leaves with whatever else is said before we next listen."""
+        self.dialogue.send(self.machine.send(command))
+
+    async def hear(self) -> Event:
+        while (heard := self.machine.next_event()) is NEED_DATA:
+            await self.dialogue.more()
+        return heard
+
+    async def answer(self) -> Answer:
+        """The answer to the oldest command that has none."""
+        heard = await self.hear()
+        if not isinstance(heard, Answer):
+            raise RemoteProtocolError(f"{self.host} sent something that is no answer")
+        return heard
+
+    async def ask(self, command: Command) -> Reply:
+        """Of a command whose answer is one line."""
+        self.say(command)
+        return (await self.answer()).reply
+
+    async def ask_listing(self, command: Command) -> list[bytes] | None:
+        """The lines of a listing; None if the server says no."""
+        self.say(command)
+        answer = await self.answer()
+        return await self.listing() if answer.has_body else None
+
+    async def listing(self) -> list[bytes]:
+        """The lines of the listing that follows an answer."""
+        portions: list[bytes] = []
+        octets = 0
+        while isinstance(heard := await self.hear(), Body):
+            portions.append(heard.wire)
+            octets += len(heard.wire)
+            if octets > LISTING_OCTETS:
+                raise RemoteProtocolError(f"{self.host} sends a listing that has no end")
+        assert isinstance(heard, EndOfBody)
+        return b"".join(portions).splitlines()
+
+    def refused(self, what: str, reply: Reply, status: int = os.EX_UNAVAILABLE) -> Refused:
+        """`what` is what we wanted; `status` holds where the server's response code does not say it better."""
+        if reply.code in _LATER:
+            status = os.EX_TEMPFAIL
+        elif reply.code == Code.AUTH.value:
+            status = os.EX_NOPERM
+        elif reply.code == Code.SYS_PERM.value:
+            status = os.EX_UNAVAILABLE
+        code = f"[{reply.code.decode('ascii', 'replace')}] " if reply.code else ""
+        return Refused(f"{self.host} refused {what}: {said(code.encode() + reply.text)}", status)
+
+
+def said(text: bytes) -> str:
+    """A server's words, safe to print and not too many."""
+    return safe(text[:300].decode("utf-8", "replace")) or "without a word"
