@@ -27,7 +27,6 @@ from postoffice.transfer.queue import QueueRunner
 from postoffice.transfer.route import Router
 from postoffice.transfer.submission import SubmissionPolicy
 
-TIDY_SECONDS = 10.0
 IMPLICIT_TLS = frozenset({"pop3s", "submissions"})
 
 
@@ -106,7 +105,7 @@ class OpenOffice:
 
     async def _keep_house(self) -> None:
         while True:
-            await asyncio.sleep(TIDY_SECONDS)
+            await asyncio.sleep(self._config.office.tidy_seconds)
             try:
                 await self._store.office.tidy()
             except StoreError as error:

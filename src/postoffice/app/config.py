@@ -33,7 +33,8 @@ class OfficeSettings:
 
     `port_offset` is added to every standard port; None: 0 where ports below 1024 can be bound, else 10000. `ports`
     sets single doors; port 0 takes any free one; -1 closes the door. `workers` 0: one per core. `user` is whom to
-    become after binding when started as root; empty: the owner of the data folder.
+    become after binding when started as root; empty: the owner of the data folder. Every `tidy_seconds` mailboxes
+    take in what arrived and space is given back; a worker silent for `stuck_seconds` is killed and replaced.
     """
 
     data: Path | None = None
@@ -44,6 +45,8 @@ class OfficeSettings:
     workers: int = 0
     user: str = ""
     drain_seconds: float = 10.0
+    tidy_seconds: float = 10.0
+    stuck_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ The parent has no loop and no threads, so it can fork at any time.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import select
@@ -37,7 +38,6 @@ from postoffice.store.embedded.remote import serve_committer
 Body = Callable[[int, socket.socket], None]
 """What a child does, with its end of the status pipe and of its lifeline."""
 
-STUCK_SECONDS = 60.0
 START_SECONDS = 30.0
 RESPAWN_SECONDS = 0.5
 COMMITTER_SOCKET = "committer.socket"
@@ -165,13 +165,13 @@ class Supervisor:
         if pid == 0:
             os.close(status_read)
             lifeline.close()
-            self._become_child(body, status_write, far_end)
+            self._become_child(name, body, status_write, far_end)
         os.close(status_write)
         far_end.close()
         os.set_blocking(status_read, False)
         self._children[pid] = Child(name, pid, time.monotonic(), status_read, lifeline)
 
-    def _become_child(self, body: Body, status: int, lifeline: socket.socket) -> None:
+    def _become_child(self, name: str, body: Body, status: int, lifeline: socket.socket) -> None:
         """Never returns: a child must not run the parent's code behind the fork."""
         code = os.EX_SOFTWARE
         try:
@@ -183,6 +183,7 @@ class Supervisor:
             for child in self._children.values():
                 child.close()
             os.close(self._wakeup)
+            _take_name(name)
             body(status, lifeline)
             code = os.EX_OK
         except BaseException:
@@ -242,7 +243,7 @@ class Supervisor:
                 start()
         for child in self._children.values():
             silent = now - child.heard
-            limit = STUCK_SECONDS if child.is_ready else START_SECONDS
+            limit = self._config.office.stuck_seconds if child.is_ready else START_SECONDS
             if child.name != "committer" and silent > limit:
                 print(f"postoffice: {child.name} is stuck, killing it", file=sys.stderr)
                 os.kill(child.pid, signal.SIGKILL)
@@ -272,6 +273,12 @@ class Supervisor:
 def _worker_again(supervisor: Supervisor, name: str) -> Callable[[], None]:
     index = int(name.removeprefix("worker "))
     return lambda: supervisor._start_worker(index)
+
+
+def _take_name(name: str) -> None:
+    """What `ps` and `top` show of a child, where the system can (Linux: PR_SET_NAME)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(15, f"po {name}".encode(), 0, 0, 0)
 
 
 def _listen_for_jobs() -> socket.socket:
