@@ -11,12 +11,12 @@ import os
 import tomllib
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
 from postoffice.access.pop3 import Pop3Settings
-from postoffice.accounts.login import LoginSettings
+from postoffice.accounts.login import LoginSettings, Network
 from postoffice.errors import UsageError
 from postoffice.transfer.courier import CourierSettings
 from postoffice.transfer.door import SmtpSettings
@@ -104,34 +104,42 @@ def read_config(path: Path) -> Config:
 
 def _section(name: str, table: dict[str, Any], default: Any, problems: list[str]) -> Any:
     """One section; its problems are added, each with its path."""
-    known = {f.name for f in fields(default)}
-    unknown = [key for key in table if key not in known]
-    problems += [f"{name}.{key}: there is no such setting; there are {', '.join(sorted(known))}" for key in unknown]
+    kinds = get_type_hints(type(default))
+    unknown = [key for key in table if key not in kinds]
+    problems += [f"{name}.{key}: there is no such setting; there are {', '.join(sorted(kinds))}" for key in unknown]
     settings = default
-    for key in table.keys() & known:
+    for key in table.keys() & kinds.keys():
         try:
-            one = msgspec.convert({key: table[key]}, type(default), dec_hook=_decode, strict=True)
+            settings = replace(settings, **{key: _value(kinds[key], table[key])})
         except msgspec.ValidationError as error:
-            problems.append(f"{name}.{_said(key, str(error))}")
-        else:
-            settings = replace(settings, **{key: getattr(one, key)})
+            problems.append(f"{name}.{key}{_said(str(error))}")
     return settings
 
 
-def _said(key: str, error: str) -> str:
-    """`Expected `int`, got `str` - at `$.port`` as `port: Expected int, got str`."""
+def _value(kind: Any, value: Any) -> Any:
+    """What TOML has as what the setting wants; msgspec cannot choose between two types that are not its own."""
+    if kind != tuple[Network, ...]:
+        return msgspec.convert(value, kind, dec_hook=_path, strict=True)
+    networks = []
+    for index, word in enumerate(msgspec.convert(value, tuple[str, ...])):
+        try:
+            networks.append(ipaddress.ip_network(word))
+        except ValueError as error:
+            raise msgspec.ValidationError(f"{word!r} is no network like 192.168.0.0/16 - at $[{index}]") from error
+    return tuple(networks)
+
+
+def _said(error: str) -> str:
+    """`Expected `int`, got `str` - at `$[...]`` as `[...]: Expected int, got str`."""
     what, _, where = error.replace("`", "").partition(" - at $")
-    return f"{where.lstrip('.') or key}: {what}"
+    return f"{where}: {what}"
 
 
-def _decode(kind: type, value: Any) -> Any:
-    """The types that TOML does not have."""
-    if kind is Path:
-        return Path(value).expanduser()
-    try:
-        return ipaddress.ip_network(value)
-    except ValueError as error:
-        raise ValueError(f"{value!r} is not a network like 192.168.0.0/16") from error
+def _path(kind: type, value: Any) -> Any:
+    """The one type that TOML does not have."""
+    if not isinstance(value, str):
+        raise TypeError(f"Expected a path, got {value!r}")
+    return Path(value).expanduser()
 
 
 def _wrong_values(config: Config) -> list[str]:

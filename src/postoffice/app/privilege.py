@@ -1,7 +1,8 @@
 """Root binds ports, and is nobody special after that: whoever owns the data folder runs the office.
 
-A process that gives root up must still reach the data folder, wherever that lies; so it makes it the working
-directory first, and names everything in it relatively from then on.
+A process that gives root up must still reach the data folder. It makes it the working directory first, and names
+everything in it relatively from then on; but SQLite looks at every folder on the way, so those above must let others
+pass, which is said clearly where they do not.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ def is_root() -> bool:
 
 def settle_in(data: Path, user: str = "") -> None:
     """Make `data` the working directory, and, as root, become its owner (or `user`) for ever."""
+    way = tuple(reversed(data.resolve().parents))
     try:
         os.chdir(data)
         owner = Path().stat()
@@ -40,6 +42,11 @@ def settle_in(data: Path, user: str = "") -> None:
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
+    for above in way:
+        if not os.access(above, os.X_OK):
+            raise UsageError(
+                f"{data} cannot be reached by its owner: {above} lets nobody pass (chmod o+x {above})", os.EX_NOPERM
+            )
 
 
 def give_away(data: Path) -> None:

@@ -17,8 +17,9 @@ import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
@@ -39,6 +40,15 @@ CLEAR_TEXT = '[login]\nclear_text_networks = ["127.0.0.0/8", "::1/128"]\n'
 """The setting that lets tests log in without TLS."""
 
 
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A folder for offices, taken away at the end. Others may pass through it: root's servers become others."""
+    with TemporaryDirectory(prefix="postoffice-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        yield folder
+
+
 class ServerFailed(Exception):
     """The server did not do what it was told. Says what it wrote last."""
 
@@ -48,7 +58,12 @@ def make_office(data: Path, accounts: Mapping[str, str], authority: Authority | 
     data.mkdir(mode=0o700, parents=True)
     tls = data / "tls"
     tls.mkdir(mode=0o700)
-    names = [*dict.fromkeys(address.rpartition("@")[2] for address in accounts), "localhost", "127.0.0.1", "::1"]
+    names = [
+        *dict.fromkeys(address.rpartition("@")[2] for address in accounts),
+        "localhost",
+        "127.0.0.1",
+        "::1",
+    ]
     if authority is None:
         make_self_signed(tls, names)
     else:
@@ -127,7 +142,16 @@ class OfficeProcess:
 
     def launch(self) -> subprocess.Popen[str]:
         """Start it, and wait for nothing."""
-        words = [sys.executable, "-m", "postoffice", "serve", "--data", str(self.data), "--config", str(self._config)]
+        words = [
+            sys.executable,
+            "-m",
+            "postoffice",
+            "serve",
+            "--data",
+            str(self.data),
+            "--config",
+            str(self._config),
+        ]
         words += [word for door in DOORS for word in ("--port", f"{door}=0")]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
