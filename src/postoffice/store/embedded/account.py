@@ -12,7 +12,6 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 
-from postoffice.database.migrate import prepare
 from postoffice.database.sqlite import Connection, sync_directory
 from postoffice.errors import StoreError
 from postoffice.protocols.dots import stuff
@@ -22,7 +21,6 @@ from postoffice.store.embedded.jobs import RemoveArrivals
 from postoffice.store.embedded.locks import MOVING, HeldLock
 from postoffice.store.embedded.mailbox import MailboxFile, Seen
 from postoffice.store.embedded.premises import Premises, mailbox_path, pause
-from postoffice.store.embedded.schema import MAILBOX
 from postoffice.store.embedded.staging import GrowingStage
 from postoffice.store.model import (
     INBOX,
@@ -59,13 +57,9 @@ class AccountMailbox:
     def file(self) -> MailboxFile | None:
         """The mailbox file, if letters were ever absorbed."""
         if self._opened is None and self._path.exists():
-            prepare(self._path, MAILBOX, create=False, vfs=self._premises.vfs)
-            self._opened = self._new_file()
+            premises = self._premises
+            self._opened = MailboxFile(self._path, premises.pool, premises.clock, premises.vfs)
         return self._opened
-
-    def _new_file(self) -> MailboxFile:
-        premises = self._premises
-        return MailboxFile(self._path, premises.pool, premises.clock, premises.vfs)
 
     async def _whole_file(self) -> MailboxFile:
         """The mailbox file with all letters in it."""
@@ -248,7 +242,7 @@ class AccountMailbox:
         if not folder.exists():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             sync_directory(folder.parent)
-        prepare(self._path, MAILBOX, create=True, vfs=self._premises.vfs)
+        self._premises.blank.copy_to(self._path)
 
     def _absorb_batch(self, mailbox: Connection) -> list[int]:
         """One batch, in a thread; gives the numbers of arrivals that have no business in the office any more."""

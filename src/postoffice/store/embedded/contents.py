@@ -135,7 +135,9 @@ def disown(connection: Connection, place: str) -> None:
 
 def sweep(connection: Connection) -> None:
     """Take away what nothing refers to, and what a process that is gone left behind; give the room back."""
-    rows = connection.execute("SELECT content_id, writer, since FROM contents WHERE holds = 0").fetchall()
+    rows = connection.execute(
+        "SELECT content_id, writer, since FROM contents WHERE sha256 IS NULL AND holds = 0"
+    ).fetchall()
     for content_id, writer, since in rows:
         if writer is not None and time.time() - since < ABANDONED_SECONDS and _is_alive(writer):
             continue
@@ -155,7 +157,7 @@ def sweep(connection: Connection) -> None:
 
 def needs_sweep(connection: Connection) -> bool:
     """Whether `sweep` would find something; costs two look-ups."""
-    if one_number(connection, "SELECT EXISTS (SELECT 1 FROM contents WHERE holds = 0)"):
+    if one_number(connection, "SELECT EXISTS (SELECT 1 FROM contents WHERE sha256 IS NULL)"):
         return True
     return one_number(connection, "PRAGMA freelist_count") > SPARE_PAGES
 

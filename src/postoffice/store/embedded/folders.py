@@ -123,7 +123,7 @@ def remove(connection: Connection, keys: Sequence[int], viewer: str) -> None:
     if not others:
         forget(connection, [entry for entry, _ in wanted])
         return
-    connection.executemany("INSERT OR IGNORE INTO removed VALUES (?, ?)", [(this, entry) for entry, _ in wanted])
+    connection.executemany("INSERT OR IGNORE INTO removed VALUES (?, ?)", [(entry, this) for entry, _ in wanted])
     for folder in {folder for _, folder in wanted}:
         connection.execute("UPDATE folders SET shown = shown + 1 WHERE folder_id = ?", (folder,))
     unseen = [entry for entry, _ in wanted if _times_removed(connection, entry) > others]

@@ -17,7 +17,7 @@ from typing import TypeVar
 import apsw
 
 from postoffice.clock import Clock, system_clock
-from postoffice.database.migrate import prepare
+from postoffice.database.migrate import open_prepared, prepare
 from postoffice.database.sqlite import Connection, Desk, open_reader, open_writer, shut, store_error, transaction
 from postoffice.errors import DamagedStore, StoreError
 from postoffice.store.embedded import contents, folders, sight
@@ -90,7 +90,7 @@ class MailboxFile:
     def near(self) -> Connection:
         """The connection of the loop's thread."""
         if self._near is None:
-            self._near = open_reader(self.path, self._vfs)
+            self._near = open_prepared(self.path, MAILBOX, self._vfs)
             self._version = -1
         return self._near
 
@@ -177,9 +177,9 @@ class MailboxFile:
 
     async def create_folder(self, name: str) -> None:
         def change(connection: Connection) -> None:
-            connection.execute("INSERT OR IGNORE INTO folders (name) VALUES (?)", (name,))
-            if not connection.changes():
+            if name in _shown(connection):
                 raise StoreError(f"there is a folder {name} already")
+            connection.execute("INSERT INTO folders (name) VALUES (?)", (name,))
 
         await self.write(change)
 

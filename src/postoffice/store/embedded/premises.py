@@ -12,13 +12,18 @@ from typing import TypeVar
 import apsw
 
 from postoffice.clock import Clock
+from postoffice.database.migrate import Blank
 from postoffice.database.sqlite import Connection, Desk, open_reader, shut, store_error
 from postoffice.errors import StoreUnavailable
 from postoffice.store.embedded.committer import Committer
 from postoffice.store.embedded.locks import MaildropLocks
+from postoffice.store.embedded.schema import MAILBOX
 from postoffice.store.embedded.spool import Spool
 
 T = TypeVar("T")
+
+CACHE_OCTETS = 16 * 1024 * 1024
+"""How much of `office.db` a process keeps in memory for asking."""
 
 
 def office_path(data: Path) -> Path:
@@ -44,9 +49,11 @@ class Premises:
     incarnation: int = 0
     is_closed: bool = False
     far: Desk = field(init=False)
+    blank: Blank = field(init=False)
     _near: Connection | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        self.blank = Blank(self.data / "mailboxes", MAILBOX)
         self.far = Desk(office_path(self.data), self.pool, lambda path: open_reader(path, self.vfs))
 
     def ask(self, question: Callable[[Connection], T]) -> T:
@@ -55,7 +62,7 @@ class Premises:
             if self._near is None:
                 if self.is_closed:
                     raise StoreUnavailable("the office is closed")
-                self._near = open_reader(office_path(self.data), self.vfs)
+                self._near = open_reader(office_path(self.data), self.vfs, CACHE_OCTETS)
             return question(self._near)
         except apsw.Error as error:
             raise store_error(error, office_path(self.data)) from error

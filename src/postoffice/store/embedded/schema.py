@@ -1,10 +1,11 @@
 """The tables of the two kinds of file. This room is their only owner.
 
 Both files keep contents in the same two tables. `contents` names each by its SHA-256 and counts what holds it (an
-entry, an arrival, a queue item); `holds` 0 is a content still coming in, or one whose rows are being swept away.
+entry, an arrival, a queue item); a row without a name is a content still coming in, or one being swept away.
 `chunks` keep its wire form: `chunk_id` is `content_id << 20 | index`, each row carries the CRC-32 of its data, and
 the last row of a content carries its SHA-256. So a damaged file can be searched for letters, and whether more
-follows is known from the row itself. `spool` names a file beside `office.db` instead of chunk rows.
+follows is known from the row itself. Every table and index costs a page in every mailbox: few names are unique by
+index where a look at a handful of rows does. `spool` names a file beside `office.db` instead of chunk rows.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ CREATE TABLE contents (
     writer INTEGER,
     since REAL
 );
-CREATE INDEX contents_unheld ON contents (content_id) WHERE holds = 0;
 CREATE TABLE chunks (
     chunk_id INTEGER PRIMARY KEY,
     checksum INTEGER NOT NULL,
@@ -46,8 +46,8 @@ CREATE TABLE mailbox (
 );
 INSERT INTO mailbox (only) VALUES (1);
 CREATE TABLE folders (
-    folder_id INTEGER PRIMARY KEY AUTOINCREMENT,
-    name TEXT NOT NULL UNIQUE,
+    folder_id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
     uid_validity INTEGER NOT NULL DEFAULT 1,
     uid_next INTEGER NOT NULL DEFAULT 1,
     highest_modseq INTEGER NOT NULL DEFAULT 1,
@@ -81,15 +81,14 @@ CREATE TABLE vanished (
 ) WITHOUT ROWID;
 CREATE TABLE viewers (
     viewer_id INTEGER PRIMARY KEY AUTOINCREMENT,
-    name TEXT NOT NULL UNIQUE
+    name TEXT NOT NULL
 );
 INSERT INTO viewers (name) VALUES ('');
 CREATE TABLE removed (
-    viewer_id INTEGER NOT NULL,
     entry_id INTEGER NOT NULL,
-    PRIMARY KEY (viewer_id, entry_id)
+    viewer_id INTEGER NOT NULL,
+    PRIMARY KEY (entry_id, viewer_id)
 ) WITHOUT ROWID;
-CREATE INDEX removed_by_entry ON removed (entry_id);
 CREATE TABLE pulled (
     source TEXT NOT NULL,
     source_id TEXT NOT NULL,
