@@ -70,6 +70,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         "_converse",
         "_eof",
         "_full",
+        "_held",
         "_lost",
         "_out",
         "_out_octets",
@@ -114,6 +115,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self._out: list[bytes] = []
         self._out_octets = 0
         self._reading = True
+        self._held: bytes | None = None
         self._eof = self._lost = self._full = False
 
     # --- what a conversation calls
@@ -141,6 +143,10 @@ class Dialogue(asyncio.Protocol, Generic[M]):
     async def more(self) -> None:
         """Send what was said and wait until more octets have come. Ends with a `Disconnected`."""
         await self.flush()
+        held, self._held = self._held, None
+        if held:
+            self.machine.receive(held)
+            return
         if self._eof:
             raise ConnectionLost("the other side closed the connection")
         if self._switchboard.is_draining and self._role == "S":
@@ -151,10 +157,14 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         await Wait.MORE
 
     async def start_tls(self, context: ssl.SSLContext, server_hostname: str | None = None) -> None:
-        """Speak TLS from here on. A handshake that fails ends the connection."""
+        """Speak TLS from here on. A handshake that fails ends the connection.
+
+        What comes with the end of the handshake waits for the next `more`, so that the machine can begin TLS before.
+        """
         await self.flush()
         transport = self._transport
         assert transport is not None
+        self._held = b""
         loop = asyncio.get_running_loop()
         try:
             secured = await loop.start_tls(
@@ -192,6 +202,9 @@ class Dialogue(asyncio.Protocol, Generic[M]):
     def data_received(self, octets: bytes) -> None:
         if self._tracer:
             self._tracer("C" if self._role == "S" else "S", octets)
+        if self._held is not None:
+            self._held += octets
+            return
         self.machine.receive(octets)
         if self._wait is Wait.MORE:
             self._step()
