@@ -20,6 +20,7 @@ from pathlib import Path
 from bench.contender import PASSWORD, Mail
 from bench.process import Server, ServerFailed
 from postoffice.accounts.passwords import make_verifier
+from postoffice.app.privilege import give_away
 from postoffice.protocols.dots import stuff
 from postoffice.store.base import Store
 from postoffice.store.embedded import EmbeddedStore
@@ -68,6 +69,7 @@ class Ours:
         if ended.returncode:
             raise ServerFailed(f"postoffice init: {ended.stderr.strip()}")
         asyncio.run(_fill(self._data, others, mail.letters))
+        give_away(self._data)
 
     @property
     def _data(self) -> Path:
