@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import traceback
 from dataclasses import dataclass
 
 from postoffice.clock import Clock, system_clock
@@ -97,8 +98,10 @@ class QueueRunner:
         try:
             outcome = await self._courier.carry(item)
             await self._settle(item, outcome)
-        except StoreError as error:
-            event("queue.failed", letter=item.letter_id, error=str(error))  # the lease ends, and it is tried again
+        except Exception as error:
+            # Whatever it was, it is temporary: the lease ends, and the letter is tried again.
+            trace = str(error) if isinstance(error, StoreError) else "".join(traceback.format_exception(error))
+            event("queue.failed", letter=item.letter_id, error=trace)
         finally:
             self._carried -= 1
             self.wake()

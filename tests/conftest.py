@@ -1,0 +1,43 @@
+"""What all tests share: the engines, and the switch for the long and the wide sets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from postoffice.store.base import Store
+from postoffice.store.embedded import EmbeddedStore
+from postoffice.store.memory import MemoryStore
+from postoffice.store.slow import SlowStore
+
+ENGINES = ("memory", "slow", "embedded")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="also run what is slow and what needs programs of the system")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--all"):
+        config.option.markexpr = ""
+
+
+def open_engine(name: str, folder: Path) -> Store:
+    """An engine by its name; `slow` is one whose every verb has to wait."""
+    match name:
+        case "memory":
+            return MemoryStore()
+        case "slow":
+            return SlowStore(MemoryStore())
+        case _:
+            return EmbeddedStore.open(folder / "office")
+
+
+@pytest.fixture(params=ENGINES)
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    """Every engine in turn: what is true of a door is true on all of them."""
+    opened = open_engine(request.param, tmp_path)
+    yield opened
+    await opened.close()
