@@ -45,15 +45,15 @@ class Place(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that was observed. `at` is in seconds since the epoch; `start` and `end` differ where the letter, or
-    whoever brings it, goes from one place to another."""
+    """One thing that was observed, at one place or at several, or (`is_way`) on the way from the first place to the
+    second. `at` is in seconds since the epoch."""
 
     name: str
     at: float
-    start: Place
-    end: Place
+    places: tuple[Place, ...]
     says: str
     facts: Mapping[str, Fact] = field(default_factory=dict)
+    is_way: bool = False
 
 
 class StepMissing(PostofficeError):
@@ -110,18 +110,20 @@ class Journey:
         ports = {
             f"{one.domain} {door}": port for one in self._road.offices for door, port in one.ports.items()
         }
-        return Step("opened", max(a.at, b.at), Place.A, Place.B, "both offices open their doors", ports)
+        return Step("opened", max(a.at, b.at), (Place.A, Place.B), "both offices open their doors", ports)
 
     async def _written(self) -> Step:
         a, b = (office.person.address for office in self._road.offices)
         self._letter = letter = write_letter(a, b, time.time())
-        says = f"alice writes to {b}: {len(letter.octets)} octets, with a PNG of {len(letter.picture)}"
-        return Step("written", time.time(), Place.ALICE, Place.ALICE, says, {"octets": len(letter.octets)})
+        says = (
+            f"alice writes to {b}, {len(letter.octets)} octets with a picture (PNG) of {len(letter.picture)}"
+        )
+        return Step("written", time.time(), (Place.ALICE,), says, {"octets": len(letter.octets)})
 
     async def _admitted(self) -> Step:
         tls = await asyncio.to_thread(self._log_in)
-        says = f"her program connects: STARTTLS ({tls}), the certificate is good, AUTH PLAIN accepted"
-        return Step("admitted", time.time(), Place.ALICE, Place.A, says, {"tls": tls})
+        says = f"her program: STARTTLS ({tls}), a certificate she trusts, AUTH PLAIN"
+        return Step("admitted", time.time(), (Place.ALICE, Place.A), says, {"tls": tls}, is_way=True)
 
     def _log_in(self) -> str:
         """In a thread: smtplib waits."""
@@ -140,10 +142,9 @@ class Journey:
             "letter.accepted", unless=(ENDED,), sender=self._letter.sender, remote=1
         )
         self._letter_id = str(kept.facts["letter"])
-        says = f"submitted; {self._road.a.host} has it safely in its queue and says 250"
-        return Step(
-            "queued", kept.at, Place.ALICE, Place.A, says, {"letter": self._letter_id, "reply": reply}
-        )
+        says = f"submitted: it is safe in the queue of {self._road.a.domain}, which says 250"
+        facts = {"letter": self._letter_id, "reply": reply}
+        return Step("queued", kept.at, (Place.ALICE, Place.A), says, facts, is_way=True)
 
     def _submit(self) -> str:
         smtp = self._smtp
@@ -162,37 +163,29 @@ class Journey:
         question = await self._road.dns.watch.first(ASKED, name=domain, type="MX")
         hosts = str(answer.facts["hosts"])
         says = f"asks the DNS for the MX of {domain}: {hosts}"
-        return Step("asked", question.at, Place.A, Place.A, says, {"domain": domain, "hosts": hosts})
+        return Step("asked", question.at, (Place.A,), says, {"domain": domain, "hosts": hosts})
 
     async def _accepted(self) -> Step:
         await self._told_relayed()
         b = self._road.b
         kept = await b.watch.first("letter.accepted", sender=self._letter.sender, local=1)
-        letter_id = str(kept.facts["letter"])
-        says = f"relayed by SMTP; {b.host} takes the letter and says 250"
-        return Step(
-            "accepted", kept.at, Place.A, Place.B, says, {"letter": letter_id, "octets": kept.facts["octets"]}
-        )
+        facts = {name: kept.facts[name] for name in ("letter", "octets")}
+        says = f"relayed: {b.domain} has taken the letter and says 250"
+        return Step("accepted", kept.at, (Place.A, Place.B), says, facts, is_way=True)
 
     async def _delivered(self) -> Step:
         account = self._road.b.person.address
         there = await self._road.b.watch.first("letter.delivered", account=account)
-        return Step(
-            "delivered",
-            there.at,
-            Place.B,
-            Place.B,
-            f"it is in the mailbox of {account}",
-            {"account": account},
-        )
+        says = f"it is in the mailbox of {account}"
+        return Step("delivered", there.at, (Place.B,), says, {"account": account})
 
     async def _relayed(self) -> Step:
         relayed = await self._told_relayed()
         tls = str(relayed.facts["tls"])
         if not tls.startswith("TLS"):
             raise NotSeen(f"the letter was relayed without TLS ({tls!r})", tuple(self._road.a.watch.log))
-        says = f"{self._road.a.host} heard the 250 over STARTTLS ({tls}) and takes it off its queue"
-        return Step("relayed", relayed.at, Place.A, Place.A, says, {"letter": self._letter_id, "tls": tls})
+        says = f"heard that 250, all over STARTTLS ({tls}): the letter leaves the queue"
+        return Step("relayed", relayed.at, (Place.A,), says, {"letter": self._letter_id, "tls": tls})
 
     async def _told_relayed(self) -> Sighting:
         return await self._road.a.watch.first("letter.relayed", unless=NOT_RELAYED, letter=self._letter_id)
@@ -215,19 +208,17 @@ class Journey:
             await mailbox.close()
         tls = (await self._home.first("home.connected", seconds=0)).facts["tls"]
         kept = await self._home.first("home.kept", seconds=0, letters=1)
-        says = f"bob pulls it by POP3 over TLS ({tls}): {report.octets} octets, safe in his file"
-        return Step("pulled", kept.at, Place.B, Place.BOB, says, {"octets": report.octets, "tls": tls})
+        says = f"pulled by POP3 over TLS ({tls}): {report.octets} octets, safe in bob's file"
+        facts: dict[str, Fact] = {"octets": report.octets, "tls": tls}
+        return Step("pulled", kept.at, (Place.B, Place.BOB), says, facts, is_way=True)
 
     async def _parted(self) -> Step:
         b, removed = self._road.b, int(self._is_taken)
         closed = await b.watch.first(
             "pop3.closed", unless=(ENDED,), account=b.person.address, end="quit", retrieved=1, removed=removed
         )
-        what = (
-            "after it was safe at home, its copy here is removed" if removed else "the letter stays here too"
-        )
-        says = f"bob's session ended with QUIT; {what}"
-        return Step("parted", closed.at, Place.B, Place.B, says, {"end": "quit", "removed": removed})
+        says = "bob said DELE and QUIT: no copy stays here" if removed else "bob said QUIT: a copy stays here"
+        return Step("parted", closed.at, (Place.B,), says, {"end": "quit", "removed": removed})
 
     # --- read
 
@@ -241,8 +232,8 @@ class Journey:
                 )
             if office.answers():
                 raise NotSeen(f"somebody still answers at {office.host}", tuple(office.watch.log))
-        says = "both offices have ended; nobody answers at any door"
-        return Step("stopped", max(end.at for end in ended), Place.A, Place.B, says, {"processes": 0})
+        says = "both offices are closed: nobody answers at any door"
+        return Step("stopped", max(end.at for end in ended), (Place.A, Place.B), says, {"processes": 0})
 
     async def _read(self) -> Step:
         self._octets = await self._read_file()
@@ -251,8 +242,8 @@ class Journey:
         pictures = [part.get_payload(decode=True) for part in message.iter_attachments()]
         if pictures != [self._letter.picture]:
             raise NotSeen("the letter in bob's file does not have alice's picture", ())
-        says = f"bob reads it from his file: “{subject}”, and the picture"
-        return Step("read", time.time(), Place.BOB, Place.BOB, says, {"subject": subject})
+        says = f"bob reads: “{subject}”, with the picture"
+        return Step("read", time.time(), (Place.BOB,), says, {"subject": subject})
 
     async def _read_file(self) -> bytes:
         """The one letter of the file, opened again."""
@@ -280,13 +271,13 @@ class Journey:
         trace = check_trace(
             above, self._letter.sender, [office.host for office in reversed(self._road.offices)]
         )
-        says = f"its last {len(written)} octets are exactly alice's; above them only {', '.join(trace)}"
+        says = f"it ends with exactly alice's {len(written)} octets; above them only {', '.join(trace)}"
         facts: dict[str, Fact] = {
             "octets": len(written),
             "trace_octets": len(above),
             "trace": ", ".join(trace),
         }
-        return Step("unchanged", time.time(), Place.BOB, Place.BOB, says, facts)
+        return Step("unchanged", time.time(), (Place.BOB,), says, facts)
 
 
 _ON_THE_ROAD: Mapping[str, Callable[[Journey], Awaitable[Step]]] = {
