@@ -8,6 +8,7 @@ absorbed meanwhile still leads to its letter.
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Sequence
 from dataclasses import replace
@@ -49,6 +50,7 @@ class AccountMailbox:
         self._premises = premises
         self.account_id = account_id
         self._path = mailbox_path(premises.data, account_id)
+        self._name = str(self._path)
         self._opened: MailboxFile | None = None
         self._cached: dict[str, Cached] = {}
 
@@ -56,7 +58,7 @@ class AccountMailbox:
 
     def file(self) -> MailboxFile | None:
         """The mailbox file, if letters were ever absorbed."""
-        if self._opened is None and self._path.exists():
+        if self._opened is None and os.path.exists(self._name):  # noqa: PTH110 four times as quick
             premises = self._premises
             self._opened = MailboxFile(self._path, premises.pool, premises.clock, premises.vfs)
         return self._opened

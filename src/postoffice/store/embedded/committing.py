@@ -133,9 +133,7 @@ def perform(connection: Connection, job: AnyJob) -> object:
             _set_credential(connection, job)
             return None
         case GiveSpaceBack():
-            if one_number(connection, "PRAGMA freelist_count") > job.spare_pages:
-                connection.execute(f"PRAGMA incremental_vacuum({job.step_pages})").fetchall()
-            return None
+            return _give_space_back(connection, job)
         case _:
             assert_never(job)
 
@@ -213,6 +211,14 @@ def _settle(connection: Connection, job: Settle) -> Settled:
         return Settled(is_done=True, is_notice_spool_used=notice_used)
     connection.execute("DELETE FROM queue WHERE item_id = ?", (job.item_id,))
     return Settled(True, notice_used, contents.release(connection, {row[0]: 1}))
+
+
+def _give_space_back(connection: Connection, job: GiveSpaceBack) -> bool:
+    free = one_number(connection, "PRAGMA freelist_count")
+    if free <= job.spare_pages:
+        return False
+    connection.execute(f"PRAGMA incremental_vacuum({min(job.step_pages, free - job.spare_pages)})").fetchall()
+    return job.spare_pages < one_number(connection, "PRAGMA freelist_count") < free
 
 
 # --- arrivals --------------------------------------------------------------------------------------------------

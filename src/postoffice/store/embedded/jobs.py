@@ -111,8 +111,8 @@ class SetCredential(Job[None], frozen=True):
     verifier: str
 
 
-class GiveSpaceBack(Job[None], frozen=True):
-    """Some freed pages go back to the disk, but for those that the next letters will need."""
+class GiveSpaceBack(Job[bool], frozen=True):
+    """Some freed pages go back to the disk, but for those that the next letters will need. Gives whether more could."""
 
     spare_pages: int = 512
     step_pages: int = 256
@@ -141,7 +141,7 @@ RESULTS: dict[type[AnyJob], object] = {
     AddAccount: Account,
     RemoveAccount: list[str],
     SetCredential: None,
-    GiveSpaceBack: None,
+    GiveSpaceBack: bool,
 }
 """What each job gives, for who reads it from a socket."""
 

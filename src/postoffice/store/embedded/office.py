@@ -163,7 +163,8 @@ class EmbeddedOffice:
         for mailbox in list(self._mailboxes.values()):
             await mailbox.sweep()
         await self._premises.in_thread(self._collect)
-        await self._premises.committer.run(GiveSpaceBack())
+        while await self._premises.committer.run(GiveSpaceBack()):
+            pass  # step by step, so that letters are accepted between
 
     async def _unless_gone(self, account_id: int) -> AccountMailbox | None:
         try:
