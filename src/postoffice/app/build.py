@@ -108,7 +108,7 @@ class OpenOffice:
             await asyncio.sleep(self._config.office.tidy_seconds)
             try:
                 await self._store.office.tidy()
-            except StoreError as error:
+            except (StoreError, OSError) as error:
                 event("tidy.failed", error=str(error))
 
 

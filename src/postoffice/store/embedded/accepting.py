@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from zlib import crc32
 
 import apsw
@@ -29,10 +30,16 @@ ENQUEUE = (
 )
 
 
-def accept_all(connection: Connection, accepts: Sequence[Accept]) -> list[bool]:
-    """Keep a group of letters, in the caller's transaction; gives for each whether its spool file is in use now."""
+def accept_all(connection: Connection, accepts: Sequence[Accept], spool: Path) -> list[bool]:
+    """Keep a group of letters, in the caller's transaction; gives for each whether its spool file is in use now.
+
+    The file of a writer that died after it asked may have been taken for a leftover: then there is no letter.
+    """
     _must_live_here(connection, {to.account_id for accept in accepts for to in accept.local})
     ids, used = _keep_contents(connection, accepts)
+    for accept, is_used in zip(accepts, used, strict=True):
+        if is_used and accept.spool is not None and not (spool / accept.spool).exists():
+            raise StoreError(f"the octets of the letter {accept.letter_id} are gone with their writer")
     arrivals = [
         (
             *(to.account_id, ids[accept.content.sha256], to.email_id),

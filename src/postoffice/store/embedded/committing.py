@@ -34,6 +34,7 @@ from postoffice.store.embedded.jobs import (
     Settle,
     Settled,
 )
+from postoffice.store.embedded.spool import SPOOL
 from postoffice.store.model import Account, QueueItem
 
 ITEMS = (
@@ -76,7 +77,7 @@ def _try(connection: Connection, accepts: list[Accept], path: Path) -> list[bool
     """Letters together; None, and nothing done, if one of them cannot be kept."""
     connection.execute("SAVEPOINT letters")
     try:
-        answers = accept_all(connection, accepts)
+        answers = accept_all(connection, accepts, path.parent / SPOOL)
     except Exception as error:  # whatever it is, each letter is tried again alone and told its own
         _back_to(connection, "letters", error)
         return None
@@ -87,7 +88,7 @@ def _try(connection: Connection, accepts: list[Accept], path: Path) -> list[bool
 def _alone(connection: Connection, job: AnyJob, path: Path) -> object:
     connection.execute("SAVEPOINT job")
     try:
-        answer = perform(connection, job)
+        answer = perform(connection, job, path.parent / SPOOL)
     except StoreError as error:
         _back_to(connection, "job", error)
         return error
@@ -108,15 +109,15 @@ def _back_to(connection: Connection, savepoint: str, error: Exception) -> None:
     connection.execute(f"RELEASE {savepoint}")
 
 
-def perform(connection: Connection, job: AnyJob) -> object:
-    """One job, inside the caller's transaction."""
+def perform(connection: Connection, job: AnyJob, spool: Path) -> object:
+    """One job, inside the caller's transaction; `spool` is where large letters lie."""
     match job:
         case Accept():
-            return accept_all(connection, [job])[0]
+            return accept_all(connection, [job], spool)[0]
         case Claim():
             return _claim(connection, job)
         case Settle():
-            return _settle(connection, job)
+            return _settle(connection, job, spool)
         case Expedite():
             connection.execute("UPDATE queue SET due = min(due, ?) WHERE holder = ''", (job.now,))
             return connection.changes()
@@ -192,13 +193,13 @@ def _claim(connection: Connection, job: Claim) -> list[QueueItem]:
     return items(connection, "WHERE item_id IN carray(?) ORDER BY due, item_id", (keys,))
 
 
-def _settle(connection: Connection, job: Settle) -> Settled:
+def _settle(connection: Connection, job: Settle, spool: Path) -> Settled:
     row = connection.execute(
         "SELECT content_id FROM queue WHERE item_id = ? AND holder = ? AND holder != ''", (job.item_id, job.holder)
     ).fetchone()
     if row is None:
         return Settled(is_done=False)
-    notice_used = job.notice is not None and accept_all(connection, [job.notice])[0]
+    notice_used = job.notice is not None and accept_all(connection, [job.notice], spool)[0]
     connection.executemany(
         "DELETE FROM recipients WHERE item_id = ? AND address = ?", [(job.item_id, name) for name in job.finished]
     )

@@ -20,6 +20,7 @@ from postoffice.clock import Clock, system_clock
 from postoffice.database.migrate import open_prepared, prepare
 from postoffice.database.sqlite import Connection, Desk, open_reader, open_writer, shut, store_error, transaction
 from postoffice.errors import DamagedStore, StoreError
+from postoffice.events import event
 from postoffice.store.embedded import contents, folders, sight
 from postoffice.store.embedded.schema import MAILBOX
 from postoffice.store.embedded.staging import GrowingStage, RowOverflow
@@ -190,7 +191,13 @@ class MailboxFile:
     def sweep_later(self) -> None:
         """Take away in a thread what was removed, if it is enough to be worth it. Nobody waits for it."""
         if self.ask(contents.needs_sweep):
-            self._pool.submit(self.desk.run_here, contents.sweep)
+            self._pool.submit(self._sweep)
+
+    def _sweep(self) -> None:
+        try:
+            self.desk.run_here(contents.sweep)
+        except StoreError as error:
+            event("store.sweep_failed", file=self.path.name, because=str(error))
 
     # --- looking after it -----------------------------------------------------------------------------------
 

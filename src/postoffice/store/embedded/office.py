@@ -16,8 +16,9 @@ from pathlib import Path
 import apsw
 
 from postoffice.database.migrate import prepare
-from postoffice.database.sqlite import Connection, open_reader, shut
+from postoffice.database.sqlite import Connection, open_reader, open_writer, shut, transaction
 from postoffice.errors import DamagedStore, StoreError
+from postoffice.events import event
 from postoffice.protocols.dots import stuff
 from postoffice.store.embedded import arrivals, committing, contents
 from postoffice.store.embedded.account import AccountMailbox, read_spooled
@@ -148,7 +149,10 @@ class EmbeddedOffice:
         return disk.f_bavail * disk.f_frsize
 
     async def tidy(self) -> None:
-        """Accounts that are quiet absorb their arrivals; what nothing refers to goes; space is given back."""
+        """Accounts that are quiet absorb their arrivals; what nothing refers to goes; space is given back.
+
+        What is wrong with one mailbox is told, and keeps nobody else's from being looked after.
+        """
         sql = "SELECT DISTINCT account_id FROM arrivals"
         for (account_id,) in self._premises.ask(lambda office: office.execute(sql).fetchall()):
             lock = self._premises.locks.take(account_id, OWNER)
@@ -158,10 +162,15 @@ class EmbeddedOffice:
                 mailbox = await self._unless_gone(account_id)
                 if mailbox is not None:
                     await mailbox.absorb()
+            except StoreError as error:
+                event("mailbox.failed", account_id=account_id, error=str(error))
             finally:
                 lock.release()
-        for mailbox in list(self._mailboxes.values()):
-            await mailbox.sweep()
+        for account_id, mailbox in list(self._mailboxes.items()):
+            try:
+                await mailbox.sweep()
+            except StoreError as error:
+                event("mailbox.failed", account_id=account_id, error=str(error))
         await self._premises.in_thread(self._collect)
         while await self._premises.committer.run(GiveSpaceBack()):
             pass  # step by step, so that letters are accepted between
@@ -237,7 +246,22 @@ def _accounts_of(office: Connection) -> list[int]:
 
 
 def collect_spool(premises: Premises, office: Connection) -> None:
-    """Take away spool files that no row names and nobody is writing."""
-    for name, _ in premises.spool.unlocked():
-        if office.execute("SELECT 1 FROM contents WHERE spool = ?", (name,)).fetchone() is None:
-            (premises.spool.folder / name).unlink(missing_ok=True)
+    """Take away spool files that no row names and nobody is writing.
+
+    The writer of such a file is gone, but its last wish may be with the committer still. So they go while nobody
+    else can write: a transaction that comes later finds its file missing, one that came before has named it.
+    """
+    if not any(_is_unnamed(office, name) for name, _ in premises.spool.unlocked()):
+        return
+    writer = open_writer(office_path(premises.data), premises.vfs)
+    try:
+        with transaction(writer):
+            for name, _ in premises.spool.unlocked():
+                if _is_unnamed(writer, name):
+                    (premises.spool.folder / name).unlink(missing_ok=True)
+    finally:
+        shut(writer)
+
+
+def _is_unnamed(office: Connection, name: str) -> bool:
+    return office.execute("SELECT 1 FROM contents WHERE spool = ?", (name,)).fetchone() is None

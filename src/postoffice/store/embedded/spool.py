@@ -22,6 +22,9 @@ from postoffice.store.model import CHUNK_OCTETS
 
 T = TypeVar("T")
 
+SPOOL = "spool"
+"""The folder's name, beside `office.db`."""
+
 
 class Spool:
     """The folder of spool files."""
@@ -93,9 +96,13 @@ class Spool:
         return data, (index + 1) * CHUNK_OCTETS < wire_octets
 
     def chunks(self, name: str, wire_octets: int) -> Iterator[bytes]:
+        """All of it. A file that is not there is a `DamagedStore`."""
         more, index = True, 0
         while more:
-            data, more = self.read(name, index, wire_octets)
+            try:
+                data, more = self.read(name, index, wire_octets)
+            except FileNotFoundError as error:
+                raise DamagedStore(f"{self.folder / name} is not there") from error
             index += 1
             yield data
 

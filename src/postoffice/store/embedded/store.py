@@ -24,7 +24,7 @@ from postoffice.store.embedded.locks import MaildropLocks
 from postoffice.store.embedded.office import OPEN_MAILBOXES, EmbeddedOffice, collect_spool
 from postoffice.store.embedded.premises import Premises, office_path
 from postoffice.store.embedded.schema import OFFICE
-from postoffice.store.embedded.spool import Spool
+from postoffice.store.embedded.spool import SPOOL, Spool
 
 THREADS = 4
 """How many threads wait for disks."""
@@ -60,7 +60,7 @@ class EmbeddedStore:
             committer=committer or ThreadCommitter(office_path(data), vfs),
             pool=pool,
             locks=MaildropLocks(data / "maildrop.locks"),
-            spool=Spool(data / "spool", pool),
+            spool=Spool(data / SPOOL, pool),
             vfs=vfs,
         )
         try:
@@ -94,7 +94,7 @@ class EmbeddedStore:
 def prepare_office(data: Path, vfs: str | None = None) -> None:
     """Make the folder of an office, as far as it is not there, and bring its file to the version of today."""
     try:
-        for folder in (data, data / "mailboxes", data / "spool"):
+        for folder in (data, data / "mailboxes", data / SPOOL):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreUnavailable(f"{data} cannot be used: {error.strerror}") from error
