@@ -23,7 +23,7 @@ from postoffice.client.collect import Options, collect
 from postoffice.client.url import Source
 from postoffice.errors import PostofficeError
 from postoffice.events import Fact
-from postoffice.message.header import fields, safe, unfolded
+from postoffice.message.header import fields, safe
 from postoffice.net.tls import client_context
 from postoffice.protocols.dots import Unstuffer
 from postoffice.store.embedded.mailbox import MailboxFile
@@ -121,7 +121,7 @@ class Journey:
         return Step("written", time.time(), (Place.ALICE,), says, {"octets": len(letter.octets)})
 
     async def _admitted(self) -> Step:
-        tls = await asyncio.to_thread(self._log_in)
+        tls = await _to_its_end(self._log_in)
         says = f"her program: STARTTLS ({tls}), a certificate she trusts, AUTH PLAIN"
         return Step("admitted", time.time(), (Place.ALICE, Place.A), says, {"tls": tls}, is_way=True)
 
@@ -137,7 +137,7 @@ class Journey:
         return str(cast(ssl.SSLSocket, smtp.sock).version())
 
     async def _queued(self) -> Step:
-        reply = await asyncio.to_thread(self._submit)
+        reply = await _to_its_end(self._submit)
         kept = await self._road.a.watch.first(
             "letter.accepted", unless=(ENDED,), sender=self._letter.sender, remote=1
         )
@@ -312,13 +312,23 @@ def check_trace(above: bytes, sender: str, hosts: list[str]) -> list[str]:
     expected = [("Return-Path", f"<{sender}>"), *(("Received", f"by {host}") for host in hosts)]
     words = []
     for one, (name, mark) in zip(found, expected, strict=False):
-        text = unfolded(one.value).decode().strip()
+        text = " ".join(one.value.decode().split())
         if one.name.decode() != name or f" {mark} " not in f" {text} ":
             raise NotSeen(f"above the letter stands {one.name.decode()}: {text}, not {name} with {mark}", ())
         words.append(f"{name} {mark}")
     if len(found) != len(expected):
         raise NotSeen(f"{len(found)} fields stand above the letter, not {len(expected)}", ())
     return words
+
+
+async def _to_its_end(talk: Callable[[], str]) -> str:
+    """`talk` in a thread. Who is cancelled waits for it all the same, so that nobody is left talking."""
+    talking = asyncio.ensure_future(asyncio.to_thread(talk))
+    try:
+        return await asyncio.shield(talking)
+    except asyncio.CancelledError:
+        await asyncio.gather(talking, return_exceptions=True)
+        raise
 
 
 def _expect(code: int, reply: tuple[int, bytes]) -> str:

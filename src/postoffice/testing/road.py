@@ -139,7 +139,7 @@ class RoadOffice:
             async with asyncio.timeout(STOP_SECONDS):
                 await process.wait()
         except TimeoutError:
-            os.killpg(process.pid, signal.SIGKILL)
+            self.kill()
         await listening
         return await self.watch.first(ENDED)
 
@@ -148,6 +148,12 @@ class RoadOffice:
         self._mx.close()
         if self._process is not None:
             await self.close()
+
+    def kill(self) -> None:
+        """SIGKILL to all its processes at one moment, as a crash would; `process.ended` is seen when all are gone."""
+        assert self._process is not None
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def answers(self) -> bool:
         """Whether somebody still answers at any door."""
