@@ -85,7 +85,8 @@ async def collect(source: Source, mailbox: Mailbox, options: Options) -> Report:
     Raises Refused where the server says no, UsageError, Disconnected, RemoteProtocolError, StoreError; letters that
     had come whole before that are kept all the same.
     """
-    key = Key(source, options.password, options.tls or client_context(), options.allows_clear_text)
+    tls = options.tls or client_context() if source.implicit_tls else options.tls
+    key = Key(source, options.password, tls, options.allows_clear_text)
     pull = _Pull(key, mailbox, options)
     switchboard = Switchboard(options.tracer)
     try:
@@ -94,7 +95,7 @@ async def collect(source: Source, mailbox: Mailbox, options: Options) -> Report:
             Pop3Client(),
             pull.converse,
             switchboard,
-            tls=key.tls if source.implicit_tls else None,
+            tls=tls if source.implicit_tls else None,
         )
     finally:
         await pull.ended()

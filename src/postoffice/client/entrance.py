@@ -15,7 +15,7 @@ from postoffice.client.talk import Talk
 from postoffice.client.url import ANY_MECHANISM, Source
 from postoffice.errors import RemoteProtocolError, UsageError
 from postoffice.events import event
-from postoffice.net.tls import describe
+from postoffice.net.tls import client_context, describe
 from postoffice.protocols.pop3 import commands
 from postoffice.protocols.pop3.client import Answer, Greeting
 from postoffice.protocols.pop3.commands import Command
@@ -30,11 +30,15 @@ Capabilities = dict[bytes, list[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What opens a maildrop. `allows_clear_text`: the password may go over a network without TLS."""
+    """What opens a maildrop.
+
+    `tls` None trusts the authorities of this system. `allows_clear_text`: the password may go over a network
+    without TLS.
+    """
 
     source: Source
     password: str
-    tls: ssl.SSLContext
+    tls: ssl.SSLContext | None = None
     allows_clear_text: bool = False
 
 
@@ -78,7 +82,7 @@ async def _secure(talk: Talk, key: Key, capabilities: Capabilities) -> Capabilit
     if not reply.is_ok:
         raise talk.refused("TLS", reply)
     talk.machine.begin_tls()
-    await talk.dialogue.start_tls(key.tls, source.host)
+    await talk.dialogue.start_tls(key.tls or client_context(), source.host)
     talk.machine.begin_tls()
     return await _capabilities(talk)
 

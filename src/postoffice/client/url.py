@@ -24,7 +24,7 @@ TLS_PORT: Final = 995
 ANY_MECHANISM: Final = "*"
 
 _URL: Final = re.compile(
-    r"(?P<scheme>[A-Za-z]+)://(?P<login>.*)@(?P<host>\[[^\]]*\]|[^:@\[\]]*)(?::(?P<port>[0-9]*))?/?"
+    r"(?P<scheme>[A-Za-z]+)://(?P<login>.*)@(?P<host>\[[^\]]*\]|[^:@/\[\]]*)(?::(?P<port>[0-9]*))?/?"
 )
 _AUTH: Final = re.compile(r";auth=", re.IGNORECASE)
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")

@@ -82,7 +82,7 @@ def unfolded(value: bytes) -> bytes:
 def decoded(head: bytes, name: bytes) -> str:
     """The first field of this name as text for a person, in one line that is safe to print; empty if there is none."""
     value = first(head, name)
-    return "" if value is None else safe(decode_words(_text(value, "utf-8")))
+    return "" if value is None else safe(decode_words(text_of(value, "utf-8")))
 
 
 def safe(text: str) -> str:
@@ -103,11 +103,11 @@ def decode_words(text: str) -> str:
         if word is None:
             continue
         if octets and (found.start() > position or found[1].lower() != charset):
-            pieces.append(_text(octets, charset))
+            pieces.append(text_of(octets, charset))
             octets = b""
         pieces.append(text[position : found.start()])
         charset, octets, position = found[1].lower(), octets + word, found.end()
-    pieces.append(_text(octets, charset))
+    pieces.append(text_of(octets, charset))
     pieces.append(text[position:])
     return "".join(pieces)
 
@@ -128,7 +128,7 @@ def _word_octets(encoding: str, encoded: str) -> bytes | None:
         return None
 
 
-def _text(octets: bytes, charset: str) -> str:
+def text_of(octets: bytes, charset: str) -> str:
     """Octets as text, whatever the label says: as labelled, else UTF-8, else one character for each octet."""
     charset = _BETTER_CHARSET.get(charset, charset)
     if charset.replace("-", "_") not in _NO_CHARSET:

@@ -1,0 +1,292 @@
+"""Mail at home: pull a maildrop into a mailbox file, and read there, with or without a network."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import unicodedata
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from postoffice.cli.secrets import known_password, password_stdin
+from postoffice.errors import UsageError
+from postoffice.events import Fact, listen
+from postoffice.message import header
+from postoffice.message.content import HEAD_OCTETS
+from postoffice.protocols.dots import Unstuffer
+from postoffice.store.model import CHUNK_OCTETS, Entry
+
+if TYPE_CHECKING:
+    from postoffice.client.collect import Options, Report
+    from postoffice.client.url import Source
+    from postoffice.net.dialogue import Dialogue, Tracer
+    from postoffice.store.embedded import MailboxFile
+
+T = TypeVar("T")
+
+FLIGHT_OCTETS = 4 * 1024 * 1024
+"""How much of a mailbox is looked at in one go."""
+
+_NUMBER, _DATE, _FROM, _OCTETS = 5, 16, 24, 9  # the widths of the columns of `ls`; the subject has the rest
+
+file_argument = click.argument("file", type=click.Path(path_type=Path))
+
+
+@click.command()
+@click.argument("url")
+@click.option("--into", "file", type=click.Path(path_type=Path), required=True, help="The mailbox file.")
+@click.option("--ca", type=click.Path(path_type=Path), default=None, help="Trust this authority (PEM).")
+@click.option("--delete", is_flag=True, help="Remove from the server what is safe in FILE.")
+@click.option("--clear-text", is_flag=True, help="Allow the password to go over a network without TLS.")
+@click.option("--trace", is_flag=True, help="Show the conversation on standard error, without secrets.")
+@click.option("-v", "--verbose", is_flag=True, help="One line for each letter.")
+@password_stdin
+def fetch(
+    url: str,
+    file: Path,
+    ca: Path | None,
+    delete: bool,
+    clear_text: bool,
+    trace: bool,
+    verbose: bool,
+    password_stdin: bool,
+) -> None:
+    """Pull a maildrop into a mailbox FILE, which is made if it is not there.
+
+    URL is pops://USER@HOST, or pop://USER@HOST, where TLS is used if the server has it. Letters that are in FILE
+    already are not fetched again.
+    """
+    from postoffice.client.collect import Options
+    from postoffice.client.url import parse_url
+    from postoffice.net.tls import client_context
+
+    source = parse_url(url)
+    options = Options(
+        known_password(f"{source.user} at {source.host}", from_stdin=password_stdin),
+        tls=client_context(ca) if ca else None,
+        delete=delete,
+        allows_clear_text=clear_text,
+        tracer=_tracer if trace else None,
+    )
+    if verbose:
+        listen(_tell)
+    report = _run(_open(file, create=True), lambda mailbox: _collect(source, mailbox, options))
+    click.echo(_summary(report))
+    if report.refused:
+        raise UsageError(f"{source.host} did not give {report.refused} of its letters; try again", os.EX_TEMPFAIL)
+
+
+@click.command()
+@file_argument
+def ls(file: Path) -> None:
+    """List the letters of a mailbox FILE: number, date, from, subject, octets."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    _run(_open(file), lambda mailbox: _list(mailbox, width))
+
+
+@click.command()
+@file_argument
+@click.argument("number", type=click.IntRange(min=1))
+@click.option("--raw", is_flag=True, help="Write the letter's octets exactly as they are.")
+def read(file: Path, number: int, raw: bool) -> None:
+    """Read letter NUMBER, as `ls` counts, of a mailbox FILE."""
+    _run(_open(file), lambda mailbox: _show(mailbox, number, raw=raw))
+
+
+# --- a mailbox file -----------------------------------------------------------------------------------------------
+
+
+def _open(file: Path, *, create: bool = False) -> Callable[[], MailboxFile]:
+    """Opens `file`; whether that can be is looked at now."""
+    from postoffice.store.embedded import MailboxFile
+
+    if file.is_dir():
+        raise UsageError(f"{file}: is a folder, not a mailbox file", os.EX_NOINPUT)
+    if not file.exists() and not create:
+        raise UsageError(f"{file}: there is no such file", os.EX_NOINPUT)
+    if not file.parent.is_dir():
+        raise UsageError(f"{file}: there is no folder {file.parent}", os.EX_CANTCREAT)
+
+    def opened() -> MailboxFile:
+        try:
+            return MailboxFile.open(file, create=create)
+        except OSError as error:
+            status = os.EX_CANTCREAT if create else os.EX_NOINPUT
+            raise UsageError(f"{file}: cannot be opened: {error.strerror}", status) from error
+
+    return opened
+
+
+def _run(opened: Callable[[], MailboxFile], work: Callable[[MailboxFile], Awaitable[T]]) -> T:
+    """`work` with an open mailbox, which is closed after it."""
+
+    async def main() -> T:
+        mailbox = opened()
+        try:
+            return await work(mailbox)
+        finally:
+            await mailbox.close()
+
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        return runner.run(main())
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+# --- fetch --------------------------------------------------------------------------------------------------------
+
+
+async def _collect(source: Source, mailbox: MailboxFile, options: Options) -> Report:
+    from postoffice.client.collect import collect
+
+    return await collect(source, mailbox, options)
+
+
+def _summary(report: Report) -> str:
+    words = [f"{report.letters} letters, {report.octets} octets, already had {report.known}"]
+    if report.deleted:
+        words.append(f"{report.deleted} deleted from the server")
+    if report.different:
+        words.append(f"{report.different} of another size than the server had said")
+    return "; ".join(words)
+
+
+def _tell(name: str, facts: dict[str, Fact]) -> None:
+    if name == "home.fetched":
+        click.echo(f"{header.safe(str(facts['source_id']))}  {facts['octets']} octets")
+
+
+def _tracer(_: Dialogue[Any]) -> Tracer:
+    """Writes a conversation to standard error as it happens."""
+    from postoffice.protocols.notation import Recorder
+
+    recorder = Recorder()
+
+    def hear(who: str, octets: bytes) -> None:
+        for line in recorder.hear(who, octets):
+            click.echo(line, err=True)
+
+    return hear
+
+
+# --- ls -----------------------------------------------------------------------------------------------------------
+
+
+async def _list(mailbox: MailboxFile, width: int) -> None:
+    snapshot = await mailbox.snapshot()
+    for numbers in _flights(snapshot.octets):
+        keys = [snapshot.keys[number - 1] for number in numbers]
+        entries = await mailbox.describe(keys)
+        pieces = await mailbox.read(keys)
+        for number, entry, piece in zip(numbers, entries, pieces, strict=True):
+            if entry is not None and piece is not None:
+                head = Unstuffer().feed(piece.wire[:HEAD_OCTETS])
+                click.echo(_row(number, entry, head, width))
+
+
+def _flights(octets: Sequence[int]) -> Iterator[list[int]]:
+    """Letters' numbers, so many together as may be read together."""
+    flight: list[int] = []
+    room = FLIGHT_OCTETS
+    for number, size in enumerate(octets, 1):
+        room -= min(size, CHUNK_OCTETS) + 1024
+        flight.append(number)
+        if room <= 0:
+            yield flight
+            flight, room = [], FLIGHT_OCTETS
+    if flight:
+        yield flight
+
+
+def _row(number: int, entry: Entry, head: bytes, width: int) -> str:
+    """One letter in one line, `width` columns wide; 0: as wide as it is."""
+    subject = header.decoded(head, b"Subject") or "(no subject)"
+    if width:
+        rest = width - _NUMBER - _DATE - _FROM - _OCTETS - 8
+        subject = _cut(subject, max(rest, 8))
+    sender = _cut(header.decoded(head, b"From") or "(nobody)", _FROM)
+    date = _date(header.decoded(head, b"Date"), entry.internal_date)
+    return f"{number:>{_NUMBER}}  {date}  {sender}  {subject}  {entry.octets:>{_OCTETS}}"
+
+
+def _date(written: str, internal_date: float) -> str:
+    """The letter's own date in this machine's time; where it has none that can be read, when it came."""
+    try:
+        date = parsedate_to_datetime(written).astimezone()
+    except (ValueError, TypeError, OverflowError, OSError):
+        date = datetime.fromtimestamp(internal_date).astimezone()
+    return date.strftime("%Y-%m-%d %H:%M")
+
+
+def _cut(text: str, columns: int) -> str:
+    """Text in exactly so many columns of a terminal; wide characters take two, combining ones none."""
+    kept, used = [], 0
+    for character in text:
+        used += _columns(character)
+        if used > columns:
+            break
+        kept.append(character)
+    else:
+        return text + " " * (columns - used)
+    while kept and sum(map(_columns, kept)) > columns - 1:
+        kept.pop()
+    cut = "".join(kept) + "…"
+    return cut + " " * (columns - sum(map(_columns, cut)))
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+# --- read ---------------------------------------------------------------------------------------------------------
+
+
+async def _show(mailbox: MailboxFile, number: int, *, raw: bool) -> None:
+    snapshot = await mailbox.snapshot()
+    if number > len(snapshot.keys):
+        raise UsageError(f"there is no letter {number}; there are {len(snapshot.keys)}", os.EX_NOINPUT)
+    from postoffice.client.reading import LOOK_OCTETS, view
+
+    key, octets = snapshot.keys[number - 1], snapshot.octets[number - 1]
+    if raw:
+        await _pour(mailbox, key, sys.stdout.buffer.write, octets)
+        sys.stdout.buffer.flush()
+        return
+    beginning = bytearray()
+    await _pour(mailbox, key, beginning.extend, LOOK_OCTETS)
+    shown = view(bytes(beginning))
+    for name, value in shown.fields:
+        click.echo(f"{name}: {value}")
+    click.echo()
+    click.echo(shown.text.rstrip("\n"))
+    for attachment in shown.attachments:
+        click.echo(f"[{attachment.name}, {attachment.kind}, {attachment.octets} octets]")
+    if octets > len(beginning):
+        click.echo(f"[the first {len(beginning)} of {octets} octets; --raw writes all of them]")
+
+
+async def _pour(mailbox: MailboxFile, key: int, write: Callable[[bytes], object], octets: int) -> None:
+    """A letter, un-stuffed, piece by piece, until about so many octets were written."""
+    unstuffer, index, written, more = Unstuffer(), 0, 0, True
+    while more and written <= octets:
+        [piece] = await mailbox.read([key], index)
+        if piece is None:
+            raise UsageError("the letter was removed meanwhile", os.EX_NOINPUT)
+        plain = unstuffer.feed(piece.wire)
+        write(plain)
+        index, written, more = index + 1, written + len(plain), piece.more
