@@ -117,7 +117,7 @@ def _without_tags(html: str) -> str:
         name = found[1] if found else ""
         if hidden:
             if hidden == "!--" and "-->" in piece:
-                hidden, text = "", piece.partition("-->")[2]
+                hidden, name, text = "", "", piece.partition("-->")[2]
             elif tag.startswith("/") and name == hidden:
                 hidden = ""
             else:
