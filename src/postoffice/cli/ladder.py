@@ -60,10 +60,12 @@ class Page:
         """How to come in with a mail program of one's own."""
         click.echo("\nBoth offices stay open for your own mail program, until Ctrl-C.\n")
         for office in road.offices:
-            click.echo(f"  {office.person.address}   password {office.person.password}   server 127.0.0.1")
+            click.echo(
+                f"  user {office.person.address}   password {office.person.password}   server 127.0.0.1"
+            )
             for door, what in DOORS.items():
                 click.echo(f"      {what:<20} port {office.ports[door]}")
-        click.echo(f"\n  certificates are signed by {road.ca}\n")
+        click.echo(f"\n  the authority to trust: {road.ca}\n")
 
     def missing(self, missing: StepMissing) -> None:
         click.echo(f"postoffice: {missing}", err=True)

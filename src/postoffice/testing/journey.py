@@ -28,7 +28,7 @@ from postoffice.net.tls import client_context
 from postoffice.protocols.dots import Unstuffer
 from postoffice.store.embedded.mailbox import MailboxFile
 from postoffice.testing.letter import write_letter
-from postoffice.testing.road import ASKED, ENDED, Road
+from postoffice.testing.road import ASKED, ENDED, Road, to_its_end
 from postoffice.testing.watch import PATIENCE_SECONDS, NotSeen, Sighting, Watch
 
 NOT_RELAYED = ("letter.failed", "letter.deferred", ENDED)
@@ -121,7 +121,7 @@ class Journey:
         return Step("written", time.time(), (Place.ALICE,), says, {"octets": len(letter.octets)})
 
     async def _admitted(self) -> Step:
-        tls = await _to_its_end(self._log_in)
+        tls = await to_its_end(asyncio.to_thread(self._log_in))
         says = f"her program: STARTTLS ({tls}), a certificate she trusts, AUTH PLAIN"
         return Step("admitted", time.time(), (Place.ALICE, Place.A), says, {"tls": tls}, is_way=True)
 
@@ -137,7 +137,7 @@ class Journey:
         return str(cast(ssl.SSLSocket, smtp.sock).version())
 
     async def _queued(self) -> Step:
-        reply = await _to_its_end(self._submit)
+        reply = await to_its_end(asyncio.to_thread(self._submit))
         kept = await self._road.a.watch.first(
             "letter.accepted", unless=(ENDED,), sender=self._letter.sender, remote=1
         )
@@ -319,16 +319,6 @@ def check_trace(above: bytes, sender: str, hosts: list[str]) -> list[str]:
     if len(found) != len(expected):
         raise NotSeen(f"{len(found)} fields stand above the letter, not {len(expected)}", ())
     return words
-
-
-async def _to_its_end(talk: Callable[[], str]) -> str:
-    """`talk` in a thread. Who is cancelled waits for it all the same, so that nobody is left talking."""
-    talking = asyncio.ensure_future(asyncio.to_thread(talk))
-    try:
-        return await asyncio.shield(talking)
-    except asyncio.CancelledError:
-        await asyncio.gather(talking, return_exceptions=True)
-        raise
 
 
 def _expect(code: int, reply: tuple[int, bytes]) -> str:

@@ -21,12 +21,12 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from postoffice.app.config import DOORS
 from postoffice.events import Fact
@@ -34,6 +34,8 @@ from postoffice.testing.certificates import Authority
 from postoffice.testing.dns import FakeDNS, Records
 from postoffice.testing.process import make_office
 from postoffice.testing.watch import Sighting, Watch
+
+T = TypeVar("T")
 
 START_SECONDS = 20.0
 STOP_SECONDS = 15.0
@@ -206,23 +208,16 @@ class Road:
         self.b = RoadOffice("b.example", "bob", self.folder)
         self.dns = WatchedDNS(zone_of(self.a, self.b) if self._zone is None else self._zone)
         try:
-            await self.dns.__aenter__()
-            self.authority = Authority(self.folder)
-            await asyncio.gather(
-                *(asyncio.to_thread(office.furnish, self.authority) for office in self.offices)
-            )
-            for office, other in ((self.a, self.b), (self.b, self.a)):
-                office.configure(self.dns.address, [other])
-                await office.open(trace=self._trace)
+            await to_its_end(self._set_up())
         except BaseException:
-            await self._leave()
+            await to_its_end(self._tidy_up())
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._leave()
+        await to_its_end(self._tidy_up())
 
     @property
     def offices(self) -> tuple[RoadOffice, RoadOffice]:
@@ -233,20 +228,39 @@ class Road:
         """The certificate of the authority."""
         return self.authority.ca_path
 
-    async def _leave(self) -> None:
-        """Not to be interrupted: a second Ctrl-C must leave nothing behind either."""
-        leaving = asyncio.ensure_future(self._tidy_up())
-        while not leaving.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.shield(leaving)
-        leaving.result()
+    async def _set_up(self) -> None:
+        await self.dns.__aenter__()
+        self.authority = Authority(self.folder)
+        await asyncio.gather(*(asyncio.to_thread(office.furnish, self.authority) for office in self.offices))
+        for office, other in ((self.a, self.b), (self.b, self.a)):
+            office.configure(self.dns.address, [other])
+            await office.open(trace=self._trace)
 
     async def _tidy_up(self) -> None:
         try:
-            await asyncio.gather(*(office.leave() for office in self.offices))
+            left = await asyncio.gather(*(office.leave() for office in self.offices), return_exceptions=True)
             await self.dns.__aexit__(None, None, None)
+            for problem in left:
+                if problem is not None:
+                    raise problem
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+async def to_its_end(work: Awaitable[T]) -> T:
+    """What must not stop half-way: whoever is cancelled meanwhile, however often, waits for it all the same."""
+    working = asyncio.ensure_future(work)
+    interrupted: asyncio.CancelledError | None = None
+    while not working.done():
+        try:
+            await asyncio.wait({working})
+        except asyncio.CancelledError as cancelled:
+            interrupted = cancelled
+    if interrupted is not None:
+        with suppress(Exception):
+            working.result()
+        raise interrupted
+    return working.result()
 
 
 def zone_of(*offices: RoadOffice) -> dict[str, Records]:
