@@ -34,7 +34,7 @@ FLIGHT_OCTETS = 256 * 1024
 
 Address = tuple[str, int]
 Tracer = Callable[[str, bytes], None]
-"""Hears the octets of a conversation: `"C"`, `"S"`, or `"!"` with the mark of something that happened."""
+"""Hears the octets of a conversation: `"C"`, `"S"`, or `"!"` with `TLS`, `C closes` or `S closes`."""
 
 
 class Machine(Protocol):
@@ -145,7 +145,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         await self.flush()
         held, self._held = self._held, None
         if held:
-            self.machine.receive(held)
+            self._receive(held)
             return
         if self._eof:
             raise ConnectionLost("the other side closed the connection")
@@ -200,14 +200,15 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self._step()
 
     def data_received(self, octets: bytes) -> None:
-        if self._tracer:
-            self._tracer("C" if self._role == "S" else "S", octets)
         if self._held is not None:
             self._held += octets
             return
-        self.machine.receive(octets)
+        self._receive(octets)
         if self._wait is Wait.MORE:
             self._step()
+        elif self._role == "C" and self._wait is Wait.ROOM:
+            # Replies to what we said already: if both sides waited for room, they would wait for ever.
+            self.since = self._switchboard.now()
         elif self._reading and self._transport is not None:
             # We are busy: what is in the machine waits, the rest waits in the network (RFC 2449 §6.6).
             self._reading = False
@@ -267,7 +268,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
             self._end(end.value, None)
         except Disconnected as gone:
             self._end(None, gone)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             if self.on_end is None:
                 event("dialogue.crashed", peer=self.peer[0], error="".join(traceback.format_exception(error)))
             self._end(None, error)
@@ -282,6 +283,11 @@ class Dialogue(asyncio.Protocol, Generic[M]):
                 self._wait = Wait.FUTURE
                 wanted._asyncio_future_blocking = False
                 wanted.add_done_callback(self._future_done)
+
+    def _receive(self, octets: bytes) -> None:
+        if self._tracer:
+            self._tracer("C" if self._role == "S" else "S", octets)
+        self.machine.receive(octets)
 
     def _future_done(self, _: Any) -> None:
         self._step()
@@ -299,12 +305,18 @@ class Dialogue(asyncio.Protocol, Generic[M]):
 
     def _end(self, result: Any, problem: BaseException | None) -> None:
         self._conversation = None
+        is_stuck = self._full
         self._write()
         if self._transport is not None:
-            self._transport.close()
+            # Whoever does not read would keep what is written, and the connection, for ever.
+            if is_stuck:
+                self._transport.abort()
+            else:
+                self._transport.close()
         self._switchboard.remove(self)
         if self._tracer:
-            self._tracer("!", b"closes")
+            closes = ("S" if self._role == "C" else "C") if self._eof else self._role
+            self._tracer("!", closes.encode() + b" closes")
         if self.on_end is not None:
             self.on_end(result, problem)
 

@@ -25,7 +25,7 @@ class Switchboard:
         self._dialogues: set[Dialogue[Any]] = set()
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
-        self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+        self._timer = self._loop.call_later(SWEEP_SECONDS, self._tick)
         self._emptied: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
@@ -58,9 +58,13 @@ class Switchboard:
         for dialogue in tuple(self._dialogues):
             dialogue.abort()
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
+        """End every conversation whose peer was silent for too long."""
         now = self.now()
         for dialogue in tuple(self._dialogues):
             if dialogue.waits_for_peer and now - dialogue.since > dialogue.patience:
                 dialogue.lose_patience()
-        self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _tick(self) -> None:
+        self.sweep()
+        self._timer = self._loop.call_later(SWEEP_SECONDS, self._tick)
