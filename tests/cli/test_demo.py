@@ -94,9 +94,7 @@ def test_every_step_is_observed_in_the_order_of_cause_and_effect(folder: Path) -
     by_name = {step["step"]: step for step in steps}
     assert by_name["relayed"]["letter"] == by_name["queued"]["letter"] != by_name["accepted"]["letter"]
     assert by_name["unchanged"]["octets"] == by_name["written"]["octets"]
-    assert (
-        by_name["pulled"]["octets"] == by_name["unchanged"]["octets"] + by_name["unchanged"]["trace_octets"]
-    )
+    assert by_name["pulled"]["octets"] == by_name["unchanged"]["octets"] + by_name["unchanged"]["trace_octets"]
     assert {by_name[name]["tls"][:5] for name in ("admitted", "relayed", "pulled")} == {"TLSv1"}
 
 
@@ -160,9 +158,7 @@ def test_stay_lets_another_program_in_until_interrupted(folder: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
         assert (process.returncode, err) == (0, "")
-        assert [json.loads(line)["step"] for line in out.splitlines()] == list(
-            STEPS[STEPS.index("stopped") :]
-        )
+        assert [json.loads(line)["step"] for line in out.splitlines()] == list(STEPS[STEPS.index("stopped") :])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

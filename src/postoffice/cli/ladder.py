@@ -49,9 +49,7 @@ class Page:
 
     def step(self, step: Step) -> None:
         rung = _rung(step)
-        lines = textwrap.wrap(
-            step.says, COLUMNS - TEXT_COLUMN, break_long_words=False, break_on_hyphens=False
-        )
+        lines = textwrap.wrap(step.says, COLUMNS - TEXT_COLUMN, break_long_words=False, break_on_hyphens=False)
         click.echo(f"{step.at - self._since:8.3f}   {rung}  {lines[0]}")
         for line in lines[1:]:
             click.echo(f"{'':{MARGIN}}{_rails()}  {line}")
@@ -60,9 +58,7 @@ class Page:
         """How to come in with a mail program of one's own."""
         click.echo("\nBoth offices stay open for your own mail program, until Ctrl-C.\n")
         for office in road.offices:
-            click.echo(
-                f"  user {office.person.address}   password {office.person.password}   server 127.0.0.1"
-            )
+            click.echo(f"  user {office.person.address}   password {office.person.password}   server 127.0.0.1")
             for door, what in DOORS.items():
                 click.echo(f"      {what:<20} port {office.ports[door]}")
         click.echo(f"\n  the authority to trust: {road.ca}\n")

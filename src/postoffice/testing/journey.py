@@ -107,17 +107,13 @@ class Journey:
 
     async def _opened(self) -> Step:
         a, b = [await office.ready() for office in self._road.offices]
-        ports = {
-            f"{one.domain} {door}": port for one in self._road.offices for door, port in one.ports.items()
-        }
+        ports = {f"{one.domain} {door}": port for one in self._road.offices for door, port in one.ports.items()}
         return Step("opened", max(a.at, b.at), (Place.A, Place.B), "both offices open their doors", ports)
 
     async def _written(self) -> Step:
         a, b = (office.person.address for office in self._road.offices)
         self._letter = letter = write_letter(a, b, time.time())
-        says = (
-            f"alice writes to {b}, {len(letter.octets)} octets with a picture (PNG) of {len(letter.picture)}"
-        )
+        says = f"alice writes to {b}, {len(letter.octets)} octets with a picture (PNG) of {len(letter.picture)}"
         return Step("written", time.time(), (Place.ALICE,), says, {"octets": len(letter.octets)})
 
     async def _admitted(self) -> Step:
@@ -138,9 +134,7 @@ class Journey:
 
     async def _queued(self) -> Step:
         reply = await to_its_end(asyncio.to_thread(self._submit))
-        kept = await self._road.a.watch.first(
-            "letter.accepted", unless=(ENDED,), sender=self._letter.sender, remote=1
-        )
+        kept = await self._road.a.watch.first("letter.accepted", unless=(ENDED,), sender=self._letter.sender, remote=1)
         self._letter_id = str(kept.facts["letter"])
         says = f"submitted: it is safe in the queue of {self._road.a.domain}, which says 250"
         facts = {"letter": self._letter_id, "reply": reply}
@@ -227,9 +221,7 @@ class Journey:
         ended = await asyncio.gather(*(office.close() for office in offices))
         for office, end in zip(offices, ended, strict=True):
             if end.facts["status"] != 0:
-                raise NotSeen(
-                    f"{office.host} ended with status {end.facts['status']}", tuple(office.watch.log)
-                )
+                raise NotSeen(f"{office.host} ended with status {end.facts['status']}", tuple(office.watch.log))
             if office.answers():
                 raise NotSeen(f"somebody still answers at {office.host}", tuple(office.watch.log))
         says = "both offices are closed: nobody answers at any door"
@@ -268,9 +260,7 @@ class Journey:
         if not self._octets.endswith(written):
             raise NotSeen("the letter in bob's file does not end with the octets that alice wrote", ())
         above = self._octets.removesuffix(written)
-        trace = check_trace(
-            above, self._letter.sender, [office.host for office in reversed(self._road.offices)]
-        )
+        trace = check_trace(above, self._letter.sender, [office.host for office in reversed(self._road.offices)])
         says = f"it ends with exactly alice's {len(written)} octets; above them only {', '.join(trace)}"
         facts: dict[str, Fact] = {
             "octets": len(written),

@@ -66,9 +66,7 @@ class Watch:
                         if _fits(one, name, facts):
                             return one
                         if one.name in unless:
-                            raise NotSeen(
-                                f"{self.what} told {_written(one)} instead of {name}", tuple(self.log)
-                            )
+                            raise NotSeen(f"{self.what} told {_written(one)} instead of {name}", tuple(self.log))
                     await self._news.wait()
         except TimeoutError:
             raise NotSeen(f"{self.what} did not tell {name} in {seconds:g} s", tuple(self.log)) from None
