@@ -93,7 +93,10 @@ class Outage:
         rmtree(folder)
 
 
-@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["some_moments", "every_moment"])
+@pytest.fixture(
+    params=[False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])],
+    ids=["some_moments", "every_moment"],
+)
 def thorough(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
@@ -150,7 +153,7 @@ async def test_what_the_office_accepted_is_there_once(office: Path, tmp_path: Pa
 
 
 async def test_a_large_letter_the_office_accepted_is_there_once(office: Path, tmp_path: Path, thorough: bool) -> None:
-    large = letter(7, octets=3 * CHUNK_OCTETS)
+    large = letter(7, octets=CHUNK_OCTETS + 9000)
 
     async def accept(data: Path, supply: PowerSupply, promises: Promises) -> None:
         store = EmbeddedStore.open(data, vfs=supply.name)
@@ -231,7 +234,7 @@ async def at_home(folder: Path) -> list[bytes]:
 
 
 async def test_what_was_kept_at_home_is_there_once(home: Path, tmp_path: Path, thorough: bool) -> None:
-    large = letter(9, octets=2 * CHUNK_OCTETS)
+    large = letter(9, octets=CHUNK_OCTETS + 9000)
 
     async def append(folder: Path, supply: PowerSupply, promises: Promises) -> None:
         mailbox = MailboxFile.open(folder / "home.mailbox", vfs=supply.name)
