@@ -128,5 +128,5 @@ async def test_two_stores_share_one_office(tmp_path: Path, sockets: Path) -> Non
             assert (await there.snapshot()).generation == shown.generation
             await there.remove(shown.keys[:5])
             assert len(await keys(here)) == 15
-            lock.release()
+            await lock.release()
             assert await other.office.lock(account.account_id) is not None

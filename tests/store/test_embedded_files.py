@@ -329,7 +329,7 @@ async def test_a_maildrop_in_use_is_not_absorbed(store: EmbeddedStore) -> None:
     mailbox = await store.office.mailbox(account.account_id)
     await store.office.tidy()
     assert (await keys(mailbox))[0] < 0
-    lock.release()
+    await lock.release()
     await store.office.tidy()
     assert (await keys(mailbox))[0] > 0
 

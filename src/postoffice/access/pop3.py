@@ -81,7 +81,7 @@ class Pop3Door:
         try:
             await session.talk()
         finally:
-            session.leave()
+            await session.leave()
 
 
 class _Session:
@@ -144,9 +144,9 @@ class _Session:
             self._ending = "drained"
             raise
 
-    def leave(self) -> None:
+    async def leave(self) -> None:
         """Whatever the end was: the lock is free again, and one line tells of the session."""
-        self._unlock()
+        await self._unlock()
         if self._account is not None:
             event(
                 "pop3.closed",
@@ -269,8 +269,12 @@ class _Session:
         if self._lock is None:
             self._dialogue.send(self._machine.error("another session has this maildrop", Code.IN_USE))
             return
-        self._mailbox = await self._door.office.mailbox(account.account_id)
-        self._view = FrozenView(await self._mailbox.snapshot())
+        try:
+            self._mailbox = await self._door.office.mailbox(account.account_id)
+            self._view = FrozenView(await self._mailbox.snapshot())
+        except BaseException:
+            await self._unlock()  # a maildrop that cannot be opened is not kept from others (RFC 1939 §4)
+            raise
         self._account = account
         self._ending = "lost"
         self._dialogue.patience = self._door.settings.idle_seconds
@@ -312,9 +316,8 @@ class _Session:
         self._dialogue.send(piece.wire)
         index = 0
         while piece.more:
-            await self._dialogue.flush()
             index += 1
-            piece = await self._piece(number, index)
+            piece = await self._next_piece(number, index)
             self._dialogue.send(piece.wire)
         self._dialogue.send(END_OF_LETTER)
         self._sent_letters += 1
@@ -329,9 +332,8 @@ class _Session:
         self._dialogue.send(top.feed(piece.wire))
         index = 0
         while piece.more and not top.is_complete:
-            await self._dialogue.flush()
             index += 1
-            piece = await self._piece(number, index)
+            piece = await self._next_piece(number, index)
             self._dialogue.send(top.feed(piece.wire))
         self._dialogue.send(END_OF_LETTER)
 
@@ -353,14 +355,14 @@ class _Session:
             keys = self._view.deleted_keys()
             if keys:
                 try:
-                    await self._mailbox.remove(keys)
+                    await self._mailbox.remove(keys, lock=self._lock)
                 except StoreError as error:
                     event("pop3.update_failed", peer=self._dialogue.peer[0], error=str(error))
                     self._ending = "update failed"
                     self._dialogue.send(self._machine.error("some deleted messages not removed", Code.SYS_TEMP))
                     return
                 self._removed = len(keys)
-        self._unlock()  # before +OK, so that whoever hears it finds the maildrop free
+        await self._unlock()  # before +OK, so that whoever hears it finds the maildrop free
         self._dialogue.send(self._machine.ok(f"{self._door.host} POP3 server signing off"))
 
     # --- letters
@@ -387,6 +389,16 @@ class _Session:
         [piece] = await self._mailbox.read([self._the_view.key(number)], index)
         return _there(piece, number)
 
+    async def _next_piece(self, number: int, index: int) -> Piece:
+        """A further piece of a letter that is being sent. If there is none, only the end of the session can tell."""
+        await self._dialogue.flush()
+        try:
+            return await self._piece(number, index)
+        except (Refusal, StoreError) as error:
+            event("pop3.failed", command="RETR", peer=self._dialogue.peer[0], error=str(error))
+            self._ending = "letter broken off"
+            raise Disconnected(self._ending) from error
+
     @property
     def _the_view(self) -> FrozenView:
         assert self._view is not None, "the table lets nobody here before login"
@@ -410,10 +422,10 @@ class _Session:
     def _mechanisms(self) -> bytes:
         return b"".join(name + b"\r\n" for name in sasl.MECHANISMS if self._may_log_in)
 
-    def _unlock(self) -> None:
+    async def _unlock(self) -> None:
         if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+            lock, self._lock = self._lock, None
+            await lock.release()
 
 
 _ANSWERS: dict[Keyword, Callable[[_Session, Command], Awaitable[Any]]] = {

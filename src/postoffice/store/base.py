@@ -52,6 +52,13 @@ class Stage(Protocol):
         """Forget it. Also right after `finish`, if nothing took the `Staged`."""
 
 
+class MaildropLock(Protocol):
+    """Held while it lives; also ends with the process that holds it."""
+
+    async def release(self) -> None:
+        """Free it for the next session. Also a second time; only the first counts."""
+
+
 class Mailbox(Protocol):
     """One account's letters. At the office and at home it is the same."""
 
@@ -82,10 +89,11 @@ class Mailbox(Protocol):
         """
         ...
 
-    async def remove(self, keys: Sequence[int], viewer: str = OWNER) -> None:
+    async def remove(self, keys: Sequence[int], viewer: str = OWNER, lock: MaildropLock | None = None) -> None:
         """Take letters out of a viewer's sight; one that no viewer sees any more is gone. Durable.
 
-        Keys of letters that are gone already are passed over.
+        Keys of letters that are gone already are passed over. `lock` is the one it is done under: where a lock can
+        be lost (a lease that ran out while a node was paused), that is a `StoreError`, and nothing is removed.
         """
 
     async def flag(self, keys: Sequence[int], flags: Flag) -> None:
@@ -122,12 +130,6 @@ class Mailbox(Protocol):
     async def close(self) -> None: ...
 
 
-class MaildropLock(Protocol):
-    """Held while it lives; also ends with the process that holds it."""
-
-    def release(self) -> None: ...
-
-
 class Office(Protocol):
     """Responsibility for letters. Signature 1 is `accept`."""
 
@@ -157,6 +159,9 @@ class Office(Protocol):
     async def read_item(self, item: QueueItem, index: int = 0) -> Piece:
         """The `index`-th piece of a claimed letter, prefix first. A letter that is not there is a `DamagedStore`."""
         ...
+
+    async def renew(self, holder: str, until: float) -> None:
+        """Everything that `holder` carries stays its own until then: a large letter on a slow line takes its time."""
 
     async def settle(self, settlement: Settlement) -> bool:
         """Record what became of an item. Durable. False, and nothing is changed, if the lease is not the holder's."""

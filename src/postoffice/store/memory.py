@@ -17,6 +17,7 @@ from postoffice.clock import Clock, system_clock
 from postoffice.errors import DamagedStore, StoreError
 from postoffice.message.content import Content, ContentReader
 from postoffice.protocols.dots import has_dot_lines, stuff
+from postoffice.store.base import MaildropLock
 from postoffice.store.identity import new_email_id
 from postoffice.store.model import (
     CHUNK_OCTETS,
@@ -187,7 +188,7 @@ class MemoryMailbox:
         self._folders[letter.folder] = replace(folder, uid_next=folder.uid_next + 1)
         return key
 
-    async def remove(self, keys: Sequence[int], viewer: str = OWNER) -> None:
+    async def remove(self, keys: Sequence[int], viewer: str = OWNER, lock: MaildropLock | None = None) -> None:
         self._must_be_viewer(viewer)
         for key in keys:
             if row := self._rows.get(key):
@@ -279,9 +280,12 @@ class _Waiting:
 class MemoryLock:
     _held: set[tuple[int, str]]
     _name: tuple[int, str]
+    _is_held: bool = True
 
-    def release(self) -> None:
-        self._held.discard(self._name)
+    async def release(self) -> None:
+        if self._is_held:
+            self._held.discard(self._name)
+            self._is_held = False
 
 
 class MemoryOffice:
@@ -354,6 +358,11 @@ class MemoryOffice:
             waiting.holder = holder
             waiting.item = replace(waiting.item, leased_until=now + lease_seconds)
         return [waiting.item for waiting in ready[:limit]]
+
+    async def renew(self, holder: str, until: float) -> None:
+        for waiting in self._queue.values():
+            if waiting.holder == holder:
+                waiting.item = replace(waiting.item, leased_until=until)
 
     async def read_item(self, item: QueueItem, index: int = 0) -> Piece:
         waiting = self._queue.get(item.item_id)

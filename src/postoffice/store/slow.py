@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from postoffice.store.base import Directory, Office, Store
 
-GIVES_VERBS = frozenset({"mailbox", "stage"})
+GIVES_VERBS = frozenset({"lock", "mailbox", "stage"})
 """Verbs whose answer has verbs of its own, which wait too."""
 
 
@@ -42,7 +42,7 @@ class _Slow:
             await later(seconds)
             answer = await quick(*arguments, **named)
             await later(seconds)
-            return _Slow(answer, seconds) if name in GIVES_VERBS else answer
+            return _Slow(answer, seconds) if name in GIVES_VERBS and answer is not None else answer
 
         setattr(self, name, verb)
         return verb

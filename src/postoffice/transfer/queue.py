@@ -63,6 +63,7 @@ class QueueRunner:
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as carriers:
+            carriers.create_task(self._keep_leases())
             while True:
                 self._awake.clear()
                 try:
@@ -78,6 +79,16 @@ class QueueRunner:
                         await self._awake.wait()
                 except TimeoutError:
                     pass
+
+    async def _keep_leases(self) -> None:
+        """What takes longer than a lease stays ours."""
+        while True:
+            await asyncio.sleep(self._settings.lease_seconds / 3)
+            if self._carried:
+                try:
+                    await self._office.renew(self._holder, self._clock() + self._settings.lease_seconds)
+                except StoreError as error:
+                    event("queue.failed", error=str(error))
 
     async def _claim(self) -> list[QueueItem]:
         room = self._settings.carriers - self._carried

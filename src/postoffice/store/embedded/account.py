@@ -16,6 +16,7 @@ from dataclasses import replace
 from postoffice.database.sqlite import Connection, sync_directory
 from postoffice.errors import StoreError
 from postoffice.protocols.dots import stuff
+from postoffice.store.base import MaildropLock
 from postoffice.store.embedded import arrivals, contents, sight
 from postoffice.store.embedded.arrivals import Spooled
 from postoffice.store.embedded.jobs import RemoveArrivals
@@ -198,19 +199,19 @@ class AccountMailbox:
     async def set_viewers(self, viewers: Sequence[str]) -> None:
         await (await self._whole_file()).set_viewers(viewers)
 
-    async def remove(self, keys: Sequence[int], viewer: str = OWNER) -> None:
-        """Arrivals are deleted where they lie, unless somebody else still sees them."""
+    async def remove(self, keys: Sequence[int], viewer: str = OWNER, lock: MaildropLock | None = None) -> None:
+        """Arrivals are deleted where they lie, unless somebody else still sees them. No lock here is ever lost."""
         numbers = [-key for key in keys if key < 0]
         filed = [key for key in keys if key > 0]
         if await self.viewers() != [viewer]:
             await (await self._whole_file()).remove([*filed, *self._moved(numbers).values()], viewer)
             return
         if numbers:
-            lock = await self._moving()
+            moving = await self._moving()
             try:
                 removed = await self._premises.committer.run(RemoveArrivals(self.account_id, numbers))
             finally:
-                lock.release()
+                moving.give_back()
             self._premises.spool.discard(removed.spooled)
             gone = set(removed.numbers)
             filed += self._moved([number for number in numbers if number not in gone]).values()
@@ -237,7 +238,7 @@ class AccountMailbox:
                 removed = await self._premises.committer.run(RemoveArrivals(self.account_id, numbers))
                 self._premises.spool.discard(removed.spooled)
         finally:
-            lock.release()
+            lock.give_back()
 
     def _create(self) -> None:
         folder = self._path.parent

@@ -30,6 +30,7 @@ from postoffice.store.embedded.jobs import (
     RemoveAccount,
     RemoveArrivals,
     Removed,
+    Renew,
     SetCredential,
     Settle,
     Settled,
@@ -116,6 +117,9 @@ def perform(connection: Connection, job: AnyJob, spool: Path) -> object:
             return accept_all(connection, [job], spool)[0]
         case Claim():
             return _claim(connection, job)
+        case Renew():
+            connection.execute("UPDATE queue SET leased_until = ? WHERE holder = ?", (job.until, job.holder))
+            return None
         case Settle():
             return _settle(connection, job, spool)
         case Expedite():

@@ -57,6 +57,11 @@ class Claim(Job[list[QueueItem]], frozen=True):
     limit: int
 
 
+class Renew(Job[None], frozen=True):
+    holder: str
+    until: float
+
+
 class Settled(Struct, frozen=True, array_like=True):
     """Whether it was the holder's to settle, whether the notice's spool file is in use, which ones may go."""
 
@@ -121,6 +126,7 @@ class GiveSpaceBack(Job[bool], frozen=True):
 AnyJob = (
     Accept
     | Claim
+    | Renew
     | Settle
     | Expedite
     | RemoveArrivals
@@ -134,6 +140,7 @@ AnyJob = (
 RESULTS: dict[type[AnyJob], object] = {
     Accept: bool,
     Claim: list[QueueItem],
+    Renew: None,
     Settle: Settled,
     Expedite: int,
     RemoveArrivals: Removed,

@@ -67,7 +67,10 @@ class HeldLock:
         self._locks = locks
         self._octet = octet
 
-    def release(self) -> None:
+    async def release(self) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
         """Also a second time; only the first counts."""
         if self._octet >= 0:
             self._locks.give(self._octet)

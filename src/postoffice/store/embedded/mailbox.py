@@ -21,6 +21,7 @@ from postoffice.database.migrate import open_prepared, prepare
 from postoffice.database.sqlite import Connection, Desk, open_reader, open_writer, shut, store_error, transaction
 from postoffice.errors import DamagedStore, StoreError
 from postoffice.events import event
+from postoffice.store.base import MaildropLock
 from postoffice.store.embedded import contents, folders, sight
 from postoffice.store.embedded.schema import MAILBOX
 from postoffice.store.embedded.staging import GrowingStage, RowOverflow
@@ -166,7 +167,7 @@ class MailboxFile:
         email_ids = [new_email_id(self._clock()) for _ in letters]
         return await self.write(lambda connection: folders.append(connection, letters, email_ids))
 
-    async def remove(self, keys: Sequence[int], viewer: str = OWNER) -> None:
+    async def remove(self, keys: Sequence[int], viewer: str = OWNER, lock: MaildropLock | None = None) -> None:
         if not keys:
             self.ask(lambda connection: folders.viewer_id(connection, viewer))
             return

@@ -27,6 +27,7 @@ from postoffice.store.embedded.jobs import (
     Claim,
     Expedite,
     GiveSpaceBack,
+    Renew,
     accept_job,
     settle_job,
 )
@@ -104,6 +105,9 @@ class EmbeddedOffice:
     async def claim(self, holder: str, now: float, lease_seconds: float, limit: int) -> list[QueueItem]:
         return await self._premises.committer.run(Claim(holder, now, lease_seconds, limit))
 
+    async def renew(self, holder: str, until: float) -> None:
+        await self._premises.committer.run(Renew(holder, until))
+
     async def read_item(self, item: QueueItem, index: int = 0) -> Piece:
         sql = "SELECT content_id, prefix FROM queue WHERE item_id = ?"
         row = self._premises.ask(lambda office: office.execute(sql, (item.item_id,)).fetchone())
@@ -165,7 +169,7 @@ class EmbeddedOffice:
             except StoreError as error:
                 event("mailbox.failed", account_id=account_id, error=str(error))
             finally:
-                lock.release()
+                lock.give_back()
         for account_id, mailbox in list(self._mailboxes.items()):
             try:
                 await mailbox.sweep()

@@ -154,7 +154,7 @@ async def tidying_changes_nothing_that_is_shown(store: Store) -> None:
     assert lock is not None, "nobody has the lock"
     await store.office.tidy()
     assert await seen(mailbox) == letters, "tidying beside a session changed what is shown"
-    lock.release()
+    await lock.release()
     await store.office.tidy()
     await store.office.tidy()
     assert await seen(mailbox) == letters, "tidying changed what is shown"
@@ -192,12 +192,12 @@ async def a_maildrop_has_one_holder(store: Store) -> None:
     assert others is not None, "one account's lock shuts another out"
     phones = await store.office.lock(bob.account_id, "phone")
     assert phones is not None, "each viewer has a lock of its own"
-    lock.release()
+    await lock.release()
     assert await store.office.lock(bob.account_id, "phone") is None, "another's release freed this lock"
     lock = await store.office.lock(bob.account_id)
     assert lock is not None, "the lock is not free after its release"
     for held in (lock, others, phones):
-        held.release()
+        await held.release()
 
 
 async def a_locked_maildrop_takes_deliveries(store: Store) -> None:
@@ -210,7 +210,7 @@ async def a_locked_maildrop_takes_deliveries(store: Store) -> None:
     await deliver(store, text(2), account.account_id)
     assert len(snapshot.keys) == 1, "a snapshot that was given has changed"
     await mailbox.remove(snapshot.keys)
-    lock.release()
+    await lock.release()
     assert await seen(mailbox) == [PREFIX + text(2)], "a letter that came meanwhile must stay"
 
 

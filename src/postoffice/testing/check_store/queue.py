@@ -53,6 +53,18 @@ async def a_letter_waits_once_per_domain(store: Store) -> None:
     await must_be_sound(store.office)
 
 
+async def a_renewed_lease_lasts_longer(store: Store) -> None:
+    await enqueue(store, "carol@c.example", "dan@d.example")
+    (mine,) = await store.office.claim("mine", NOON, LEASE, 1)
+    (other,) = await store.office.claim("other", NOON, LEASE, 1)
+    await store.office.renew("mine", NOON + 10 * LEASE)
+    (again,) = await store.office.claim("third", NOON + LEASE, LEASE, 9)
+    assert again.item_id == other.item_id, "a lease was renewed that is another's, or one's own was not"
+    assert await store.office.settle(
+        Settlement(mine.item_id, "mine", {mine.recipients[0]: RecipientState.DELIVERED})
+    ), "who renewed his lease must be able to settle"
+
+
 async def an_item_has_one_holder_while_the_lease_lasts(store: Store) -> None:
     await enqueue(store, "carol@c.example")
     item = await claim_one(store, "w1")
@@ -208,6 +220,7 @@ async def waiting_letters_may_be_hurried(store: Store) -> None:
 QUEUE_CHECKS: list[Check] = [
     a_letter_waits_once_per_domain,
     an_item_has_one_holder_while_the_lease_lasts,
+    a_renewed_lease_lasts_longer,
     the_earliest_goes_first,
     a_claimed_letter_is_read_whole,
     what_is_finished_leaves_and_the_rest_waits,
