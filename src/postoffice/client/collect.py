@@ -56,7 +56,7 @@ class Options:
     delete: bool = False
     allows_clear_text: bool = False
     patience_seconds: float = 120.0
-    window_letters: int = 64
+    window_letters: int = 256
     window_octets: int = 4 * 1024 * 1024
     tracer: Callable[[Dialogue[Any]], Tracer | None] | None = None
     clock: Clock = system_clock

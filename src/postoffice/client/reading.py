@@ -16,7 +16,7 @@ from typing import Final
 from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
 
-LOOK_OCTETS: Final = 16 * 1024 * 1024
+LOOK_OCTETS: Final = 8 * 1024 * 1024
 """How much of a letter is taken apart; what lies behind it is shown by `read --raw` alone."""
 
 SHOWN_FIELDS: Final = (b"From", b"To", b"Cc", b"Date", b"Subject")
