@@ -373,7 +373,7 @@ class _Session:
         numbers = [number]
         room = FLIGHT_OCTETS - view.octets(number)
         for following in self._machine.upcoming_letters():
-            if following not in view or len(numbers) == FLIGHT_LETTERS:
+            if following not in view or following in numbers or len(numbers) == FLIGHT_LETTERS:
                 break
             room -= view.octets(following)
             if room < 0:

@@ -74,7 +74,7 @@ class Login:
         if known is not None and known[1] > self._clock():
             self._remembered.move_to_end(remembered)
             return known[0]
-        account = await self._directory.find(normalized(username))
+        account = await self._find(username)
         verifiers: list[str | None] = [None]
         if account is not None:
             credentials = await self._directory.credentials(account.account_id)
@@ -94,7 +94,7 @@ class Login:
 
     async def by_digest(self, username: str, stamp: bytes, digest: bytes) -> Account:
         """APOP: MD5 over the greeting's stamp and a secret that is kept in clear (RFC 1939 §7)."""
-        account = await self._directory.find(normalized(username))
+        account = await self._find(username)
         for credential in await self._directory.credentials(account.account_id) if account else []:
             if credential.verifier.startswith(CLEAR_SCHEME):
                 secret = credential.verifier[len(CLEAR_SCHEME) :].encode()
@@ -105,6 +105,13 @@ class Login:
 
     def close(self) -> None:
         self._pool.close()
+
+    async def _find(self, username: str) -> Account | None:
+        """Whose name this is. Without a domain it is one of the office's first domain, as in RFC 1939 §10."""
+        name = normalized(username)
+        if "@" not in name:
+            name += f"@{next(iter(await self._directory.domains()), '')}"
+        return await self._directory.find(name)
 
     def _fingerprint(self, username: str, password: str) -> bytes:
         return hashlib.blake2b(f"{username}\0{password}".encode(), key=self._key, digest_size=16).digest()

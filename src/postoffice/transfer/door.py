@@ -272,8 +272,8 @@ class _Session:
 
     async def _data(self, _: Command) -> None:
         recipients, envelope = tuple(self._recipients), self._envelope
-        self._dialogue.send(self._machine.begin_data())
         stage = await self._door.intake.stage()
+        self._dialogue.send(self._machine.begin_data())
         try:
             staged = await self._receive(stage)
         except BaseException:
@@ -293,12 +293,16 @@ class _Session:
         """The content, up to its end whatever happens: only then can anything be said about it."""
         problem: Exception | None = None
         octets = unchecked = 0
+        limit = self._door.intake.settings.max_octets
         while True:
             part = self._machine.next_command()
             if isinstance(part, Chunk):
-                octets += len(part.wire)
+                # The dots that the protocol adds do not count (RFC 1870 §3); one in front of all is not seen here.
+                octets += len(part.wire) - (part.wire.count(b"\r\n.") if limit else 0)
                 unchecked += len(part.wire)
                 try:
+                    if limit and octets > limit + 1:
+                        raise _too_large(limit)
                     if unchecked >= ROOM_CHECK_OCTETS:
                         await self._door.intake.check_room(octets)
                         unchecked = 0
@@ -312,10 +316,10 @@ class _Session:
                 break
         if problem is not None:
             raise problem
-        limit = self._door.intake.settings.max_octets
-        if limit and octets > limit:
-            raise Refusal(permanent=True, status="3.4", public=f"A letter may have {limit} octets here")
-        return await stage.finish()
+        staged = await stage.finish()
+        if limit and staged.content.octets > limit:
+            raise _too_large(limit)
+        return staged
 
     async def _rset(self, _: Command) -> None:
         self._forget()
@@ -351,6 +355,10 @@ class _Session:
             self._dialogue.tls is not None,
             self._account is not None,
         )
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(permanent=True, status="3.4", public=f"A letter may have {limit} octets here")
 
 
 _ANSWERS: dict[Keyword, Callable[[_Session, Command], Awaitable[Any]]] = {

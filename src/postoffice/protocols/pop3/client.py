@@ -78,8 +78,8 @@ class Pop3Client:
         if self._ahead not in rule.states:
             raise LocalProtocolError(f"{command.keyword.name} is not allowed in {self._ahead.name}")
         self._pending.append(command)
-        if rule.after is not None:
-            self._ahead = rule.after
+        if command.after is not None:
+            self._ahead = command.after
         return format_command(command)
 
     def respond(self, encoded: bytes) -> bytes:
@@ -129,9 +129,9 @@ class Pop3Client:
         return Greeting(reply, stamp[0] if stamp else b"")
 
     def _answer(self, command: Command, reply: Reply) -> Answer:
-        rule = RULES[command.keyword]
-        if reply.is_ok and rule.after is not None and (command.keyword is not Keyword.AUTH or command.arguments):
-            self.state = rule.after
+        # QUIT ends the session whatever is answered (RFC 1939 §6).
+        if command.after is not None and (reply.is_ok or command.keyword is Keyword.QUIT):
+            self.state = command.after
         if not self._pending:
             self._ahead = self.state
         has_body = reply.is_ok and command.shape in _WITH_BODY

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from postoffice.protocols.pop3.table import COMMAND_OCTETS, RULES, Arguments, Keyword, Shape
+from postoffice.protocols.pop3.table import COMMAND_OCTETS, RULES, Arguments, Keyword, Shape, State
 
 Argument = int | bytes
 
@@ -24,6 +24,13 @@ class Command(NamedTuple):
     @property
     def shape(self) -> Shape:
         return RULES[self.keyword].shape_for(has_argument=bool(self.arguments))
+
+    @property
+    def after(self) -> State | None:
+        """The state that +OK leads to, None where nothing changes: an AUTH that only asks for a list logs nobody in."""
+        if self.keyword is Keyword.AUTH and not self.arguments:
+            return None
+        return RULES[self.keyword].after
 
     @property
     def number(self) -> int:

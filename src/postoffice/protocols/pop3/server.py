@@ -129,10 +129,9 @@ class Pop3Server:
         owed = self._take_owed()
         if isinstance(owed, Invalid):
             raise LocalProtocolError("+OK to a line that is no command")
-        rule = RULES[owed.keyword]
-        if rule.after is not None and (owed.keyword is not Keyword.AUTH or owed.arguments):
-            self.state = rule.after
-            if rule.after is State.TRANSACTION:
+        if owed.after is not None:
+            self.state = owed.after
+            if owed.after is State.TRANSACTION:
                 self._lines.limit = COMMAND_OCTETS
         return octets
 

@@ -31,7 +31,7 @@ class TopReader:
         while self._lines_left:
             end = self._line_end(wire, position)
             if end < 0:
-                self._tail = wire[-1:]
+                self._tail = wire[-1:] or self._tail
                 return wire
             position = end
             self._lines_left -= 1

@@ -46,9 +46,9 @@ class GrowingStage:
     async def finish(self) -> Staged:
         content = self._reader.content()
         if not self._has_spilled and len(self._buffer) <= CHUNK_OCTETS:
-            return Staged(content, self._reader.head, bytes(self._buffer))
+            return Staged(content, self._reader.head, bytes(self._buffer), self._reader.has_bare_line_ends)
         await self._spill(len(self._buffer), content.sha256)
-        return Staged(content, self._reader.head, self._overflow.place)
+        return Staged(content, self._reader.head, self._overflow.place, self._reader.has_bare_line_ends)
 
     async def abandon(self) -> None:
         self._buffer.clear()
