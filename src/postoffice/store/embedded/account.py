@@ -54,6 +54,8 @@ class AccountMailbox:
         self._name = str(self._path)
         self._opened: MailboxFile | None = None
         self._cached: dict[str, Cached] = {}
+        self._print = (0, 0)
+        self._print_at = -1
 
     # --- the file, if there is one --------------------------------------------------------------------------
 
@@ -84,7 +86,11 @@ class AccountMailbox:
         if folder != INBOX:
             return await (await self._whole_file()).snapshot(viewer, folder)
         # Arrivals first: what is absorbed between the two looks is then in the file, and not shown twice.
-        print_ = self._premises.ask(lambda office: arrivals.fingerprint(office, self.account_id))
+        version = self._premises.version()
+        if version != self._print_at:
+            self._print = self._premises.ask(lambda office: arrivals.fingerprint(office, self.account_id))
+            self._print_at = version
+        print_ = self._print
         file = self._opened or self.file()
         cached = self._cached.get(viewer)
         if cached is not None and file is None and cached[0] == print_:

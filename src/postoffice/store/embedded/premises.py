@@ -67,6 +67,16 @@ class Premises:
         except apsw.Error as error:
             raise store_error(error, office_path(self.data)) from error
 
+    def version(self) -> int:
+        """Changes with everything that anybody writes to `office.db`; while it stays, what was asked stays true."""
+        near = self._near
+        if near is None:
+            return self.ask(_data_version)
+        try:
+            return _data_version(near)
+        except apsw.Error as error:
+            raise store_error(error, office_path(self.data)) from error
+
     async def in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.pool, work)
 
@@ -79,6 +89,10 @@ class Premises:
         self.far.close()
         self.spool.close()
         self.locks.close()
+
+
+def _data_version(connection: Connection) -> int:
+    return int(connection.execute("PRAGMA data_version").get)
 
 
 async def pause(seconds: float) -> None:
