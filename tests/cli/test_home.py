@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -229,3 +230,40 @@ async def test_what_cannot_be_is_told_in_one_sentence(
     assert (failed.status, failed.text) == (status, "")
     assert sentence in failed.errors
     assert "Traceback" not in failed.errors
+
+
+async def test_a_fetch_that_is_killed_leaves_nothing_doubled_and_nothing_lost(tmp_path: Path) -> None:
+    path = tmp_path / "killed.mailbox"
+    letters = {f"id-{number}": b"Subject: %d\r\n\r\n" % number + b".x\r\n" * 400 for number in range(600)}
+    large = b"Subject: large\r\n\r\n" + b"x" * 70_000 * 40 + b"\r\n"
+    letters |= {"large": large, "last": b"last\r\n"}
+    expected = list(letters.values())
+    peer = Pop3Peer(letters)
+    async with peer.listening() as port:
+        words = ("fetch", f"pop://{USER}@127.0.0.1:{port}", "--into", path, "--delete", "--password-stdin", "-v")
+        killed = [await kill_after(lines, *words) for lines in (0, 1, 100, 255, 256, 257, 300, 80, 1)]
+        last = await run(*words)
+    assert any(killed)
+    assert last.status == 0
+    assert peer.letters == {}
+    mailbox = MailboxFile.open(path)
+    assert sorted((await mailbox.snapshot()).octets) == sorted(map(len, expected))
+    assert await mailbox.check() == []
+    await mailbox.close()
+
+
+async def kill_after(lines: int, *words: str | Path) -> bool:
+    """Kill the program when it has said so many lines; False if it had ended before."""
+    process = await asyncio.create_subprocess_exec(
+        *PROGRAM, *map(str, words), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"secret\n")
+    for _ in range(lines):
+        if not await process.stdout.readline():
+            break
+    if process.returncode is None:
+        process.kill()
+    await process.communicate()
+    return process.returncode == -signal.SIGKILL
