@@ -55,6 +55,11 @@ class Maildrop:
     present: set[str] = field(default_factory=set)
     removed: set[str] = field(default_factory=set)
     uncertain: set[str] = field(default_factory=set)
+    history: dict[str, list[str]] = field(default_factory=dict)
+
+    def note(self, unique_ids: Iterable[str], what: str) -> None:
+        for unique_id in unique_ids:
+            self.history.setdefault(unique_id, []).append(what)
 
 
 class Ledger:
@@ -86,6 +91,7 @@ class Ledger:
             drop.present.discard(lost)
         for risen in drop.removed & shown:
             self._complain(drop, risen, "is back after its QUIT was answered")
+        drop.note(shown, "shown")
         drop.uncertain -= shown
         drop.present |= shown & drop.copies.keys()
         return sorted(shown - drop.copies.keys())
@@ -103,6 +109,7 @@ class Ledger:
     def quit(self, drop: Maildrop, unique_ids: Iterable[str], *, is_answered: bool) -> None:
         """These were marked, and QUIT was sent."""
         marked = set(unique_ids)
+        drop.note(marked, "QUIT answered" if is_answered else "QUIT sent")
         drop.present -= marked
         drop.uncertain -= marked
         (drop.removed if is_answered else drop.uncertain).update(marked)
@@ -142,4 +149,4 @@ class Ledger:
 
     def _complain(self, drop: Maildrop, unique_id: str, what: str) -> None:
         copy = drop.copies.get(unique_id)
-        self.problems.append(f"{drop.address}: {unique_id} (letter {copy.number if copy else '?'}) {what}")
+        self.problems.append(f"{drop.address}: {unique_id} (letter {copy.number if copy else '?'}) {what}: {drop.history.get(unique_id)}")
