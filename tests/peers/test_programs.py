@@ -31,7 +31,7 @@ def test_curl_submits_what_comes_out_unchanged(
     for index, letter in enumerate(LETTERS):
         (program.home / f"{index}.eml").write_bytes(letter)
         program.run(
-            *("curl", "-sS", *words, "--cacert", post.ca, f"{scheme}://localhost:{post.port(door)}"),
+            *("curl", "-sS", *words, "--cacert", str(post.ca), f"{scheme}://localhost:{post.port(door)}"),
             *("--user", f"{sender}:{PASSWORD}", "--mail-from", sender, "--mail-rcpt", recipient),
             *("--upload-file", program.home / f"{index}.eml"),
         )
@@ -47,7 +47,7 @@ def test_curl_pulls_and_removes_what_was_sent(
 ) -> None:
     address = post.account()
     post.deliver(address, *LETTERS)
-    call = ("curl", "-sS", *words, "--cacert", post.ca, "--user", f"{address}:{PASSWORD}")
+    call = ("curl", "-sS", *words, "--cacert", str(post.ca), "--user", f"{address}:{PASSWORD}")
     url = f"{scheme}://localhost:{post.port(door)}/"
     listing = program.run(*call, url).stdout.split()
     assert listing[::2] == [b"1", b"2", b"3"]
