@@ -34,7 +34,8 @@ class OfficeSettings:
     `port_offset` is added to every standard port; None: 0 where ports below 1024 can be bound, else 10000. `ports`
     sets single doors; port 0 takes any free one; -1 closes the door. `workers` 0: one per core. `user` is whom to
     become after binding when started as root; empty: the owner of the data folder. Every `tidy_seconds` mailboxes
-    take in what arrived and space is given back; a worker silent for `stuck_seconds` is killed and replaced.
+    take in what arrived more than `absorb_seconds` ago and space is given back; a worker silent for `stuck_seconds`
+    is killed and replaced.
     """
 
     data: Path | None = None
@@ -46,6 +47,7 @@ class OfficeSettings:
     user: str = ""
     drain_seconds: float = 10.0
     tidy_seconds: float = 10.0
+    absorb_seconds: float = 3600.0
     stuck_seconds: float = 60.0
 
 

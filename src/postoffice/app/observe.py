@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from datetime import UTC, datetime
@@ -84,13 +85,18 @@ def _as_json(at: float, name: str, facts: dict[str, Fact]) -> bytes:
 
 
 def _as_text(at: float, name: str, facts: dict[str, Fact]) -> bytes:
-    words = " ".join(f"{key}={_quoted(value)}" for key, value in facts.items() if value is not None)
+    words = " ".join([f"{key}={_quoted(value)}" for key, value in facts.items() if value is not None])
     return f"{_second(int(at))}.{int(at % 1 * 1000):03}Z [{os.getpid()}] {name} {words}\n".encode()
 
 
+_PLAIN = re.compile(r"[!#-~]+").fullmatch
+
+
 def _quoted(value: Fact) -> str:
+    if type(value) is int:
+        return str(value)
     text = str(value)
-    return text if text.isascii() and text.isprintable() and text and " " not in text else json.dumps(text)
+    return text if _PLAIN(text) else json.dumps(text)
 
 
 @lru_cache(maxsize=4)

@@ -20,7 +20,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +79,8 @@ def serve(config: Config, options: ServeOptions) -> int:
     if is_root():
         _import_all()
     settle_in(data, config.office.user)
+    if not Path("office.db").exists():
+        raise UsageError(f"{data}: there is no office here; make one with: postoffice init", os.EX_NOINPUT)
     lock = _only_one(data)
     _look_at_store()
     try:
@@ -87,16 +89,19 @@ def serve(config: Config, options: ServeOptions) -> int:
         os.close(lock)
 
 
-def open_doors(config: Config) -> dict[str, Door]:
-    """Bind every door that is not closed by its port -1."""
+def open_doors(config: Config) -> list[dict[str, Door]]:
+    """Bind every door that is not closed by its port -1; a set of sockets for each worker."""
     offset = config.office.port_offset
     if offset is None:
         offset = 0 if _may_bind_low_ports() else 10000
-    doors = {}
+    workers = config.office.workers or os.cpu_count() or 1
+    doors: list[dict[str, Door]] = [{} for _ in range(workers)]
     for name, standard in DOORS.items():
         port = config.office.ports.get(name, standard + offset)
         if port >= 0:
-            doors[name] = bind_door(name, config.office.addresses, port)
+            shares = bind_door(name, config.office.addresses, port, workers)
+            for own, share in zip(doors, shares, strict=True):
+                own[name] = share
     return doors
 
 
@@ -108,7 +113,7 @@ class Supervisor:
         config: Config,
         options: ServeOptions,
         certificate: tuple[Path, Path],
-        doors: Mapping[str, Door],
+        doors: Sequence[Mapping[str, Door]],
     ) -> None:
         self._config = config
         self._options = options
@@ -128,7 +133,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, self._heard_signal)
         self._start_committer()
-        for index in range(self._config.office.workers or os.cpu_count() or 1):
+        for index in range(len(self._doors)):
             self._start_worker(index)
         while self._children:
             self._wait()
@@ -148,7 +153,7 @@ class Supervisor:
             Path(),
             self._certificate,
             Path(COMMITTER_SOCKET),
-            self._doors,
+            self._doors[index],
             self._options.log_json,
             self._options.trace,
             is_first=index == 0,
@@ -265,7 +270,7 @@ class Supervisor:
                     os.kill(child.pid, number)
 
     def _say_ready(self) -> None:
-        where = [f"{name}={address}" for name, door in self._doors.items() for address in door.addresses]
+        where = [f"{name}={address}" for name, door in self._doors[0].items() for address in door.addresses]
         print("ready", *where, flush=True)
         _notify("READY=1")
 
@@ -306,9 +311,6 @@ def _only_one(data: Path) -> int:
 def _look_at_store() -> None:
     """Open the store once and close it again: migrations, the leftovers of a crash, and damage are dealt with here."""
     import asyncio
-
-    if not Path("office.db").exists():
-        raise UsageError(f"{Path.cwd()}: there is no office here; make one with: postoffice init", os.EX_NOINPUT)
 
     async def look() -> None:
         store = EmbeddedStore.open(Path())

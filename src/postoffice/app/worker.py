@@ -70,7 +70,8 @@ def work(job: Work, status: int, lifeline: socket.socket) -> None:
 async def _serve(job: Work, status: int, lifeline: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    store = EmbeddedStore.open(job.data, committer=RemoteCommitter(job.committer))
+    committer = RemoteCommitter(job.committer)
+    store = EmbeddedStore.open(job.data, committer=committer, absorb_seconds=job.config.office.absorb_seconds)
     office = OpenOffice(
         store,
         job.config,

@@ -42,9 +42,9 @@ def prepare(path: Path, kind: Kind, *, create: bool, vfs: str | None = None) -> 
         raise DamagedStore(f"{path} is not {kind.name}: {found}")
 
 
-def open_prepared(path: Path, kind: Kind, vfs: str | None = None) -> Connection:
+def open_prepared(path: Path, kind: Kind, vfs: str | None = None, cache_octets: int = 1 << 20) -> Connection:
     """A connection that only asks, to a file of this kind and of the version of today."""
-    connection = open_reader(path, vfs)
+    connection = open_reader(path, vfs, cache_octets)
     try:
         version = _version(connection, path, kind)
     except BaseException:
@@ -54,7 +54,7 @@ def open_prepared(path: Path, kind: Kind, vfs: str | None = None) -> Connection:
         return connection
     shut(connection)
     _climb_from_below(path, kind, vfs)
-    return open_reader(path, vfs)
+    return open_reader(path, vfs, cache_octets)
 
 
 def _version(connection: Connection, path: Path, kind: Kind) -> int:

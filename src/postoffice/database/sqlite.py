@@ -77,7 +77,7 @@ class Kind:
     steps: tuple[str, ...]
 
 
-def open_writer(path: Path, vfs: str | None = None) -> Connection:
+def open_writer(path: Path, vfs: str | None = None, cache_octets: int = 1 << 22) -> Connection:
     """A connection that may write. Makes the file, readable by its owner only, if it is not there."""
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
@@ -92,7 +92,7 @@ def open_writer(path: Path, vfs: str | None = None) -> Connection:
         connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}").fetchall()
         connection.execute(f"PRAGMA journal_size_limit = {LOG_OCTETS}").fetchall()
         connection.execute("PRAGMA foreign_keys = OFF")
-        connection.execute("PRAGMA cache_size = -4096")
+        connection.execute(f"PRAGMA cache_size = -{cache_octets // 1024}")
     except apsw.Error as error:
         shut(connection)
         raise store_error(error, path) from error

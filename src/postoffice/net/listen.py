@@ -30,14 +30,38 @@ class Door:
         return tuple(_written(sock) for sock in self.sockets)
 
 
-def bind_door(name: str, hosts: tuple[str, ...], port: int) -> Door:
-    """Listen on `port` of every address; port 0 takes any free one, the same on all. A busy one is a `UsageError`."""
+def bind_door(name: str, hosts: tuple[str, ...], port: int, shares: int = 1) -> list[Door]:
+    """Listen on `port` of every address; port 0 takes any free one, the same on all. A busy one is a `UsageError`.
+
+    Gives the door `shares` times, each with sockets of its own: the kernel spreads connections over them, so that
+    one does not wake every process. Whoever keeps a share open keeps the connections that wait there.
+    """
+    _must_be_free(name, hosts, port)
+    shared: list[Door] = []
+    for _ in range(shares):
+        door = Door(name, tuple(_listening(name, hosts, port)))
+        port = port or int(door.sockets[0].getsockname()[1])
+        shared.append(door)
+    return shared
+
+
+def _must_be_free(name: str, hosts: tuple[str, ...], port: int) -> None:
+    """Sockets that share a port would share it with another office too; so see first that nobody is there."""
+    if port:
+        for sock in _listening(name, hosts, port, is_shared=False):
+            sock.close()
+
+
+def _listening(name: str, hosts: tuple[str, ...], port: int, *, is_shared: bool = True) -> list[socket.socket]:
+    """One socket for each address."""
     sockets: list[socket.socket] = []
     for host in hosts:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if is_shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind((host, port))
@@ -54,7 +78,7 @@ def bind_door(name: str, hosts: tuple[str, ...], port: int) -> Door:
         sock.setblocking(False)
         sockets.append(sock)
         port = port or sock.getsockname()[1]
-    return Door(name, tuple(sockets))
+    return sockets
 
 
 async def answer(

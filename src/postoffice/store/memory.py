@@ -95,9 +95,7 @@ class MemoryStage:
         self._wire += self._reader.add(wire)
 
     async def finish(self) -> Staged:
-        return Staged(
-            self._reader.content(), self._reader.head, bytes(self._wire), self._reader.has_bare_line_ends
-        )
+        return Staged(self._reader.content(), self._reader.head, bytes(self._wire), self._reader.has_bare_line_ends)
 
     async def abandon(self) -> None:
         self._wire.clear()

@@ -80,7 +80,7 @@ async def run_office(
     with TemporaryDirectory() as folder:
         pair = make_self_signed(Path(folder), [host, "localhost", "127.0.0.1"])
         office = OpenOffice(store, config or Config(), pair, host=host, clock=clock)
-        doors = {name: bind_door(name, ("127.0.0.1",), 0) for name in DOORS}
+        doors = {name: bind_door(name, ("127.0.0.1",), 0)[0] for name in DOORS}
         await office.answer(doors)
         office.work()
         try:

@@ -21,6 +21,9 @@ from postoffice.message.received import Hop, received, return_path
 from postoffice.store.base import Directory, Office, Stage
 from postoffice.store.model import Acceptance, Account, LocalDelivery, Staged
 
+REMEMBERED_SECONDS = 1.0
+"""How long it is not asked again who lives here and how much room there is."""
+
 
 @dataclass(frozen=True, slots=True)
 class IntakeSettings:
@@ -60,9 +63,22 @@ class Intake:
         self._office = office
         self._directory = directory
         self._clock = clock
+        self._known: dict[Address, Recipient] = {}
+        self._free_octets: int | None = None
+        self._known_since = 0.0
 
     async def recipient(self, address: Address) -> Recipient:
-        """Who takes letters for an address; a name that nobody has here is a permanent Refusal."""
+        """Who takes letters for an address; a name that nobody has here is a permanent Refusal.
+
+        Remembered for a moment: an account that goes meanwhile is found missing by the acceptance.
+        """
+        self._forget_outdated()
+        known = self._known.get(address)
+        if known is None:
+            known = self._known[address] = await self._look_up(address)
+        return known
+
+    async def _look_up(self, address: Address) -> Recipient:
         if not address.domain:  # the bare postmaster of RFC 5321 §4.5.1
             address = Address(address.local, next(iter(await self._directory.domains()), ""))
         if not await self._directory.has_domain(address.domain):
@@ -77,10 +93,20 @@ class Intake:
         limit = self.settings.max_octets
         if limit and octets > limit:
             raise Refusal(permanent=True, status="3.4", public=f"A letter may have {limit} octets here")
-        if await self._office.free_octets() - octets < self.settings.free_octets:
+        self._forget_outdated()
+        if self._free_octets is None:
+            self._free_octets = await self._office.free_octets()
+        if self._free_octets - octets < self.settings.free_octets:
             raise Refusal(
                 permanent=False, status="3.1", public="No room here now, try again later", because="free disk"
             )
+
+    def _forget_outdated(self) -> None:
+        now = self._clock()
+        if not 0 <= now - self._known_since < REMEMBERED_SECONDS:
+            self._known.clear()
+            self._free_octets = None
+            self._known_since = now
 
     async def stage(self) -> Stage:
         return await self._office.stage()

@@ -8,10 +8,12 @@ absorbed meanwhile still leads to its letter.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from postoffice.database.sqlite import Connection, sync_directory
 from postoffice.errors import StoreError
@@ -41,6 +43,7 @@ from postoffice.store.model import (
 PATIENCE_SECONDS = 0.002
 """How long to wait before asking again for a lock that is held for a moment."""
 
+T = TypeVar("T")
 Cached = tuple[tuple[int, int], Seen | None, Snapshot]
 
 
@@ -215,6 +218,7 @@ class AccountMailbox:
         if numbers:
             moving = await self._moving()
             try:
+                await self._end_what_died()
                 removed = await self._premises.committer.run(RemoveArrivals(self.account_id, numbers))
             finally:
                 moving.give_back()
@@ -240,11 +244,25 @@ class AccountMailbox:
             if not self._path.exists():
                 await self._premises.in_thread(self._create)
             filed = self.file()
-            while filed is not None and (numbers := await filed.desk.run(self._absorb_batch)):
+            self._premises.locks.mark(self.account_id)
+            while filed is not None and (numbers := await _to_its_end(filed.desk.run(self._absorb_batch))):
                 removed = await self._premises.committer.run(RemoveArrivals(self.account_id, numbers))
                 self._premises.spool.discard(removed.spooled)
+            self._premises.locks.unmark(self.account_id)
         finally:
             lock.give_back()
+
+    async def _end_what_died(self) -> None:
+        """Write something to the mailbox file if who took arrivals in died in the middle.
+
+        A transaction whose process died before it told the others is seen by nobody, and comes to light when the
+        file is next opened from cold: it would bring back letters that are removed meanwhile. Unless another
+        transaction takes its place in the log.
+        """
+        file = self.file()
+        if file is not None and self._premises.locks.is_marked(self.account_id):
+            await file.write(lambda mailbox: mailbox.execute("UPDATE folders SET shown = shown + 1"))
+            self._premises.locks.unmark(self.account_id)
 
     def _create(self) -> None:
         folder = self._path.parent
@@ -296,6 +314,16 @@ class AccountMailbox:
 
     async def close(self) -> None:
         """Nothing: the office closes it."""
+
+
+async def _to_its_end(work: Coroutine[None, None, T]) -> T:
+    """What a thread does, waited for also by who is cancelled: no lock is given back before its end."""
+    doing = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait([doing])
+        raise
 
 
 async def read_spooled(premises: Premises, spooled: Spooled, index: int) -> Piece | None:

@@ -3,6 +3,9 @@
 One lock file for the whole office and one octet of it for each account and viewer, so no account costs a
 descriptor. The locks belong to the open file description and end with the process, however it ends; a set excludes
 the sessions inside this process, because one description never stands in its own way.
+
+What the file holds is a mark for each account: set while its mailbox file takes arrivals in, so that whoever comes
+next knows of one who died in the middle. A loss of power may lose the mark, and needs none.
 """
 
 from __future__ import annotations
@@ -49,6 +52,15 @@ class MaildropLocks:
         except (BlockingIOError, PermissionError):
             return False
         return True
+
+    def mark(self, account_id: int) -> None:
+        os.pwrite(self._descriptor, b"\1", account_id)
+
+    def unmark(self, account_id: int) -> None:
+        os.pwrite(self._descriptor, b"\0", account_id)
+
+    def is_marked(self, account_id: int) -> bool:
+        return os.pread(self._descriptor, 1, account_id) == b"\1"
 
     def close(self) -> None:
         """Everything held ends with it."""

@@ -41,6 +41,9 @@ from postoffice.store.model import (
 
 T = TypeVar("T")
 
+CACHE_OCTETS = 1 << 18
+"""What each of a mailbox's connections may keep: hundreds of mailboxes may be open, and the kernel has a cache too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -64,8 +67,8 @@ class MailboxFile:
         self._pool = pool
         self._own_pool: ThreadPoolExecutor | None = None
         self._near: Connection | None = None
-        self.desk = Desk(path, pool, lambda path: open_writer(path, vfs))
-        self._far = Desk(path, pool, lambda path: open_reader(path, vfs))
+        self.desk = Desk(path, pool, lambda path: open_writer(path, vfs, CACHE_OCTETS))
+        self._far = Desk(path, pool, lambda path: open_reader(path, vfs, CACHE_OCTETS))
         self._version = -1
         self._shown: dict[tuple[str, str], Seen] = {}
 
@@ -92,7 +95,7 @@ class MailboxFile:
     def near(self) -> Connection:
         """The connection of the loop's thread."""
         if self._near is None:
-            self._near = open_prepared(self.path, MAILBOX, self._vfs)
+            self._near = open_prepared(self.path, MAILBOX, self._vfs, CACHE_OCTETS)
             self._version = -1
         return self._near
 

@@ -42,12 +42,18 @@ from postoffice.store.model import OWNER, Acceptance, Damage, Piece, QueueItem, 
 OPEN_MAILBOXES = 256
 """How many mailboxes are kept open."""
 
+_WHO_ABSORBS = (
+    "SELECT account_id FROM arrivals WHERE arrived <= ?"
+    " UNION SELECT account_id FROM arrivals JOIN contents USING (content_id) WHERE spool IS NOT NULL"
+)
+
 
 class EmbeddedOffice:
     """An `Office` in one folder."""
 
-    def __init__(self, premises: Premises, open_mailboxes: int = OPEN_MAILBOXES) -> None:
+    def __init__(self, premises: Premises, open_mailboxes: int = OPEN_MAILBOXES, absorb_seconds: float = 0.0) -> None:
         self._premises = premises
+        self._absorb_seconds = absorb_seconds
         self._limit = open_mailboxes
         self._mailboxes: OrderedDict[int, AccountMailbox] = OrderedDict()
         self._living: set[int] = set()
@@ -165,12 +171,12 @@ class EmbeddedOffice:
         return disk.f_bavail * disk.f_frsize
 
     async def tidy(self) -> None:
-        """Accounts that are quiet absorb their arrivals; what nothing refers to goes; space is given back.
+        """Accounts that are quiet absorb what lies here long enough; what nothing refers to goes; space is given back.
 
-        What is wrong with one mailbox is told, and keeps nobody else's from being looked after.
+        Most letters are pulled and deleted before that, and cost nothing more. What is wrong with one mailbox is told,
+        and keeps nobody else's from being looked after.
         """
-        sql = "SELECT DISTINCT account_id FROM arrivals"
-        for (account_id,) in self._premises.ask(lambda office: office.execute(sql).fetchall()):
+        for account_id in await self._premises.far.run(self._who_absorbs):
             lock = self._premises.locks.take(account_id, OWNER)
             if lock is None:
                 continue
@@ -190,6 +196,11 @@ class EmbeddedOffice:
         await self._premises.in_thread(self._collect)
         while await self._premises.committer.run(GiveSpaceBack()):
             pass  # step by step, so that letters are accepted between
+
+    def _who_absorbs(self, office: Connection) -> list[int]:
+        """Accounts with an arrival that is old enough, or large: its octets lie in a file of their own until then."""
+        cutoff = self._premises.clock() - self._absorb_seconds
+        return [account_id for (account_id,) in office.execute(_WHO_ABSORBS, (cutoff,))]
 
     async def _unless_gone(self, account_id: int) -> AccountMailbox | None:
         try:
@@ -264,13 +275,16 @@ def _accounts_of(office: Connection) -> list[int]:
 def collect_spool(premises: Premises, office: Connection) -> None:
     """Take away spool files that no row names and nobody is writing.
 
-    The writer of such a file is gone, but its last wish may be with the committer still. So they go while nobody
-    else can write: a transaction that comes later finds its file missing, one that came before has named it.
+    The writer of such a file is gone, but its last wish may be with the committer still. So they go in a transaction:
+    one that comes later finds its file missing, one that came before has named it. And because that writes, it takes
+    the place in the log of one whose process died before it told the others, which would come to light later on.
     """
     if not any(_is_unnamed(office, name) for name, _ in premises.spool.unlocked()):
         return
     writer = open_writer(office_path(premises.data), premises.vfs)
     try:
+        with transaction(writer):
+            writer.execute("UPDATE office SET directory_generation = directory_generation + 1")
         with transaction(writer):
             for name, _ in premises.spool.unlocked():
                 if _is_unnamed(writer, name):

@@ -184,6 +184,7 @@ class _Channel(asyncio.Protocol):
         self._encoder = msgspec.msgpack.Encoder()
         self._transport: asyncio.Transport | None = None
         self._next = 0
+        self._outgoing: list[bytes] = []
         self.is_open = False
         self.gone = asyncio.get_running_loop().create_future()
 
@@ -196,8 +197,16 @@ class _Channel(asyncio.Protocol):
         self._next += 1
         future = asyncio.get_running_loop().create_future()
         self._pending[self._next] = type(job), future
-        self._transport.write(framed(self._encoder.encode((self._next, job))))
+        if not self._outgoing:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._outgoing.append(framed(self._encoder.encode((self._next, job))))
         return future
+
+    def _flush(self) -> None:
+        """What was asked in this round of the loop leaves together, and is committed together."""
+        if self._transport is not None:
+            self._transport.write(b"".join(self._outgoing))
+        self._outgoing.clear()
 
     def data_received(self, data: bytes) -> None:
         for frame in self._frames.feed(data):

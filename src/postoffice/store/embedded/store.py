@@ -33,9 +33,9 @@ THREADS = 4
 class EmbeddedStore:
     """A `Store` in a folder."""
 
-    def __init__(self, premises: Premises, open_mailboxes: int) -> None:
+    def __init__(self, premises: Premises, open_mailboxes: int, absorb_seconds: float) -> None:
         self._premises = premises
-        self._office = EmbeddedOffice(premises, open_mailboxes)
+        self._office = EmbeddedOffice(premises, open_mailboxes, absorb_seconds)
         self._directory = EmbeddedDirectory(premises, self._office)
 
     @classmethod
@@ -46,9 +46,12 @@ class EmbeddedStore:
         committer: Committer | None = None,
         clock: Clock = system_clock,
         open_mailboxes: int = OPEN_MAILBOXES,
+        absorb_seconds: float = 0.0,
         vfs: str | None = None,
     ) -> EmbeddedStore:
         """The office in `data`, which is made if it is not there. Closing the store closes `committer` too.
+
+        A letter lies in `office.db` for `absorb_seconds` before `tidy` takes it into its mailbox file.
 
         A damaged or foreign `office.db`, or one of a newer version, is a `DamagedStore`.
         """
@@ -70,7 +73,7 @@ class EmbeddedStore:
             premises.close()
             pool.shutdown()
             raise
-        return cls(premises, open_mailboxes)
+        return cls(premises, open_mailboxes, absorb_seconds)
 
     @property
     def office(self) -> EmbeddedOffice:
