@@ -11,7 +11,7 @@ import random
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from postoffice.testing.process import (
     OfficeProcess,
     check_office,
     make_office,
-    open_folder,
     wait_until,
 )
 from postoffice.testing.raw import Pop3Raw, SmtpRaw
@@ -40,6 +39,7 @@ SETTINGS = """
 addresses = ["127.0.0.1"]
 workers = 2
 tidy_seconds = 0.1
+absorb_seconds = 0.0
 [queue]
 retry_minutes = [0.005]
 lease_seconds = 3.0
@@ -47,12 +47,6 @@ lease_seconds = 3.0
 host = "127.0.0.1"
 port = {port}
 """
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with open_folder() as folder:
-        yield folder
 
 
 class Town:
@@ -116,9 +110,7 @@ class Town:
         for thread in self._threads:
             thread.join()
 
-    def _send(
-        self, dice: random.Random, port: int, sender: str, people: list[str], *, log_in: bool = False
-    ) -> None:
+    def _send(self, dice: random.Random, port: int, sender: str, people: list[str], *, log_in: bool = False) -> None:
         """One session of a few letters."""
         with SmtpRaw(port) as client:
             client.ask("EHLO client.example")

@@ -48,7 +48,10 @@ class Copy:
 
 @dataclass(slots=True)
 class Maildrop:
-    """What one account was shown: the letters by unique-id, and what became of them."""
+    """What one account was shown: the letters by unique-id, and what became of them.
+
+    Those in `uncertain` were marked in a session whose QUIT was sent and not answered: they may go at any time.
+    """
 
     address: str
     copies: dict[str, Copy] = field(default_factory=dict)
@@ -86,13 +89,12 @@ class Ledger:
     def shown(self, drop: Maildrop, unique_ids: Iterable[str]) -> list[str]:
         """A session shows these; gives those that were never retrieved."""
         shown = set(unique_ids)
-        for lost in drop.present - shown:
+        for lost in drop.present - shown - drop.uncertain:
             self._complain(drop, lost, "is gone without a complete QUIT")
             drop.present.discard(lost)
         for risen in drop.removed & shown:
             self._complain(drop, risen, "is back after its QUIT was answered")
         drop.note(shown, "shown")
-        drop.uncertain -= shown
         drop.present |= shown & drop.copies.keys()
         return sorted(shown - drop.copies.keys())
 
@@ -149,4 +151,6 @@ class Ledger:
 
     def _complain(self, drop: Maildrop, unique_id: str, what: str) -> None:
         copy = drop.copies.get(unique_id)
-        self.problems.append(f"{drop.address}: {unique_id} (letter {copy.number if copy else '?'}) {what}: {drop.history.get(unique_id)}")
+        self.problems.append(
+            f"{drop.address}: {unique_id} (letter {copy.number if copy else '?'}) {what}: {drop.history.get(unique_id)}"
+        )
