@@ -61,7 +61,8 @@ class Wait(Enum):
 class Dialogue(asyncio.Protocol, Generic[M]):
     """One connection with its machine and its conversation.
 
-    `patience` is how many seconds the other side may be silent; a conversation sets it as its state demands.
+    `patience` is how many seconds the other side may be silent, `is_amid` whether what comes next belongs to something
+    begun that may come to its end before we stop; a conversation sets them as its state demands.
     `on_end` hears the result of the conversation or the exception that ended it.
     """
 
@@ -80,6 +81,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         "_tracer",
         "_transport",
         "_wait",
+        "is_amid",
         "local",
         "machine",
         "on_end",
@@ -100,6 +102,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
     ) -> None:
         self.machine = machine
         self.patience = 60.0
+        self.is_amid = False
         self.since = 0.0
         self.peer: Address = ("", 0)
         self.local: Address = ("", 0)
@@ -149,7 +152,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
             return
         if self._eof:
             raise ConnectionLost("the other side closed the connection")
-        if self._switchboard.is_draining and self._role == "S":
+        if self._switchboard.is_draining and self._role == "S" and not self.is_amid:
             raise Draining("this office is closing")
         if not self._reading and self._transport is not None:
             self._reading = True
@@ -246,7 +249,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
 
     def drain(self) -> None:
         """Stop, if the conversation stands between two commands; else it stops when it gets there."""
-        if self._wait is Wait.MORE:
+        if self._wait is Wait.MORE and not self.is_amid:
             self._step(Draining("this office is closing"))
 
     def abort(self) -> None:

@@ -274,12 +274,14 @@ class _Session:
         recipients, envelope = tuple(self._recipients), self._envelope
         stage = await self._door.intake.stage()
         self._dialogue.send(self._machine.begin_data())
+        self._dialogue.is_amid = True
         try:
             staged = await self._receive(stage)
         except BaseException:
             await stage.abandon()
             raise
         finally:
+            self._dialogue.is_amid = False
             self._forget()
         try:
             letter_id = await self._door.intake.accept(staged, envelope, recipients, self._hop)
