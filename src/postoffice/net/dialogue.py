@@ -145,7 +145,9 @@ class Dialogue(asyncio.Protocol, Generic[M]):
 
     async def more(self) -> None:
         """Send what was said and wait until more octets have come. Ends with a `Disconnected`."""
-        await self.flush()
+        self._write()
+        if self._full or self._lost:
+            await self.flush()
         held, self._held = self._held, None
         if held:
             self._receive(held)

@@ -46,14 +46,19 @@ class LineReader:
         return len(self._buffer) - self._position
 
     def receive(self, octets: bytes) -> None:
-        rest = self._buffer[self._position :]
+        if self._position == len(self._buffer):
+            self._buffer = octets
+            self._position = self._searched = 0
+            return
+        self._buffer = self._buffer[self._position :] + octets
         self._searched -= self._position
         self._position = 0
-        self._buffer = rest + octets if rest else octets
 
     def take(self) -> bytes | Oddity:
         """The next line without its end."""
         start = self._position
+        if start == len(self._buffer):
+            return NEED_DATA
         end = self._buffer.find(b"\n", max(start, self._searched))
         if end < 0:
             if len(self._buffer) - start >= self.limit:

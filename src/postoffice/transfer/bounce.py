@@ -46,7 +46,7 @@ async def make_notice(
     stage = await office.stage()
     await stage.write(stuff(compose(notice)))
     staged = await stage.finish()
-    letter_id = secrets.token_hex(8)
+    letter_id = intake.new_letter_id()
     try:
         recipient = await intake.recipient(parse_address(item.reverse_path))
     except Refusal as refusal:

@@ -66,6 +66,8 @@ class Intake:
         self._known: dict[Address, Recipient] = {}
         self._free_octets: int | None = None
         self._known_since = 0.0
+        self._life = secrets.token_hex(4)
+        self._letters = 0
 
     async def recipient(self, address: Address) -> Recipient:
         """Who takes letters for an address; a name that nobody has here is a permanent Refusal.
@@ -101,6 +103,11 @@ class Intake:
                 permanent=False, status="3.1", public="No room here now, try again later", because="free disk"
             )
 
+    def new_letter_id(self) -> str:
+        """A name for a letter on its way, in traces and logs: 32 random bits for our life, and a count."""
+        self._letters += 1
+        return f"{self._life}{self._letters:06x}"
+
     def _forget_outdated(self) -> None:
         now = self._clock()
         if not 0 <= now - self._known_since < REMEMBERED_SECONDS:
@@ -117,7 +124,7 @@ class Intake:
             raise Refusal(permanent=True, status="6.0", public="Lines of a letter end with CRLF: bare CR or LF found")
         if count(staged.head, b"Received") > self.settings.max_received:
             raise Refusal(permanent=True, status="4.6", public="The letter goes round in circles: too many Received")
-        letter_id = secrets.token_hex(8)
+        letter_id = self.new_letter_id()
         now = self._clock()
         alone = recipients[0].address if len(recipients) == 1 else None
         trace = received(hop, letter_id, now, alone, envelope.needs_smtputf8)
