@@ -40,7 +40,6 @@ addresses = ["127.0.0.1"]
 workers = 2
 tidy_seconds = 0.1
 absorb_seconds = 0.0
-absorb_seconds = 0.0
 [queue]
 retry_minutes = [0.005]
 lease_seconds = 3.0

@@ -78,6 +78,16 @@ DOORS = {"smtp": 25, "pop3": 110, "submissions": 465, "submission": 587, "pop3s"
 """Every door and its standard port."""
 
 
+NEVER_ZERO = frozenset(
+    {
+        *("office.tidy_seconds", "office.stuck_seconds", "smtp.patience_seconds", "smtp.max_recipients"),
+        *("queue.retry_minutes", "queue.carriers", "queue.lease_seconds", "queue.poll_seconds"),
+        *("courier.connect_seconds", "courier.reply_seconds", "courier.final_seconds", "pop3.login_seconds"),
+    }
+)
+"""Settings of which nothing at all would be a standstill or a frenzy."""
+
+
 def read_config(path: Path) -> Config:
     """The settings of a file. A `UsageError` (78) names everything that is wrong."""
     try:
@@ -155,6 +165,13 @@ def _wrong_values(config: Config) -> list[str]:
             ipaddress.ip_address(address)
         except ValueError:
             problems.append(f"office.addresses: {address!r} is not an IP address")
+    for name in setting_names(config):
+        section, _, key = name.partition(".")
+        value = getattr(getattr(config, section), key)
+        if isinstance(value, int | float) and value < 0 and name != "office.port_offset":
+            problems.append(f"{name}: {value} is below zero")
+        elif name in NEVER_ZERO and not value:
+            problems.append(f"{name}: must be more than nothing")
     if config.pop3.idle_seconds < 600:
         problems.append("pop3.idle_seconds: RFC 1939 §3 wants at least 600")
     if (config.tls.certificate is None) != (config.tls.key is None):
