@@ -86,9 +86,7 @@ def _read(setting: Setting, words: str) -> None:
         case "door" | "host" | "stamp" | "only":
             setattr(setting, name, arguments[0])
         case "account":
-            setting.passwords[setting.address(arguments[0])] = (
-                arguments[1] if len(arguments) > 1 else "secret"
-            )
+            setting.passwords[setting.address(arguments[0])] = arguments[1] if len(arguments) > 1 else "secret"
         case "letter":
             unique_id = arguments[2] if len(arguments) > 2 else None
             letter = LaidLetter(setting.address(arguments[0]), made_letter(int(arguments[1])), unique_id)

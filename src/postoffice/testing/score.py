@@ -28,6 +28,7 @@ from postoffice.protocols.notation import (
     line_octets,
     parse,
     pattern_of,
+    unescaped,
 )
 from postoffice.protocols.pop3 import commands as pop3
 from postoffice.protocols.pop3.table import Keyword as Pop3Keyword
@@ -163,6 +164,8 @@ class _Reader:
                 self._take_server(step)
             case Counted():
                 raise NotationError(f"line {step.number}: counted octets that belong to no body")
+            case Handshake() if self._setting.is_encrypted and not self._moves:
+                return  # a trace tells of what the scene has done already
             case Handshake() | Passes() | Closes():
                 self._moves.append(step)
                 self._partial = b""
@@ -230,7 +233,7 @@ class _Reader:
         if not self._is_pop3 and line.text[3:4] == "-":
             return
         lines, self._reply = self._reply, []
-        is_challenge = line.text.startswith(("+ ", "334")) or line.text == "+"
+        is_challenge = unescaped(line.text).startswith((b"+ ", b"334")) or line.text == "+"
         if is_challenge:
             self._is_challenged = True
             self._moves.append(Hear(lines, self._owed[0], is_challenge=True))

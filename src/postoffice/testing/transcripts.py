@@ -17,7 +17,7 @@ import ipaddress
 import re
 import ssl
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -26,10 +26,11 @@ from typing import Any
 from postoffice.access.pop3 import Pop3Door, Pop3Settings
 from postoffice.accounts.login import Login, LoginSettings
 from postoffice.errors import LocalProtocolError
+from postoffice.net.dialogue import Tracer
 from postoffice.net.switchboard import Switchboard
 from postoffice.net.tls import client_context, server_context
 from postoffice.protocols.lines import NEED_DATA
-from postoffice.protocols.notation import Closes, Handshake, Passes, pattern_of, unescaped
+from postoffice.protocols.notation import Closes, Handshake, Passes, Recorder, pattern_of, unescaped
 from postoffice.protocols.pop3 import client as pop3
 from postoffice.protocols.pop3.commands import Command as Pop3Command
 from postoffice.protocols.pop3.replies import Challenge as Pop3Challenge
@@ -49,6 +50,8 @@ from postoffice.transfer.submission import SubmissionPolicy
 PATIENCE_SECONDS = 30.0
 """How long a run may take before it counts as stuck."""
 
+Trace = Callable[[str], None]
+
 _ENHANCED = re.compile(rb"[2-5][0-9]{2}[ -]([245]\.[0-9]+\.[0-9]+)(?: |$)")
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 
@@ -58,12 +61,20 @@ class Mismatch(AssertionError):
 
 
 async def run_as_server(
-    text: str, store: Store, *, octet_by_octet: bool = False, pipelined: bool = False
+    text: str,
+    store: Store,
+    *,
+    octet_by_octet: bool = False,
+    pipelined: bool = False,
+    trace: Trace | None = None,
 ) -> None:
-    """Play the client of a transcript against the real door, over `store`, which is new and empty."""
+    """Play the client of a transcript against the real door, over `store`, which is new and empty.
+
+    `trace` hears the conversation as the door records it: lines of a transcript again.
+    """
     score = read_score(text)
     moves = in_groups(score.moves) if pipelined else score.moves
-    async with asyncio.timeout(PATIENCE_SECONDS), _opened(score.setting, store) as wire:
+    async with asyncio.timeout(PATIENCE_SECONDS), _opened(score.setting, store, trace) as wire:
         for index, move in enumerate(moves):
             if isinstance(move, Say):
                 follows = moves[index + 1] if index + 1 < len(moves) else None
@@ -204,10 +215,10 @@ class _Wire:
 
 
 @asynccontextmanager
-async def _opened(setting: Setting, store: Store) -> AsyncIterator[_Wire]:
+async def _opened(setting: Setting, store: Store, trace: Trace | None = None) -> AsyncIterator[_Wire]:
     """A door as the setting wants it, and a connection to it; at the end all is closed and over."""
     await lay_out(setting, store)
-    board = Switchboard()
+    board = Switchboard(None if trace is None else lambda _: _recording(trace))
     login = Login(store.directory, LoginSettings(() if setting.is_private else _LOOPBACK))
     door = _door(setting, store, login, board)
     server_tls, client_tls = _contexts() if setting.is_encrypted else (None, None)
@@ -220,11 +231,23 @@ async def _opened(setting: Setting, store: Store) -> AsyncIterator[_Wire]:
             yield _Wire(reader, writer, board)
         finally:
             writer.transport.abort()
+            while len(board):  # noqa: ASYNC110 - the door has to notice by itself that we are gone
+                await asyncio.sleep(0)
     finally:
         server.close()
-        await board.drain(PATIENCE_SECONDS)
+        board.close()
         await server.wait_closed()
         login.close()
+
+
+def _recording(trace: Trace) -> Tracer:
+    recorder = Recorder()
+
+    def hear(who: str, octets: bytes) -> None:
+        for line in recorder.hear(who, octets):
+            trace(line)
+
+    return hear
 
 
 def _door(setting: Setting, store: Store, login: Login, board: Switchboard) -> Any:
