@@ -58,9 +58,6 @@ class Contender(Protocol):
     def settle(self) -> None:
         """Return when every accepted letter has reached its mailbox, or raise `ServerFailed`."""
 
-    def rest(self) -> None:
-        """Return when no work is left that was put off for a quiet moment."""
-
     def delivered(self) -> int | None:
         """How many letters lie in all mailboxes; None: ask by POP3."""
         ...

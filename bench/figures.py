@@ -48,7 +48,6 @@ class Summary:
     settled_rate: Figure
     cpu_us: Figure
     cpu_us_by_root: dict[str, float]
-    later_cpu_us: float
     p50_ms: float
     p99_ms: float
     memory_octets: int
@@ -71,7 +70,6 @@ def summary(rounds: Sequence[Measurement]) -> Summary:
         cpu_us_by_root={
             root: statistics.median(m.cpu_by_root[root] / m.operations * 1e6 for m in rounds) for root in roots
         },
-        later_cpu_us=figure(lambda m: m.later_cpu_seconds / m.operations * 1e6).median,
         p50_ms=figure(lambda m: m.p50_ms).median,
         p99_ms=figure(lambda m: m.p99_ms).median,
         memory_octets=max(m.memory_octets for m in rounds),
@@ -113,10 +111,6 @@ def table(row: Row, lines: Sequence[Summary]) -> str:
     widths = [max(len(cell[column]) for cell in cells) for column in range(len(head))]
     text = ["  ".join(value.rjust(width) for value, width in zip(c, widths, strict=True)).rstrip() for c in cells]
     for line in lines:
-        if line.later_cpu_us >= 1:
-            text.append(
-                f"  {line.contender}: {number(line.later_cpu_us)} of the CPU us after delivery, in housekeeping"
-            )
         if row.is_delivery and len(line.cpu_us_by_root) > 1:
             parts = ", ".join(f"{root} {number(value)}" for root, value in line.cpu_us_by_root.items() if value)
             text.append(f"  {line.contender}: CPU us of {parts}")

@@ -52,9 +52,6 @@ class Floor:
     def settle(self) -> None:
         """Nothing is on its way."""
 
-    def rest(self) -> None:
-        """There is no work left to do later."""
-
     def delivered(self) -> int | None:
         return None
 

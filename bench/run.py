@@ -33,8 +33,7 @@ class UnequalWork(Exception):
 class Measurement:
     """One run of one contender. Times in seconds.
 
-    `cpu_by_root` splits the processor time by tree of processes; `later_cpu_seconds` is the part that was used after
-    every letter was in its mailbox, in housekeeping.
+    `cpu_by_root` splits the processor time by tree of processes.
     """
 
     row: str
@@ -52,7 +51,6 @@ class Measurement:
     octets: int
     session_octets: int
     checksum: str
-    later_cpu_seconds: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -137,9 +135,6 @@ def _measure(scene: Scene, row: Row, contender: Contender, round_number: int, pl
         said = _load(contender, scene.protocol, words, load_core)
         contender.settle()
         settled_seconds = time.monotonic() - began
-        settled_cpu = cpu_seconds(list(roots.values()))
-        contender.rest()
-        later_cpu = cpu_seconds(list(roots.values())) - settled_cpu
         cpu = {name: cpu_seconds([pid]) - cpu[name] for name, pid in roots.items()}
     measurement = Measurement(
         row=row.name,
@@ -157,7 +152,6 @@ def _measure(scene: Scene, row: Row, contender: Contender, round_number: int, pl
         octets=said["octets"],
         session_octets=said["session_octets"],
         checksum=said["checksum"],
-        later_cpu_seconds=later_cpu,
     )
     if said["counted"] != said["sessions"] * scene.letters and scene.protocol == "pop3":
         raise UnequalWork(f"{contender.name} showed {said['counted']} letters in {said['sessions']} sessions")

@@ -185,9 +185,6 @@ class Dovecot:
     def settle(self) -> None:
         """LMTP answers after the letter is in its mailbox."""
 
-    def rest(self) -> None:
-        """There is no work left to do later."""
-
     def delivered(self) -> int | None:
         return count_letters(self._home / "mail")
 

@@ -169,9 +169,6 @@ class Postfix:
                 counts[name] = count
         return counts
 
-    def rest(self) -> None:
-        """There is no work left to do later."""
-
     def delivered(self) -> int | None:
         return self._dovecot.delivered() if self._dovecot else count_letters(self._home / "mail")
 
