@@ -179,3 +179,16 @@ def test_the_top_is_the_header_the_blank_line_and_so_many_lines_however_it_is_cu
     expected = (header + blank)[2:]
     expected += b"".join(line + b"\r\n" for line in body.split(b"\r\n")[: min(lines, body.count(b"\r\n"))])
     assert top == (expected if blank else wire)
+
+
+@pytest.mark.parametrize("lines", range(5))
+def test_the_top_is_the_same_octet_by_octet_with_nothing_in_between(lines: int) -> None:
+    wire = b"Subject: a\r\n\r\none\r\n\rtwo\n\r\nthree\r\n"
+    whole = TopReader(lines).feed(wire)
+    reader = TopReader(lines)
+    top = b""
+    for index in range(len(wire)):
+        for portion in (wire[index : index + 1], b""):
+            top += b"" if reader.is_complete else reader.feed(portion)
+    assert top == whole
+    assert top.count(b"\r\n") == min(2 + lines, 5)
