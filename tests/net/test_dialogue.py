@@ -57,9 +57,7 @@ class Stage:
         self.dialogue = self._dialogue()
 
     def _dialogue(self) -> Dialogue[LineReader]:
-        return Dialogue(
-            LineReader(10_000), self.talk, self.board, on_end=lambda _, problem: self._ended(problem)
-        )
+        return Dialogue(LineReader(10_000), self.talk, self.board, on_end=lambda _, problem: self._ended(problem))
 
     def _ended(self, problem: BaseException | None) -> None:
         if not self.end.done():

@@ -89,9 +89,7 @@ async def session(store: Store, verbs: set[str], letter: int = 120) -> AsyncIter
 
 
 @pytest.mark.parametrize("verb", ["lock", "mailbox", "snapshot"])
-async def test_a_maildrop_that_cannot_be_opened_is_temporary_and_kept_from_nobody(
-    store: Store, verb: str
-) -> None:
+async def test_a_maildrop_that_cannot_be_opened_is_temporary_and_kept_from_nobody(store: Store, verb: str) -> None:
     verbs = {verb}
     async with session(store, verbs) as (first, second):
         assert (await first.log_in()).startswith(b"-ERR [SYS/TEMP]")

@@ -163,9 +163,7 @@ def test_an_error_carries_its_code() -> None:
     assert replies.format_error("busy", Code.IN_USE) == b"-ERR [IN-USE] busy\r\n"
 
 
-letters = st.lists(
-    st.sampled_from([b"a", b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"..", b": "]), max_size=30
-).map(b"".join)
+letters = st.lists(st.sampled_from([b"a", b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"..", b": "]), max_size=30).map(b"".join)
 
 
 @given(letters, st.integers(0, 6), st.lists(st.integers(0, 100), max_size=8))

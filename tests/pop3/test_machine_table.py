@@ -78,12 +78,8 @@ def test_the_server_takes_a_command_only_where_it_belongs(state: State, keyword:
 
 
 @pytest.mark.parametrize(("state", "keyword"), ALLOWED_CELLS)
-def test_a_positive_reply_leads_where_the_table_says_and_a_negative_one_nowhere(
-    state: State, keyword: Keyword
-) -> None:
-    after = (
-        State.TRANSACTION if keyword.name in LOGS_IN else State.CLOSED if keyword.name == "QUIT" else state
-    )
+def test_a_positive_reply_leads_where_the_table_says_and_a_negative_one_nowhere(state: State, keyword: Keyword) -> None:
+    after = State.TRANSACTION if keyword.name in LOGS_IN else State.CLOSED if keyword.name == "QUIT" else state
     for is_ok in (True, False):
         server = server_in(state)
         server.receive(commands.format_command(SAMPLES[keyword]))
@@ -108,9 +104,7 @@ def test_the_client_says_a_command_only_where_it_belongs(state: State, keyword: 
 
 @pytest.mark.parametrize("is_ok", [True, False])
 @pytest.mark.parametrize(("state", "keyword"), ALLOWED_CELLS)
-def test_both_ends_are_in_the_same_state_after_every_reply(
-    state: State, keyword: Keyword, is_ok: bool
-) -> None:
+def test_both_ends_are_in_the_same_state_after_every_reply(state: State, keyword: Keyword, is_ok: bool) -> None:
     server, client = server_in(state), client_in(state)
     server.receive(client.send(SAMPLES[keyword]))
     server.next_command()

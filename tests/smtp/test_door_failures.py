@@ -62,9 +62,7 @@ async def session(store: Store, verbs: dict[str, Exception]) -> AsyncIterator[Se
     login = Login(store.directory)
     office: Any = Failing(store.office, verbs)
     intake = Intake("foo.com", office, store.directory, IntakeSettings(free_octets=0))
-    server = await asyncio.get_running_loop().create_server(
-        SmtpDoor(MxPolicy(), intake, login, board), "127.0.0.1", 0
-    )
+    server = await asyncio.get_running_loop().create_server(SmtpDoor(MxPolicy(), intake, login, board), "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
     try:
         async with asyncio.timeout(20):

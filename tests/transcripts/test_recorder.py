@@ -79,9 +79,7 @@ def test_a_response_sent_before_it_was_asked_for_is_a_secret_too() -> None:
         ("C", b"AUTH PLAIN\r\nAG1yb3NlAHRhbnN0YWFm\r\nSTAT\r\n"),
         ("S", b"+ \r\n+OK\r\n+OK 0 0\r\n"),
     )
-    refused = recorded(
-        ("S", b"+OK\r\n"), ("C", b"AUTH LOGIN\r\nbXJvc2U=\r\nc2VjcmV0\r\n"), ("S", b"-ERR\r\n-ERR\r\n")
-    )
+    refused = recorded(("S", b"+OK\r\n"), ("C", b"AUTH LOGIN\r\nbXJvc2U=\r\nc2VjcmV0\r\n"), ("S", b"-ERR\r\n-ERR\r\n"))
     lost = recorded(("S", b"220 a\r\n"), ("C", b"AUTH LOGIN\r\nbXJvc2U=\r\n"), ("!", b"C closes"))
     assert "C: STAT" in asked
     for lines in (asked, refused, lost):
@@ -141,9 +139,7 @@ def test_whatever_is_said_the_lines_are_notation(said: list[tuple[str, bytes]]) 
     assert len(parse("\n".join(lines))) == len(lines)
 
 
-@given(
-    st.lists(st.sampled_from([b"USER a\r\n", b"PASS b\r\n", b"STAT\r\n", b"\x00\n"]), max_size=6), st.data()
-)
+@given(st.lists(st.sampled_from([b"USER a\r\n", b"PASS b\r\n", b"STAT\r\n", b"\x00\n"]), max_size=6), st.data())
 def test_any_cut_of_the_octets_gives_the_same_lines(said: list[bytes], data: st.DataObject) -> None:
     octets = b"".join(said)
     place = data.draw(st.integers(0, len(octets)))

@@ -11,9 +11,7 @@ from postoffice.store.base import Store
 from postoffice.testing.score import read_score
 from postoffice.testing.transcripts import run_as_client, run_as_pair, run_as_server
 
-SETTINGS = {
-    path: read_score(path.read_text()).setting for path in sorted(Path(__file__).parent.glob("*.txt"))
-}
+SETTINGS = {path: read_score(path.read_text()).setting for path in sorted(Path(__file__).parent.glob("*.txt"))}
 ALL = list(SETTINGS)
 FOR_CLIENTS = [path for path in ALL if SETTINGS[path].only != "server"]
 IN_PIECES = [path for path in ALL if not SETTINGS[path].is_together]

@@ -135,9 +135,7 @@ async def run_as_pair(text: str, store: Store, *, octet_by_octet: bool = False) 
 class _Wire:
     """A connection to a door."""
 
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, board: Switchboard
-    ) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, board: Switchboard) -> None:
         self._reader = reader
         self._writer = writer
         self._board = board
@@ -255,15 +253,11 @@ def _door(setting: Setting, store: Store, login: Login, board: Switchboard) -> A
     if setting.door == "pop3":
         settings = Pop3Settings(lock_wait_seconds=0.1, apop=bool(setting.stamp))
         stamp = setting.stamp
-        return Pop3Door(
-            setting.host, store.office, login, board, tls=tls, settings=settings, make_stamp=lambda: stamp
-        )
+        return Pop3Door(setting.host, store.office, login, board, tls=tls, settings=settings, make_stamp=lambda: stamp)
     limits = IntakeSettings(setting.limit, 1 << 62 if setting.is_full else 0)
     intake = Intake(setting.host, store.office, store.directory, limits)
     policy = MxPolicy() if setting.door == "mx" else SubmissionPolicy(store.directory)
-    return SmtpDoor(
-        policy, intake, login, board, tls=tls, settings=SmtpSettings(max_recipients=setting.recipients)
-    )
+    return SmtpDoor(policy, intake, login, board, tls=tls, settings=SmtpSettings(max_recipients=setting.recipients))
 
 
 @cache
@@ -294,9 +288,7 @@ def _check(hear: Hear, lines: list[bytes], setting: Setting) -> None:
         wanted = "+ "
     if first[: len(wanted)].decode("ascii", "replace") != wanted:
         raise Mismatch(f"{where}: heard {b''.join(lines)[:500]!r}")
-    is_facts = (
-        isinstance(hear.command, Pop3Command) and hear.command.shape is Shape.FACTS and first[:1] == b"+"
-    )
+    is_facts = isinstance(hear.command, Pop3Command) and hear.command.shape is Shape.FACTS and first[:1] == b"+"
     if (setting.is_exact or is_facts) and not hear.is_challenge:
         wire = b"".join(lines[: len(hear.lines)])
         pattern = b"\r\n".join(pattern_of(line.text).pattern for line in hear.lines) + b"\r\n"
