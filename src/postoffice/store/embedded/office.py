@@ -43,8 +43,8 @@ OPEN_MAILBOXES = 256
 """How many mailboxes are kept open."""
 
 _WHO_ABSORBS = (
-    "SELECT account_id FROM arrivals WHERE arrived <= ?"
-    " UNION SELECT account_id FROM arrivals JOIN contents USING (content_id) WHERE spool IS NOT NULL"
+    "SELECT account_id, max(spool IS NOT NULL) FROM arrivals JOIN contents USING (content_id)"
+    " WHERE arrived <= ? OR spool IS NOT NULL GROUP BY account_id"
 )
 
 
@@ -173,12 +173,13 @@ class EmbeddedOffice:
     async def tidy(self) -> None:
         """Accounts that are quiet absorb what lies here long enough; what nothing refers to goes; space is given back.
 
-        Most letters are pulled and deleted before that, and cost nothing more. What is wrong with one mailbox is told,
-        and keeps nobody else's from being looked after.
+        Most letters are pulled and deleted before that, and cost nothing more. A large one takes its time, so its
+        owner is not locked out meanwhile: a session that shows it finds it where it went. What is wrong with one
+        mailbox is told, and keeps nobody else's from being looked after.
         """
-        for account_id in await self._premises.far.run(self._who_absorbs):
-            lock = self._premises.locks.take(account_id, OWNER)
-            if lock is None:
+        for account_id, is_large in await self._premises.far.run(self._who_absorbs):
+            lock = None if is_large else self._premises.locks.take(account_id, OWNER)
+            if lock is None and not is_large:
                 continue
             try:
                 mailbox = await self._unless_gone(account_id)
@@ -187,7 +188,8 @@ class EmbeddedOffice:
             except StoreError as error:
                 event("mailbox.failed", account_id=account_id, error=str(error))
             finally:
-                lock.give_back()
+                if lock is not None:
+                    lock.give_back()
         for account_id, mailbox in list(self._mailboxes.items()):
             try:
                 await mailbox.sweep()
@@ -197,10 +199,10 @@ class EmbeddedOffice:
         while await self._premises.committer.run(GiveSpaceBack()):
             pass  # step by step, so that letters are accepted between
 
-    def _who_absorbs(self, office: Connection) -> list[int]:
+    def _who_absorbs(self, office: Connection) -> list[tuple[int, bool]]:
         """Accounts with an arrival that is old enough, or large: its octets lie in a file of their own until then."""
         cutoff = self._premises.clock() - self._absorb_seconds
-        return [account_id for (account_id,) in office.execute(_WHO_ABSORBS, (cutoff,))]
+        return [(account_id, bool(is_large)) for account_id, is_large in office.execute(_WHO_ABSORBS, (cutoff,))]
 
     async def _unless_gone(self, account_id: int) -> AccountMailbox | None:
         try:
