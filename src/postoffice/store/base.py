@@ -70,7 +70,7 @@ class Mailbox(Protocol):
         ...
 
     async def read(self, keys: Sequence[int], index: int = 0) -> list[Piece | None]:
-        """The `index`-th piece of each letter, in their order; None for a letter that is gone.
+        """The `index`-th piece of each letter, in their order; None for a letter that is gone. A key may be repeated.
 
         The caller bounds the sum of octets; a flight of small letters costs one statement.
         """

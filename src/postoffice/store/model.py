@@ -107,7 +107,7 @@ class Staged:
     content: Content
     head: bytes
     place: bytes | str
-    has_bare_line_ends: bool = False
+    has_bare_line_ends: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,9 +104,7 @@ def _arguments(kind: Arguments, rest: bytes) -> tuple[Argument, ...] | None:
 def format_command(command: Command) -> bytes:
     """The line of a command, with its end. The other direction of `parse`."""
     words = [command.keyword.value]
-    words.extend(
-        b"%d" % argument if isinstance(argument, int) else argument for argument in command.arguments
-    )
+    words.extend(b"%d" % argument if isinstance(argument, int) else argument for argument in command.arguments)
     return b" ".join(words) + b"\r\n"
 
 

@@ -62,11 +62,7 @@ class Pop3Server:
         if line is NEED_DATA:
             return NEED_DATA
         if self._in_exchange:
-            return (
-                Response(b"" if isinstance(line, Oddity) else line)
-                if line is not TOO_LONG
-                else Response(b"*")
-            )
+            return Response(b"" if isinstance(line, Oddity) else line) if line is not TOO_LONG else Response(b"*")
         command: Command | Invalid
         if isinstance(line, Oddity):
             command = _TOO_LONG

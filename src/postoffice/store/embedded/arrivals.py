@@ -124,15 +124,15 @@ def stage_for(mailbox: Connection, office: Connection, arrival: Arrival, spool: 
     content = arrival.content
     if arrival.spool is None:
         wire, _ = contents.read_chunk(office, arrival.content_id, 0)
-        return Staged(content, b"", wire)
+        return Staged(content, b"", wire, has_bare_line_ends=False)
     if contents.find(mailbox, content.sha256) is not None:
-        return Staged(content, b"", b"")
+        return Staged(content, b"", b"", has_bare_line_ends=False)
     content_id = contents.begin(mailbox)
     count = -(-content.wire_octets // CHUNK_OCTETS)
     for index, chunk in enumerate(spool.chunks(arrival.spool, content.wire_octets)):
         last = content.sha256 if index == count - 1 else None
         contents.add_chunks(mailbox, content_id, index, [chunk], last)
-    return Staged(content, b"", f"{contents.ROW}{content_id}")
+    return Staged(content, b"", f"{contents.ROW}{content_id}", has_bare_line_ends=False)
 
 
 def absorb(mailbox: Connection, batch: Sequence[tuple[Arrival, Staged]], incarnation: int) -> None:

@@ -89,8 +89,8 @@ def pieces(connection: Connection, keys: Sequence[int], index: int) -> list[Piec
         key: piece(prefix, data, index, more=bool(more))
         for key, prefix, data, more in connection.execute(PIECES, (apsw.carray(array("q", keys)), index))
     }
-    if len(found) < len(keys):
-        _must_be_gone(connection, [key for key in keys if key not in found], index)
+    if missing := [key for key in keys if key not in found]:
+        _must_be_gone(connection, missing, index)
     return [found.get(key) for key in keys]
 
 

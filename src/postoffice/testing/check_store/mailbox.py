@@ -240,6 +240,19 @@ async def letters_are_staged_side_by_side(mailbox: Mailbox) -> None:
     assert await seen(mailbox) == expected, "letters that came side by side are mixed up"
 
 
+async def bare_line_ends_are_told(mailbox: Mailbox) -> None:
+    for plain, is_bare in ((text(1), False), (b"A: 1\r\n\r\nx\ny\r\n", True), (b"A: 1\r\n\r\nx\ry\r\n", True)):
+        assert (await staged(mailbox, plain)).has_bare_line_ends is is_bare, (
+            "a bare LF or CR must be told (RFC 5321 §2.3.8)"
+        )
+
+
+async def a_key_may_be_asked_for_twice(mailbox: Mailbox) -> None:
+    one, two = await put(mailbox, text(1)) + await put(mailbox, text(2))
+    pieces = await mailbox.read([one, two, one])
+    assert [piece and piece.wire for piece in pieces] == [stuff(text(1)), stuff(text(2)), stuff(text(1))]
+
+
 async def a_staged_letter_tells_its_facts(mailbox: Mailbox) -> None:
     for plain in (text(1), large_text("large")):
         found = await staged(mailbox, plain)
@@ -416,6 +429,8 @@ MAILBOX_CHECKS: list[MailboxCheck] = [
     what_is_abandoned_leaves_nothing,
     letters_are_staged_side_by_side,
     a_staged_letter_tells_its_facts,
+    bare_line_ends_are_told,
+    a_key_may_be_asked_for_twice,
     a_letter_stays_until_no_viewer_sees_it,
     a_viewer_who_leaves_holds_nothing_back,
     a_new_viewer_sees_all,
