@@ -70,8 +70,9 @@ def test_ready_names_every_door_with_its_loopback_addresses(office: OfficeProces
     expected = {"smtp", "pop3", "submission", "submissions", "pop3s"}
     assert {door for door, _ in doors} == expected
     assert {host for _, host in doors} <= {"127.0.0.1", "[::1]"}
-    for port in office.ports.values():
-        socket.create_connection(("127.0.0.1", port)).close()
+    for word in words[1:]:
+        host, _, port = word.partition("=")[2].rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port))).close()
 
 
 def test_a_second_server_on_a_folder_says_so_and_changes_nothing(office: OfficeProcess) -> None:
@@ -95,6 +96,14 @@ def test_a_port_in_use_is_told_with_host_port_and_door(data: Path) -> None:
         status, said = refusal(data, "--port", f"pop3={port}")
     assert status == os.EX_OSERR
     assert said == f"postoffice: cannot listen on 127.0.0.1 port {port} for pop3: Address already in use\n"
+
+
+def test_another_office_on_the_same_port_is_told_too(office: OfficeProcess, folder: Path) -> None:
+    make_office(folder / "other", {ANNA: PASSWORD})
+    port = office.ports["smtp"]
+    status, said = refusal(folder / "other", "--port", f"smtp={port}")
+    assert status == os.EX_OSERR
+    assert said == f"postoffice: cannot listen on 127.0.0.1 port {port} for smtp: Address already in use\n"
 
 
 @pytest.mark.parametrize("exists", [True, False])
