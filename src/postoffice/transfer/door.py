@@ -217,6 +217,7 @@ class _Session:
         self._say(Reply(220, ("Begin TLS",), "2.0.0"))
         await self._dialogue.start_tls(self._door.tls)
         self._machine.begin_tls()
+        self._account = None
         self._forget()
 
     async def _auth(self, command: Command) -> None:
