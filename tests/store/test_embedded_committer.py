@@ -5,12 +5,14 @@ import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from postoffice.errors import StoreError, StoreUnavailable
 from postoffice.store.embedded import EmbeddedStore
@@ -130,3 +132,34 @@ async def test_two_stores_share_one_office(tmp_path: Path, sockets: Path) -> Non
             assert len(await keys(here)) == 15
             await lock.release()
             assert await other.office.lock(account.account_id) is not None
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_jobs_end_where_the_committer_takes_the_connection_and_dies(
+    loop: Callable[[], asyncio.AbstractEventLoop], sockets: Path
+) -> None:
+    path = sockets / "dying"
+    listener = listen(path)
+
+    def take_and_die() -> None:
+        with suppress(OSError):
+            while True:
+                listener.accept()[0].close()
+
+    async def ask() -> list[object]:
+        client = RemoteCommitter(path)
+        jobs = [asyncio.ensure_future(client.run(Expedite(0.0))) for _ in range(3)]
+        async with asyncio.timeout(10):
+            return await asyncio.gather(*jobs, return_exceptions=True)
+
+    taker = threading.Thread(target=take_and_die)
+    taker.start()
+    try:
+        with asyncio.Runner(loop_factory=loop) as runner:
+            for _ in range(20):
+                assert [type(end) for end in runner.run(ask())] == [StoreUnavailable] * 3
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        taker.join(10)
+        path.unlink()

@@ -193,7 +193,8 @@ class _Channel(asyncio.Protocol):
         self.is_open = True
 
     def send(self, job: AnyJob) -> asyncio.Future[Any]:
-        assert self._transport is not None
+        if not self.is_open:
+            raise StoreUnavailable("the committer is gone")
         self._next += 1
         future = asyncio.get_running_loop().create_future()
         self._pending[self._next] = type(job), future
@@ -204,7 +205,7 @@ class _Channel(asyncio.Protocol):
 
     def _flush(self) -> None:
         """What was asked in this round of the loop leaves together, and is committed together."""
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(self._outgoing))
         self._outgoing.clear()
 
@@ -221,6 +222,7 @@ class _Channel(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.is_open = False
+        self._transport = None
         _fail([future for _, future in self._pending.values()], StoreUnavailable("the committer is gone"))
         self._pending.clear()
         if not self.gone.done():
