@@ -218,12 +218,12 @@ class AccountMailbox:
         if numbers:
             moving = await self._moving()
             try:
-                await self._end_what_died()
+                somebody_died = await self._end_what_died()
                 removed = await self._premises.committer.run(RemoveArrivals(self.account_id, numbers))
             finally:
                 moving.give_back()
             self._premises.spool.discard(removed.spooled)
-            gone = set(removed.numbers)
+            gone = set() if somebody_died else set(removed.numbers)  # the dead may have filed them already
             filed += self._moved([number for number in numbers if number not in gone]).values()
         file = self.file()
         if filed and file is not None:
@@ -252,17 +252,19 @@ class AccountMailbox:
         finally:
             lock.give_back()
 
-    async def _end_what_died(self) -> None:
-        """Write something to the mailbox file if who took arrivals in died in the middle.
+    async def _end_what_died(self) -> bool:
+        """Write something to the mailbox file if who took arrivals in died in the middle; tells whether so.
 
         A transaction whose process died before it told the others is seen by nobody, and comes to light when the
         file is next opened from cold: it would bring back letters that are removed meanwhile. Unless another
         transaction takes its place in the log.
         """
         file = self.file()
-        if file is not None and self._premises.locks.is_marked(self.account_id):
-            await file.write(lambda mailbox: mailbox.execute("UPDATE folders SET shown = shown + 1"))
-            self._premises.locks.unmark(self.account_id)
+        if file is None or not self._premises.locks.is_marked(self.account_id):
+            return False
+        await file.write(lambda mailbox: mailbox.execute("UPDATE folders SET shown = shown + 1"))
+        self._premises.locks.unmark(self.account_id)
+        return True
 
     def _create(self) -> None:
         folder = self._path.parent
