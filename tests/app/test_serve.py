@@ -242,6 +242,18 @@ def test_a_stuck_worker_is_replaced_and_who_waits_at_the_door_is_answered(data: 
         assert letters(office, BOB) == []
 
 
+def test_a_stuck_committer_is_replaced_and_the_next_letter_is_taken(data: Path) -> None:
+    with OfficeProcess(data, "[office]\nstuck_seconds = 2.0\n" + CLEAR_TEXT) as office:
+        (committer,) = office.children("committer")
+        os.kill(committer, signal.SIGSTOP)
+        with SmtpRaw(office.ports["smtp"]) as client:
+            client.ask("EHLO x.example")
+            assert client.send("x@elsewhere.example", [BOB], LETTER) == 451
+            assert client.send("x@elsewhere.example", [BOB], LETTER + b"next\r\n") == 250
+        assert "committer is stuck" in office.log.read_text()
+        assert [letter.endswith(b"next\r\n") for letter in letters(office, BOB)] == [True]
+
+
 def test_letters_under_way_when_the_committer_dies_are_answered_451_and_the_next_is_taken(
     office: OfficeProcess,
 ) -> None:

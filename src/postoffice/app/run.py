@@ -29,7 +29,7 @@ from types import FrameType
 from postoffice.app import worker as worker_module
 from postoffice.app.config import DOORS, Config
 from postoffice.app.privilege import is_root, settle_in
-from postoffice.app.worker import READY, Work
+from postoffice.app.worker import HEARTBEAT_SECONDS, READY, Work, beats
 from postoffice.errors import UsageError
 from postoffice.net.listen import Door, bind_door
 from postoffice.store.embedded import EmbeddedStore
@@ -145,7 +145,10 @@ class Supervisor:
     # --- children
 
     def _start_committer(self) -> None:
-        self._spawn("committer", lambda _, lifeline: serve_committer(Path(), self._committer_socket, lifeline))
+        def commit(status: int, lifeline: socket.socket) -> None:
+            serve_committer(Path(), self._committer_socket, lifeline, beats(status, HEARTBEAT_SECONDS))
+
+        self._spawn("committer", commit)
 
     def _start_worker(self, index: int) -> None:
         job = Work(
@@ -211,7 +214,7 @@ class Supervisor:
                 if said:
                     child.heard = time.monotonic()
                     child.is_ready = child.is_ready or READY in said
-        if not self._said_ready and all(c.is_ready for c in self._children.values() if c.name != "committer"):
+        if not self._said_ready and all(child.is_ready for child in self._children.values()):
             self._said_ready = True
             self._say_ready()
 
@@ -249,7 +252,7 @@ class Supervisor:
         for child in self._children.values():
             silent = now - child.heard
             limit = self._config.office.stuck_seconds if child.is_ready else START_SECONDS
-            if child.name != "committer" and silent > limit:
+            if silent > limit:
                 print(f"postoffice: {child.name} is stuck, killing it", file=sys.stderr)
                 os.kill(child.pid, signal.SIGKILL)
         if self._stopping_since is not None and now - self._stopping_since > self._config.office.drain_seconds + 10:

@@ -12,7 +12,8 @@ import itertools
 import os
 import signal
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,21 @@ async def _serve(job: Work, status: int, lifeline: socket.socket) -> None:
     await office.close(job.config.office.drain_seconds)
     heart.cancel()
     await store.close()
+
+
+def beats(status: int, seconds: float) -> Callable[[], None]:
+    """For a child without a loop: `r` at the first call, then a `.` at most every `seconds`."""
+    last = 0.0
+
+    def beat() -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= seconds:
+            with suppress(OSError):
+                os.write(status, ALIVE if last else READY)
+            last = now
+
+    return beat
 
 
 async def _beat(status: int) -> None:

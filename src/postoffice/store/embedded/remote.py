@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 import socket
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -29,6 +29,7 @@ from postoffice.store.embedded.store import prepare_office
 R = TypeVar("R")
 
 READ_OCTETS = 1024 * 1024
+BEAT_SECONDS = 1.0
 ERRORS: dict[str, type[StoreError]] = {kind.__name__: kind for kind in (StoreError, DamagedStore, StoreUnavailable)}
 
 Asked = tuple[int, AnyJob]
@@ -89,15 +90,17 @@ class CommitterProcess:
         self._encoder = msgspec.msgpack.Encoder()
         self._waiting: list[tuple[Worker, int, AnyJob]] = []
 
-    def run(self, stop: socket.socket | None) -> None:
-        """Until `stop` can be read; what came before is answered."""
+    def run(self, stop: socket.socket | None, beat: Callable[[], None] | None) -> None:
+        """Until `stop` can be read; what came before is answered. `beat` is called each second at least."""
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ)
         if stop is not None:
             self._selector.register(stop, selectors.EVENT_READ)
         stopping = False
         while not stopping:
-            for key, events in self._selector.select():
+            if beat is not None:
+                beat()
+            for key, events in self._selector.select(BEAT_SECONDS):
                 if key.fileobj is self._listener:
                     self._greet()
                 elif key.fileobj is stop:
@@ -161,12 +164,20 @@ class CommitterProcess:
         self._selector.modify(worker.channel, events, worker)
 
 
-def serve_committer(data: Path, listener: socket.socket, stop: socket.socket | None = None) -> None:
-    """Be the committer of the office in `data`, for whoever connects to `listener`, until `stop` can be read."""
+def serve_committer(
+    data: Path,
+    listener: socket.socket,
+    stop: socket.socket | None = None,
+    beat: Callable[[], None] | None = None,
+) -> None:
+    """Be the committer of the office in `data`, for whoever connects to `listener`, until `stop` can be read.
+
+    `beat` is called each second at least, as long as it is not stuck.
+    """
     prepare_office(data)
     connection = open_writer(office_path(data))
     try:
-        CommitterProcess(connection, office_path(data), listener).run(stop)
+        CommitterProcess(connection, office_path(data), listener).run(stop, beat)
     finally:
         shut(connection)
 
