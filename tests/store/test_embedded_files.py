@@ -3,14 +3,17 @@
 import os
 import stat
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import pytest
 
+from postoffice.database.migrate import prepare
 from postoffice.errors import DamagedStore, StoreError, StoreUnavailable
 from postoffice.store.embedded import EmbeddedStore, MailboxFile
 from postoffice.store.embedded.premises import mailbox_path
+from postoffice.store.embedded.schema import OFFICE
 from postoffice.store.model import CHUNK_OCTETS, OWNER, Letter
 from postoffice.testing.check_store import walk
 from postoffice.testing.check_store.walk import (
@@ -125,6 +128,17 @@ async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     change(path, "PRAGMA user_version = 99")
     with pytest.raises(DamagedStore, match="is from a newer version of postoffice"):
         MailboxFile.open(path)
+
+
+async def test_an_office_of_the_first_version_gets_a_secret(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    prepare(tmp_path / "data" / "office.db", replace(OFFICE, steps=OFFICE.steps[:1]), create=True)
+    store = EmbeddedStore.open(tmp_path / "data")
+    secret = await store.directory.secret()
+    await store.close()
+    again = EmbeddedStore.open(tmp_path / "data")
+    assert (len(secret), await again.directory.secret()) == (32, secret)
+    await again.close()
 
 
 async def test_a_file_that_was_cut_off_is_damaged(tmp_path: Path) -> None:

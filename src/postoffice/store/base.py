@@ -222,6 +222,14 @@ class Directory(Protocol):
     async def set_credential(self, credential: Credential) -> None:
         """Add it, or replace the one of the same name. Durable."""
 
+    async def everybody_has(self, scheme: str) -> bool:
+        """Whether there are credentials, and none without a verifier of this scheme, given as `$name$`."""
+        ...
+
+    async def secret(self) -> bytes:
+        """32 octets that nobody else knows, the same for as long as the office lives."""
+        ...
+
     async def generation(self) -> int:
         """Grows with every change of accounts or credentials, so that what was remembered can be forgotten."""
         ...

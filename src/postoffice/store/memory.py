@@ -7,6 +7,7 @@ show it, and is gone with the last of them.
 
 from __future__ import annotations
 
+import secrets
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -433,6 +434,7 @@ class MemoryDirectory:
         self._accounts: dict[str, Account] = {}
         self._credentials: dict[tuple[int, str], Credential] = {}
         self._next_account = count(1)
+        self._secret = secrets.token_bytes(32)
         self._generation = 1
 
     async def domains(self) -> list[str]:
@@ -487,6 +489,13 @@ class MemoryDirectory:
             raise StoreError(f"there is no account {credential.account_id}")
         self._credentials[credential.account_id, credential.name] = credential
         self._generation += 1
+
+    async def everybody_has(self, scheme: str) -> bool:
+        verifiers = [credential.verifier for credential in self._credentials.values()]
+        return bool(verifiers) and all(scheme in verifier for verifier in verifiers)
+
+    async def secret(self) -> bytes:
+        return self._secret
 
     async def generation(self) -> int:
         return self._generation

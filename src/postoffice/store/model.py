@@ -228,7 +228,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A way to become an account. `verifier` is an argon2id hash, or another scheme by its `$name$`."""
+    """A way to become an account. `verifier` has a line for each scheme, by its `$name$`; argon2id stands first."""
 
     account_id: int
     name: str

@@ -64,6 +64,16 @@ class EmbeddedDirectory:
         job = SetCredential(credential.account_id, credential.name, credential.verifier)
         await self._premises.committer.run(job)
 
+    async def everybody_has(self, scheme: str) -> bool:
+        sql = (
+            "SELECT EXISTS (SELECT 1 FROM credentials)"
+            " AND NOT EXISTS (SELECT 1 FROM credentials WHERE instr(verifier, ?) = 0)"
+        )
+        return bool(self._premises.ask(lambda db: db.execute(sql, (scheme,)).get))
+
+    async def secret(self) -> bytes:
+        return bytes(self._premises.ask(lambda db: db.execute("SELECT secret FROM office").get))
+
     async def generation(self) -> int:
         version = self._premises.version()
         if version != self._generation_at:

@@ -165,5 +165,9 @@ CREATE TABLE recipients (
     PRIMARY KEY (item_id, position)
 ) WITHOUT ROWID;
 """,
+        """
+ALTER TABLE office ADD COLUMN secret BLOB;
+UPDATE office SET secret = randomblob(32);
+""",
     ),
 )

@@ -82,6 +82,26 @@ async def credentials_are_kept_by_name(store: Store) -> None:
     assert await store.directory.credentials(carol.account_id) == [other], "another account's were changed"
 
 
+async def whether_everybody_has_a_scheme_is_known(store: Store) -> None:
+    assert not await store.directory.everybody_has("$b$"), "nobody has what there are no credentials for"
+    bob, carol = await new_account(store), await new_account(store, "carol@b.example")
+    await store.directory.set_credential(Credential(bob.account_id, "password", "$a$one\n$b$two"))
+    assert await store.directory.everybody_has("$b$"), "the only credential has it"
+    assert not await store.directory.everybody_has("$c$"), "nobody has it"
+    await store.directory.set_credential(Credential(carol.account_id, "password", "$a$three"))
+    assert await store.directory.everybody_has("$a$"), "both credentials have it"
+    assert not await store.directory.everybody_has("$b$"), "one credential has it not"
+    await store.directory.remove_account(carol.account_id)
+    assert await store.directory.everybody_has("$b$"), "who had it not is gone"
+
+
+async def an_office_has_a_secret_of_its_own(store: Store) -> None:
+    secret = await store.directory.secret()
+    assert len(secret) == 32, "a secret has 32 octets"
+    await new_account(store)
+    assert await store.directory.secret() == secret, "the secret must stay"
+
+
 async def every_change_is_a_new_generation(store: Store) -> None:
     await store.directory.add_domain("b.example")
     generations = [await store.directory.generation()]
@@ -138,6 +158,8 @@ DIRECTORY_CHECKS: list[Check] = [
     an_address_is_one_account,
     somebody_answers_for_every_domain,
     credentials_are_kept_by_name,
+    whether_everybody_has_a_scheme_is_known,
+    an_office_has_a_secret_of_its_own,
     every_change_is_a_new_generation,
     a_removed_account_leaves_nothing,
     an_account_takes_no_mail_of_others,

@@ -145,12 +145,13 @@ async def who_lives_here_lasts(reopen: Opener) -> None:
         credential = Credential(bob.account_id, "password", "$argon2id$one")
         await store.directory.set_credential(credential)
         await store.directory.remove_account(carol.account_id)
-        generation = await store.directory.generation()
+        generation, secret = await store.directory.generation(), await store.directory.secret()
     async with reopen() as store:
         assert await store.directory.domains() == ["b.example"], "a domain is lost"
         assert await store.directory.accounts() == [bob], "an account is lost or back"
         assert await store.directory.credentials(bob.account_id) == [credential], "a credential is lost"
         assert await store.directory.generation() >= generation, "the generation went back"
+        assert await store.directory.secret() == secret, "the office has another secret"
         again = await new_account(store, "carol@b.example")
         assert again.account_id > carol.account_id, "the id of a removed account was used again"
 
