@@ -16,13 +16,17 @@ from typing import Self
 from postoffice.protocols.dots import stuff, unstuff
 
 PATIENCE_SECONDS = 20.0
+LOOPBACK = "127.0.0.1"
 
 
 class RawClient:
-    """Octets to a port of this machine and lines back."""
+    """Octets to a port, of this machine or of `host`, and lines back."""
 
-    def __init__(self, port: int, tls: ssl.SSLContext | None = None, seconds: float = PATIENCE_SECONDS) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
+    def __init__(
+        self, port: int, tls: ssl.SSLContext | None = None, seconds: float = PATIENCE_SECONDS, *, host: str = LOOPBACK
+    ) -> None:
+        self._name = "localhost" if host == LOOPBACK else host
+        self._socket = socket.create_connection((host, port), timeout=seconds)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
         if tls is not None:
@@ -46,7 +50,7 @@ class RawClient:
             raise
 
     def begin_tls(self, context: ssl.SSLContext) -> None:
-        self._socket = context.wrap_socket(self._socket, server_hostname="localhost")
+        self._socket = context.wrap_socket(self._socket, server_hostname=self._name)
 
     def say(self, octets: bytes) -> None:
         self._socket.sendall(octets)
@@ -67,6 +71,11 @@ class RawClient:
             return b""
         wire, _, self._buffer = self._buffer.partition(b"\r\n.\r\n")
         return wire + b"\r\n"
+
+    @property
+    def unread(self) -> bytes:
+        """What has come and was not asked for yet."""
+        return self._buffer
 
     def rest(self) -> bytes:
         """Everything until the server ends the connection."""
@@ -90,8 +99,10 @@ class RawClient:
 class SmtpRaw(RawClient):
     """Takes the greeting; everything else is said by the test."""
 
-    def __init__(self, port: int, tls: ssl.SSLContext | None = None, seconds: float = PATIENCE_SECONDS) -> None:
-        super().__init__(port, tls, seconds)
+    def __init__(
+        self, port: int, tls: ssl.SSLContext | None = None, seconds: float = PATIENCE_SECONDS, *, host: str = LOOPBACK
+    ) -> None:
+        super().__init__(port, tls, seconds, host=host)
         with self._or_close():
             self.greeting = self.reply()
 
@@ -129,8 +140,10 @@ class SmtpRaw(RawClient):
 class Pop3Raw(RawClient):
     """Takes the greeting; everything else is said by the test."""
 
-    def __init__(self, port: int, tls: ssl.SSLContext | None = None, seconds: float = PATIENCE_SECONDS) -> None:
-        super().__init__(port, tls, seconds)
+    def __init__(
+        self, port: int, tls: ssl.SSLContext | None = None, seconds: float = PATIENCE_SECONDS, *, host: str = LOOPBACK
+    ) -> None:
+        super().__init__(port, tls, seconds, host=host)
         with self._or_close():
             self.greeting = self.line()
 

@@ -10,6 +10,7 @@ r"""What exists before a transcript begins: the `@` lines of the notation, and h
 @ limit 1000                   octets of a letter   @ recipients 2   of a transaction    @ full   no room
 @ exact                        free text is compared too
 @ deviates VRFY 252            our reply where an RFC's example has another that is as good
+@ needs PIPELINING             the claim is about who announces this
 @ only server                  no client of ours would say this
 @ finally mrose 2              how many letters a maildrop, or the `queue`, holds when all is over
 """
@@ -56,6 +57,7 @@ class Setting:
     recipients: int = 1000
     deviations: dict[str, str] = field(default_factory=dict)
     only: str = ""
+    needs: list[str] = field(default_factory=list)
     finally_: dict[str, int] = field(default_factory=dict)
 
     def address(self, name: str) -> str:
@@ -85,6 +87,8 @@ def _read(setting: Setting, words: str) -> None:
             pass
         case "door" | "host" | "stamp" | "only":
             setattr(setting, name, arguments[0])
+        case "needs":
+            setting.needs.append(rest)
         case "account":
             setting.passwords[setting.address(arguments[0])] = arguments[1] if len(arguments) > 1 else "secret"
         case "letter":

@@ -5,16 +5,13 @@
     run_as_client    every C: line must come out of the client machine, every S: line must be understood by it
     run_as_pair      the client machine talks to the door, and hears what the transcript says
 
-What must match: the status indicator or reply code always; facts by the shape of the table (STAT, LIST n and UIDL n
-whole, listings and letters line by line); a response code or an enhanced code where the transcript has one. Free
-text is free unless the scene says `@ exact`.
+What must match is said in `matching`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
-import re
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -30,16 +27,16 @@ from postoffice.net.dialogue import Tracer
 from postoffice.net.switchboard import Switchboard
 from postoffice.net.tls import client_context, server_context
 from postoffice.protocols.lines import NEED_DATA
-from postoffice.protocols.notation import Closes, Handshake, Passes, Recorder, pattern_of, unescaped
+from postoffice.protocols.notation import Closes, Handshake, Passes, Recorder
 from postoffice.protocols.pop3 import client as pop3
 from postoffice.protocols.pop3.commands import Command as Pop3Command
 from postoffice.protocols.pop3.replies import Challenge as Pop3Challenge
-from postoffice.protocols.pop3.table import Shape
 from postoffice.protocols.smtp import client as smtp
 from postoffice.protocols.smtp.commands import Command as SmtpCommand
 from postoffice.protocols.smtp.replies import Challenge as SmtpChallenge
 from postoffice.store.base import Store
 from postoffice.testing.certificates import Authority
+from postoffice.testing.matching import Mismatch, check
 from postoffice.testing.scenes import Setting, count_letters, lay_out
 from postoffice.testing.score import Hear, Move, Say, Score, in_groups, read_score
 from postoffice.transfer.door import SmtpDoor, SmtpSettings
@@ -52,12 +49,7 @@ PATIENCE_SECONDS = 30.0
 
 Trace = Callable[[str], None]
 
-_ENHANCED = re.compile(rb"[2-5][0-9]{2}[ -]([245]\.[0-9]+\.[0-9]+)(?: |$)")
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
-
-
-class Mismatch(AssertionError):
-    """What was said is not what the transcript says."""
 
 
 async def run_as_server(
@@ -84,7 +76,7 @@ async def run_as_server(
                 elif not (pipelined and isinstance(follows, Say)):
                     await wire.flush()
             elif isinstance(move, Hear):
-                _check(move, await wire.reply(score, move), score.setting)
+                check(move, await wire.reply(score, move), score.setting)
             else:
                 await wire.happen(move)
         await wire.end()
@@ -274,36 +266,6 @@ async def _check_finally(setting: Setting, store: Store) -> None:
         found = await count_letters(store, name)
         if found != expected:
             raise Mismatch(f"in the end {name} has {found} letters and not {expected}")
-
-
-# --- what must match
-
-
-def _check(hear: Hear, lines: list[bytes], setting: Setting) -> None:
-    """Whether a reply is what the transcript says, as far as it must be."""
-    first = lines[0].removesuffix(b"\r\n")
-    where = f"line {hear.lines[0].number}: {hear.first}"
-    wanted = setting.deviations.get(hear.keyword, hear.first[:3])
-    if hear.is_challenge and not hear.first.startswith("334"):
-        wanted = "+ "
-    if first[: len(wanted)].decode("ascii", "replace") != wanted:
-        raise Mismatch(f"{where}: heard {b''.join(lines)[:500]!r}")
-    is_facts = isinstance(hear.command, Pop3Command) and hear.command.shape is Shape.FACTS and first[:1] == b"+"
-    if (setting.is_exact or is_facts) and not hear.is_challenge:
-        wire = b"".join(lines[: len(hear.lines)])
-        pattern = b"\r\n".join(pattern_of(line.text).pattern for line in hear.lines) + b"\r\n"
-        extra = lines[len(hear.lines) :] if not hear.has_body else []
-        if extra or not re.fullmatch(pattern, wire):
-            raise Mismatch(f"{where}: heard {b''.join(lines)[:500]!r}")
-    for code in (re.compile(rb"-ERR (\[[^\]]*\])"), _ENHANCED):
-        found = code.match(unescaped(hear.first))
-        said = code.match(first)
-        if found and hear.keyword not in setting.deviations and (not said or said[1] != found[1]):
-            raise Mismatch(f"{where}: heard {first!r}")
-    if hear.has_body and (hear.keyword != "CAPA" or setting.is_exact):
-        body = b"".join(lines[1:])
-        if not hear.body_pattern.fullmatch(body):
-            raise Mismatch(f"{where}: the body is {body[:2000]!r}")
 
 
 # --- the client's side
