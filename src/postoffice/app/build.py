@@ -28,6 +28,8 @@ from postoffice.transfer.route import Router
 from postoffice.transfer.submission import SubmissionPolicy
 
 IMPLICIT_TLS = frozenset({"pop3s", "submissions"})
+NOTING_SECONDS = 2.0
+"""How long a courier may take, once all conversations are over, to note what he heard."""
 
 
 class OpenOffice:
@@ -55,7 +57,8 @@ class OpenOffice:
         self._intake.on_queued = self._runner.wake
         self._clock = clock
         self._servers: list[asyncio.AbstractServer] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._carrying: asyncio.Task[None] | None = None
+        self._tidying: asyncio.Task[None] | None = None
 
     async def answer(self, doors: Mapping[str, Door]) -> None:
         """Open the doors."""
@@ -65,9 +68,9 @@ class OpenOffice:
 
     def work(self, *, tidies: bool = True) -> None:
         """Carry what is in the queue, and keep house."""
-        self._tasks.append(asyncio.create_task(self._runner.run(), name="queue"))
+        self._carrying = asyncio.create_task(self._runner.run(), name="queue")
         if tidies:
-            self._tasks.append(asyncio.create_task(self._keep_house(), name="tidy"))
+            self._tidying = asyncio.create_task(self._keep_house(), name="tidy")
 
     def reload(self) -> None:
         """Read certificate and key again; conversations that stand keep theirs."""
@@ -79,13 +82,20 @@ class OpenOffice:
         self._switchboard.close()
 
     async def close(self, drain_seconds: float = 0.0) -> None:
-        """Let nobody in any more, let those finish who are inside, stop working. The store stays open."""
+        """Let nobody in any more, let those finish who are inside, and the couriers, stop working. The store stays
+        open."""
         for server in self._servers:
             server.close()
-        for task in self._tasks:
-            task.cancel()
+        self._runner.stop()
+        tasks = [task for task in (self._tidying, self._carrying) if task is not None]
+        if self._tidying is not None:
+            self._tidying.cancel()
         await self._switchboard.drain(drain_seconds)
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._carrying is not None:
+            # What was said to a courier just now is noted; what he still waits for is given back.
+            await asyncio.wait([self._carrying], timeout=min(drain_seconds, NOTING_SECONDS))
+            self._carrying.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._login.close()
 
     def _answerer(self, name: str) -> Callable[[], Dialogue[Any]]:

@@ -250,8 +250,11 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self._step(PatienceLost(f"silent for {self.patience:.0f} seconds"))
 
     def drain(self) -> None:
-        """Stop, if the conversation stands between two commands; else it stops when it gets there."""
-        if self._wait is Wait.MORE and not self.is_amid:
+        """Stop, if the conversation stands between two commands; else it stops when it gets there.
+
+        Only a server does: a client has begun something, and comes to its end.
+        """
+        if self._wait is Wait.MORE and self._role == "S" and not self.is_amid:
             self._step(Draining("this office is closing"))
 
     def abort(self) -> None:

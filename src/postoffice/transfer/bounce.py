@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Sequence
 
 from postoffice.clock import Clock
-from postoffice.errors import Refusal
+from postoffice.errors import DamagedStore, Refusal
 from postoffice.events import event
 from postoffice.message.address import parse_address
 from postoffice.message.notice import Action, Fate, Notice, compose
@@ -32,7 +32,11 @@ async def make_notice(
         event("notice.dropped", letter=item.letter_id, recipients=failed, because="it was a notice itself")
         return None
     now = clock()
-    head = unstuff((await office.read_item(item)).wire)
+    try:
+        head = unstuff((await office.read_item(item)).wire)
+    except DamagedStore as error:
+        event("notice.without_header", letter=item.letter_id, because=str(error))
+        head = b""
     notice = Notice(
         host=intake.host,
         sender=item.reverse_path,
