@@ -11,7 +11,7 @@ import os
 import tomllib
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
@@ -121,11 +121,27 @@ def _section(name: str, table: dict[str, Any], default: Any, problems: list[str]
     problems += [f"{name}.{key}: there is no such setting; there are {', '.join(sorted(kinds))}" for key in unknown]
     settings = default
     for key in table.keys() & kinds.keys():
+        problems += _unknown_within(f"{name}.{key}", kinds[key], table[key])
         try:
             settings = replace(settings, **{key: _value(kinds[key], table[key])})
         except msgspec.ValidationError as error:
             problems.append(f"{name}.{key}{_said(str(error))}")
     return settings
+
+
+def _unknown_within(path: str, kind: Any, value: Any) -> list[str]:
+    """In a table of tables the keys that mean nothing, which msgspec passes over."""
+    inner = get_args(kind)[-1:]
+    if not inner or not is_dataclass(inner[0]) or not isinstance(value, dict):
+        return []
+    known = sorted(one.name for one in fields(inner[0]))
+    return [
+        f'{path}."{name}".{key}: there is no such setting; there are {", ".join(known)}'
+        for name, table in value.items()
+        if isinstance(table, dict)
+        for key in table
+        if key not in known
+    ]
 
 
 def _value(kind: Any, value: Any) -> Any:
@@ -160,6 +176,7 @@ def _wrong_values(config: Config) -> list[str]:
     for door in config.office.ports:
         if door not in DOORS:
             problems.append(f"office.ports.{door}: there is no such door; there are {', '.join(DOORS)}")
+    problems += _wrong_ports(config)
     for address in config.office.addresses:
         try:
             ipaddress.ip_address(address)
@@ -176,6 +193,20 @@ def _wrong_values(config: Config) -> list[str]:
         problems.append("pop3.idle_seconds: RFC 1939 §3 wants at least 600")
     if (config.tls.certificate is None) != (config.tls.key is None):
         problems.append("tls: certificate and key come together")
+    return problems
+
+
+def _wrong_ports(config: Config) -> list[str]:
+    """Ports that there are not; for a door -1 and 0 mean something too."""
+    ports = {f"office.ports.{door}": (-1, port) for door, port in config.office.ports.items()}
+    ports |= {f'relay.routes."{domain}".port': (1, route.port) for domain, route in config.relay.routes.items()}
+    ports |= {f"relay.nameservers[{index}]": (1, port) for index, (_, port) in enumerate(config.relay.nameservers)}
+    problems = [
+        f"{path}: there is no port {port}" for path, (least, port) in ports.items() if not least <= port <= 65535
+    ]
+    offset = config.office.port_offset or 0
+    if not all(0 < port + offset <= 65535 for door, port in DOORS.items() if door not in config.office.ports):
+        problems.append(f"office.port_offset: {offset} leads to ports that there are not")
     return problems
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import stat
 from pathlib import Path
 
 from postoffice.errors import UsageError
@@ -28,6 +29,8 @@ def settle_in(data: Path, user: str = "") -> None:
         os.chdir(data)
         owner = Path().stat()
         next(Path().iterdir(), None)
+    except PermissionError as error:
+        raise UsageError(f"{data}: you may not look into it: {error.strerror}", os.EX_NOPERM) from error
     except OSError as error:
         raise UsageError(
             f"{data}: {error.strerror}: there is no office here; make one with: postoffice init", os.EX_NOINPUT
@@ -49,18 +52,42 @@ def settle_in(data: Path, user: str = "") -> None:
             )
 
 
-def give_away(data: Path) -> None:
-    """As root: the folder and all in it belong to an ordinary user from now on."""
-    if not is_root():
+def check_way(data: Path) -> None:
+    """As root, before anything is made: whoever the folder is given to must be able to reach it."""
+    heir = _heir()
+    if heir is None:
         return
+    user, uid, _ = heir
+    for above in reversed(data.resolve().parents):
+        if above.is_dir() and above.stat().st_uid != uid and not above.stat().st_mode & stat.S_IXOTH:
+            raise UsageError(
+                f"{data}: the user {user}, who will own it, cannot get there: {above} lets nobody pass"
+                f" (choose another folder, such as /var/lib/postoffice, or chmod o+x {above})",
+                os.EX_CANTCREAT,
+            )
+
+
+def give_away(data: Path) -> str:
+    """As root: the folder and all in it belong to an ordinary user from now on. Tells to whom, empty for nobody new."""
+    heir = _heir()
+    if heir is None:
+        return ""
+    user, uid, gid = heir
+    for path in (data, *data.rglob("*")):
+        os.chown(path, uid, gid, follow_symlinks=False)
+    return user
+
+
+def _heir() -> tuple[str, int, int] | None:
+    """As root: the ordinary user whose the folder will be."""
+    if not is_root():
+        return None
     for user in USERS:
         try:
-            uid, gid = _named(user)
+            return user, *_named(user)
         except UsageError:
             continue
-        for path in (data, *data.rglob("*")):
-            os.chown(path, uid, gid, follow_symlinks=False)
-        return
+    return None
 
 
 def _named(user: str) -> tuple[int, int]:

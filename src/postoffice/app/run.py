@@ -32,6 +32,7 @@ from postoffice.app.privilege import is_root, settle_in
 from postoffice.app.worker import HEARTBEAT_SECONDS, READY, Work, beats
 from postoffice.errors import UsageError
 from postoffice.net.listen import Door, bind_door
+from postoffice.net.tls import server_context
 from postoffice.store.embedded import EmbeddedStore
 from postoffice.store.embedded.remote import serve_committer
 
@@ -69,18 +70,27 @@ class ServeOptions:
 
 def serve(config: Config, options: ServeOptions) -> int:
     """Run an office until it is told to stop. Gives the exit status; what is wrong at the start is a `UsageError`."""
+    doors = open_doors(config)
+    try:
+        return _serve_behind(doors, config, options)
+    finally:
+        for sock in [sock for share in doors for door in share.values() for sock in door.sockets]:
+            sock.close()
+
+
+def _serve_behind(doors: Sequence[Mapping[str, Door]], config: Config, options: ServeOptions) -> int:
     assert config.office.data is not None
     data = config.office.data.resolve()
     if config.tls.certificate and config.tls.key:
         certificate = (config.tls.certificate.resolve(), config.tls.key.resolve())
     else:
         certificate = (Path("tls/certificate.pem"), Path("tls/key.pem"))
-    doors = open_doors(config)
     if is_root():
         _import_all()
     settle_in(data, config.office.user)
     if not Path("office.db").exists():
         raise UsageError(f"{data}: there is no office here; make one with: postoffice init", os.EX_NOINPUT)
+    server_context(*certificate)  # what is wrong with it is said now, once, and not by every worker
     lock = _only_one(data)
     _look_at_store()
     try:
@@ -194,6 +204,9 @@ class Supervisor:
             _take_name(name)
             body(status, lifeline)
             code = os.EX_OK
+        except UsageError as error:
+            print(f"postoffice: {error}", file=sys.stderr)
+            code = error.status
         except BaseException:
             traceback.print_exc()
         finally:
@@ -214,7 +227,8 @@ class Supervisor:
                 if said:
                     child.heard = time.monotonic()
                     child.is_ready = child.is_ready or READY in said
-        if not self._said_ready and all(child.is_ready for child in self._children.values()):
+        ready = sum(child.is_ready for child in self._children.values())
+        if not self._said_ready and ready == len(self._doors) + 1:  # the workers and the committer
             self._said_ready = True
             self._say_ready()
 

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import click
 
-from postoffice.cli.folder import data_folder, data_option, with_store
+from postoffice.cli.folder import data_folder, data_option, has_office, with_store
 from postoffice.cli.secrets import new_password, password_stdin
 from postoffice.errors import UsageError
+
+PORT_HELP = "The port of one door (smtp, submission, submissions, pop3, pop3s); 0: any, -1: closed."
 
 
 @click.command()
@@ -24,16 +26,18 @@ def init(address: str, data: Path | None, password_stdin: bool) -> None:
     """Make an office for the domain of ADDRESS, with ADDRESS as its first account.
 
     Makes the data folder (readable by its owner only), a certificate signed by itself, the domain and the account.
+    As root, gives it all to the user postoffice, or nobody where there is none, who will run the office.
     """
-    from postoffice.app.privilege import give_away
+    from postoffice.app.privilege import check_way, give_away
     from postoffice.cli.people import add_account, normalized
     from postoffice.net.tls import make_self_signed
     from postoffice.store.embedded import EmbeddedStore
 
     folder = data_folder(data)
     name = normalized(address)
-    if (folder / "office.db").exists():
+    if has_office(folder):
         raise UsageError(f"{folder}: there is an office here already", os.EX_CANTCREAT)
+    check_way(folder)
     password = new_password(name, from_stdin=password_stdin)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -52,16 +56,22 @@ def init(address: str, data: Path | None, password_stdin: bool) -> None:
             await store.close()
 
     asyncio.run(furnish())
-    give_away(folder)
-    click.echo(f"an office for {domain} is in {folder}; open it with: postoffice serve --data {folder}")
+    owner = give_away(folder)
+    belongs = f" and belongs to the user {owner}" if owner else ""
+    click.echo(f"an office for {domain} is in {folder}{belongs}; open it with: postoffice serve --data {folder}")
 
 
 @click.command()
 @data_option
-@click.option("--config", type=click.Path(path_type=Path), default=None, help="A TOML file; everything has a default.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, readable=False),
+    default=None,
+    help="A TOML file; everything has a default.",
+)
 @click.option("--listen", multiple=True, metavar="ADDRESS", help="Listen there instead of on loopback; repeatable.")
-@click.option("--port-offset", type=int, default=None, metavar="N", help="Added to every standard port.")
-@click.option("--port", "ports", multiple=True, metavar="DOOR=PORT", help="The port of one door; 0: any, -1: closed.")
+@click.option("--port-offset", type=click.IntRange(0, 64540), metavar="N", help="Added to every standard port.")
+@click.option("--port", "ports", multiple=True, metavar="DOOR=PORT", help=PORT_HELP)
 @click.option(
     "--workers", type=click.IntRange(min=1), default=None, help="Processes that answer (default: one per core)."
 )
@@ -113,7 +123,7 @@ def _ports(words: tuple[str, ...]) -> dict[str, int]:
 
 @click.command()
 @data_option
-@click.option("--now", is_flag=True, help="Try everything again now.")
+@click.option("--now", is_flag=True, help="All of it is due now: a running office tries it within half a minute.")
 def queue(data: Path | None, now: bool) -> None:
     """Show what is on its way to other offices, one line a letter and domain."""
     import time
