@@ -36,13 +36,15 @@ FLIGHT_OCTETS = 4 * 1024 * 1024
 
 _NUMBER, _DATE, _FROM, _OCTETS = 5, 16, 24, 9  # the widths of the columns of `ls`; the subject has the rest
 
-file_argument = click.argument("file", type=click.Path(path_type=Path))
+file_argument = click.argument("file", type=click.Path(path_type=Path, readable=False))
 
 
 @click.command()
 @click.argument("url")
-@click.option("--into", "file", type=click.Path(path_type=Path), required=True, help="The mailbox file.")
-@click.option("--ca", type=click.Path(path_type=Path), default=None, help="Trust this authority (PEM).")
+@click.option(
+    "--into", "file", type=click.Path(path_type=Path, readable=False), required=True, help="The mailbox file."
+)
+@click.option("--ca", type=click.Path(path_type=Path, readable=False), default=None, help="Trust this authority (PEM).")
 @click.option("--delete", is_flag=True, help="Remove from the server what is safe in FILE.")
 @click.option("--clear-text", is_flag=True, help="Allow the password to go over a network without TLS.")
 @click.option("--trace", is_flag=True, help="Show the conversation on standard error, without secrets.")
@@ -107,9 +109,18 @@ def _open(file: Path, *, create: bool = False) -> Callable[[], MailboxFile]:
     """Opens `file`; whether that can be is looked at now."""
     from postoffice.store.embedded import MailboxFile
 
+    try:
+        is_there = bool(file.stat())
+    except FileNotFoundError:
+        is_there = False
+    except OSError as error:
+        status = os.EX_NOPERM if isinstance(error, PermissionError) else os.EX_NOINPUT
+        raise UsageError(f"{file}: cannot be read: {error.strerror}", status) from error
     if file.is_dir():
         raise UsageError(f"{file}: is a folder, not a mailbox file", os.EX_NOINPUT)
-    if not file.exists() and not create:
+    if is_there and not os.access(file, os.R_OK):
+        raise UsageError(f"{file}: cannot be read: you may not", os.EX_NOPERM)
+    if not is_there and not create:
         raise UsageError(f"{file}: there is no such file", os.EX_NOINPUT)
     if not file.parent.is_dir():
         raise UsageError(f"{file}: there is no folder {file.parent}", os.EX_CANTCREAT)

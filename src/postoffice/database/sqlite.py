@@ -113,12 +113,21 @@ def open_reader(path: Path, vfs: str | None = None, cache_octets: int = 1 << 20)
 
 
 def _open(path: Path, vfs: str | None) -> Connection:
+    name, flags = str(path), apsw.SQLITE_OPEN_READWRITE
+    if _lies_still(path):
+        name, flags = f"{path.absolute().as_uri()}?immutable=1", apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
     try:
-        connection = apsw.Connection(str(path), apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
+        connection = apsw.Connection(name, flags, vfs=vfs)
     except apsw.Error as error:
         raise store_error(error, path) from error
     connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
     return cast(Connection, connection)
+
+
+def _lies_still(path: Path) -> bool:
+    """Whether a file is where nothing can be written, such as a disc, and nobody has it open: SQLite cannot put its
+    log beside it, and need not."""
+    return not os.access(path.parent, os.W_OK) and path.exists() and not path.with_name(f"{path.name}-wal").exists()
 
 
 def shut(connection: Connection) -> None:

@@ -82,7 +82,7 @@ class MailboxFile:
         mailbox = cls(path, pool, clock, vfs)
         mailbox._own_pool = pool
         try:
-            if contents.needs_sweep(mailbox.near()):
+            if mailbox.ask(contents.needs_sweep):
                 mailbox.desk.run_here(contents.sweep)
         except BaseException:
             mailbox.rest()
