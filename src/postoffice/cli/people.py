@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import click
 
 from postoffice.cli.folder import data_option, with_store
 from postoffice.cli.secrets import new_password, password_stdin
-from postoffice.errors import DamagedStore, StoreError, StoreUnavailable, UsageError
+from postoffice.errors import DamagedStore, Refusal, StoreError, StoreUnavailable, UsageError
 from postoffice.message.address import parse_address, parse_domain
 from postoffice.store.base import Store
 from postoffice.store.model import Account, Credential
@@ -101,7 +102,10 @@ def remove(address: str, data: Path | None, yes: bool) -> None:
         await store.directory.remove_account(account.account_id)
 
     if not yes:
-        click.confirm(f"Remove {name} and {with_store(data, letters)} letters for ever?", abort=True, err=True)
+        count = with_store(data, letters)
+        if not sys.stdin.isatty():
+            raise UsageError(f"there is no terminal to ask whether {name} may go; use --yes", os.EX_USAGE)
+        click.confirm(f"Remove {name} and {count} letters for ever?", abort=True, err=True)
     with_store(data, do)
     click.echo(f"{name} removed")
 
@@ -116,7 +120,10 @@ def domain() -> None:
 @data_option
 def add_domain(name: str, data: Path | None) -> None:
     """Take letters for a domain."""
-    ascii_name = parse_domain(name)
+    try:
+        ascii_name = parse_domain(name)
+    except Refusal as refusal:
+        raise UsageError(f"{name}: {refusal.public}", os.EX_USAGE) from refusal
 
     async def do(store: Store) -> None:
         try:
@@ -142,8 +149,6 @@ def list_domains(data: Path | None) -> None:
 
 def normalized(address: str) -> str:
     """An address as the directory spells it. One that is none is a `UsageError`."""
-    from postoffice.errors import Refusal
-
     try:
         return parse_address(address).normalized()
     except Refusal as refusal:

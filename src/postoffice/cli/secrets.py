@@ -20,7 +20,7 @@ def new_password(address: str, *, from_stdin: bool) -> str:
         return _first_line()
     _need_terminal()
     password = click.prompt(f"New password for {address}", hide_input=True, confirmation_prompt=True, err=True)
-    return _not_empty(str(password))
+    return _usable(str(password))
 
 
 def known_password(whose: str, *, from_stdin: bool) -> str:
@@ -28,16 +28,20 @@ def known_password(whose: str, *, from_stdin: bool) -> str:
     if from_stdin:
         return _first_line()
     _need_terminal()
-    return _not_empty(str(click.prompt(f"Password for {whose}", hide_input=True, err=True)))
+    return _usable(str(click.prompt(f"Password for {whose}", hide_input=True, err=True)))
 
 
 def _first_line() -> str:
-    return _not_empty(sys.stdin.readline().rstrip("\r\n"))
+    """UTF-8 whatever the locale says: it is what goes over the wire (RFC 4616 §2)."""
+    line = sys.stdin.buffer.readline().rstrip(b"\r\n")
+    return _usable(line.decode("utf-8", "surrogateescape"))
 
 
-def _not_empty(password: str) -> str:
+def _usable(password: str) -> str:
     if not password:
         raise UsageError("the password is empty", os.EX_USAGE)
+    if "\0" in password or any("\ud800" <= character <= "\udfff" for character in password):
+        raise UsageError("the password is not UTF-8 without NUL, so no login could carry it", os.EX_USAGE)
     return password
 
 
