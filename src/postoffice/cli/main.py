@@ -27,6 +27,11 @@ from postoffice.errors import (
 
 COMMANDS = {
     "account": ("postoffice.cli.people", "account", "People of this office: add, list, show, password, remove."),
+    "conformance": (
+        "postoffice.cli.conformance",
+        "conformance",
+        "Ask any POP3 server what it does right.",
+    ),
     "demo": ("postoffice.cli.demo", "demo", "Watch a real letter travel the whole road."),
     "domain": ("postoffice.cli.people", "domain", "Domains of this office: add, list."),
     "fetch": ("postoffice.cli.home", "fetch", "Pull a maildrop into an offline mailbox file."),
