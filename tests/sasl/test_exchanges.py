@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from postoffice.errors import LocalProtocolError
 from postoffice.protocols.sasl import client, server
-from postoffice.protocols.sasl.server import Challenge, Claim, Failed, Fault
+from postoffice.protocols.sasl.server import Challenge, Channel, Claim, Failed, Fault
 
+BOB = Claim("", "bob", "secret")
+BOUND = Channel(b"hash of a certificate")
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40).map(
     lambda text: unicodedata.normalize("NFC", text)
 )
@@ -83,8 +85,8 @@ def test_login_refuses_empty_names_nul_and_what_is_not_utf8(response: bytes) -> 
     "response", [b"=AAA", b"AAA=BBB", b"AGJv!", b"AGJvYgBz\n", b"A", b" AGJv", b"AGJv ", b"AA==AA=="]
 )
 def test_base64_is_read_strictly(mechanism: bytes, response: bytes) -> None:
-    assert fault(server.begin(mechanism, None).step(response)) is Fault.NOT_BASE64
-    assert fault(server.begin(mechanism, response).outcome) is Fault.NOT_BASE64
+    assert fault(server.begin(mechanism, None, BOUND).step(response)) is Fault.NOT_BASE64
+    assert fault(server.begin(mechanism, response, BOUND).outcome) is Fault.NOT_BASE64
 
 
 @given(st.binary(max_size=60))
@@ -101,7 +103,7 @@ def test_any_octets_end_in_a_claim_or_a_failure(octets: bytes) -> None:
 
 @pytest.mark.parametrize("mechanism", list(server.MECHANISMS))
 def test_a_star_cancels(mechanism: bytes) -> None:
-    exchange = server.begin(mechanism, None)
+    exchange = server.begin(mechanism, None, BOUND)
     assert fault(exchange.step(b"*")) is Fault.CANCELLED
     with pytest.raises(LocalProtocolError):
         exchange.step(b64(b"more"))
@@ -146,6 +148,6 @@ def test_an_unknown_mechanism_never_begins() -> None:
 
 
 def test_a_client_chooses_the_best_mechanism_offered() -> None:
-    assert client.choose([b"login", b"plain", b"CRAM-MD5"]) == b"PLAIN"
-    assert client.choose([b"LOGIN"]) == b"LOGIN"
-    assert client.choose([b"CRAM-MD5"]) is None
+    assert client.choose([b"login", b"plain", b"CRAM-MD5"], BOB) == b"PLAIN"
+    assert client.choose([b"LOGIN"], BOB) == b"LOGIN"
+    assert client.choose([b"CRAM-MD5"], BOB) is None

@@ -21,7 +21,7 @@ from postoffice.errors import Disconnected, Draining, PatienceLost, Refusal, Sto
 from postoffice.events import event
 from postoffice.net.dialogue import FLIGHT_OCTETS, Dialogue
 from postoffice.net.switchboard import Switchboard
-from postoffice.net.tls import describe
+from postoffice.net.tls import describe, end_point
 from postoffice.protocols.lines import NEED_DATA, Oddity
 from postoffice.protocols.pop3.commands import Command, Invalid
 from postoffice.protocols.pop3.replies import Code
@@ -195,7 +195,7 @@ class _Session:
     async def _capa(self, _: Command) -> None:
         lines = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING"]
         if self._may_log_in:
-            lines += ["USER", f"SASL {b' '.join(sasl.MECHANISMS).decode()}"]
+            lines += ["USER", f"SASL {b' '.join(await self._mechanisms()).decode()}"]
         if self._may_start_tls:
             lines.append("STLS")
         self._dialogue.send(
@@ -239,25 +239,24 @@ class _Session:
 
     async def _auth(self, command: Command) -> None:
         if not command.arguments:
-            self._dialogue.send(self._machine.ok_listing("mechanisms follow", self._mechanisms()))
+            names = b"".join(name + b"\r\n" for name in await self._mechanisms())
+            self._dialogue.send(self._machine.ok_listing("mechanisms follow", names))
             return
         self._require_privacy()
         initial = command.arguments[1] if len(command.arguments) > 1 else None
         assert not isinstance(initial, int)
-        if command.text not in sasl.MECHANISMS:
+        exchange = await self._door.login.begin(command.text, initial, self._end_point)
+        if exchange is None:
             self._dialogue.send(self._machine.error("no such mechanism here"))
             return
-        exchange = sasl.begin(command.text, initial)
-        outcome = exchange.outcome
-        while isinstance(outcome, sasl.Challenge):
-            self._dialogue.send(self._machine.challenge(outcome.encoded))
-            outcome = exchange.step(await self._response())
+        outcome = await self._door.login.by_exchange(exchange, self._ask)
         if isinstance(outcome, sasl.Failed):
             self._dialogue.send(self._machine.error(outcome.because))
             return
-        await self._enter(await self._door.login.by_claim(outcome))
+        await self._enter(outcome)
 
-    async def _response(self) -> bytes:
+    async def _ask(self, challenge: bytes) -> bytes:
+        self._dialogue.send(self._machine.challenge(challenge))
         while (response := self._machine.next_command()) is NEED_DATA:
             await self._dialogue.more()
         assert isinstance(response, Response)
@@ -419,8 +418,12 @@ class _Session:
         if not self._may_log_in:
             raise Refusal(permanent=True, status="7.11", public="TLS first: passwords are not taken in clear")
 
-    def _mechanisms(self) -> bytes:
-        return b"".join(name + b"\r\n" for name in sasl.MECHANISMS if self._may_log_in)
+    @property
+    def _end_point(self) -> bytes:
+        return end_point(self._dialogue.tls) if self._dialogue.tls else b""
+
+    async def _mechanisms(self) -> tuple[bytes, ...]:
+        return await self._door.login.mechanisms(self._end_point) if self._may_log_in else ()
 
     async def _unlock(self) -> None:
         if self._lock is not None:

@@ -13,13 +13,18 @@ import ipaddress
 import secrets
 import unicodedata
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from postoffice.accounts import scram
 from postoffice.accounts.passwords import CLEAR_SCHEME, PasswordPool
 from postoffice.clock import Clock, system_clock
 from postoffice.errors import Refusal
 from postoffice.events import event
-from postoffice.protocols.sasl.server import Claim
+from postoffice.protocols.sasl import server as sasl
+from postoffice.protocols.sasl.scram import Server as ScramExchange
+from postoffice.protocols.sasl.scram import Verifier
+from postoffice.protocols.sasl.server import Challenge, Channel, Claim, Exchange, Failed, Fault, NeedVerifiers, Proven
 from postoffice.store.base import Directory
 from postoffice.store.model import Account
 
@@ -50,6 +55,7 @@ class Login:
         self._key = secrets.token_bytes(32)
         self._remembered: OrderedDict[bytes, tuple[Account, float]] = OrderedDict()
         self._generation = -1
+        self._announced: tuple[int, tuple[bytes, ...]] = (-1, ())
         self._clear_text: dict[str, bool] = {}
 
     def may_speak_clearly(self, host: str) -> bool:
@@ -78,13 +84,74 @@ class Login:
         verifiers: list[str | None] = [None]
         if account is not None:
             credentials = await self._directory.credentials(account.account_id)
-            verifiers = [credential.verifier for credential in credentials] or [None]
+            verifiers = [credential.verifier.partition("\n")[0] for credential in credentials] or [None]
         password = unicodedata.normalize("NFC", password)
         for verifier in verifiers:
             if await self._pool.verify(verifier, password) and account is not None:
                 self._remember(remembered, account)
                 return account
         raise _wrong(username)
+
+    async def mechanisms(self, end_point: bytes) -> tuple[bytes, ...]:
+        """What to announce on a connection with this end point, empty where there is none.
+
+        SCRAM only where everybody's passwords can be used with it: a client takes the best that it is told of, and
+        tries no other.
+        """
+        generation = await self._directory.generation()
+        if self._announced[0] != generation:
+            lacking = set()
+            for scheme in scram.SCHEMES:
+                if not await self._directory.everybody_has(scram.marker(scheme)):
+                    lacking.add(scheme.encode())
+            usable = tuple(name for name in sasl.MECHANISMS if name.removesuffix(b"-PLUS") not in lacking)
+            self._announced = (generation, usable)
+        return tuple(name for name in self._announced[1] if end_point or not name.endswith(b"-PLUS"))
+
+    async def begin(self, mechanism: bytes, initial: bytes | None, end_point: bytes) -> Exchange | None:
+        """An exchange, None if there is no such mechanism here. SCRAM may also be used where it is not announced.
+
+        A client that says that it was told of no -PLUS (RFC 5802 §6) is believed only if that is so.
+        """
+        is_bound = mechanism.endswith(b"-PLUS")
+        if mechanism not in sasl.MECHANISMS or (is_bound and not end_point):
+            return None
+        knows = is_bound or f"{mechanism.decode()}-PLUS".encode() in await self.mechanisms(end_point)
+        return sasl.begin(mechanism, initial, Channel(end_point if knows else b""))
+
+    async def by_exchange(self, exchange: Exchange, ask: Callable[[bytes], Awaitable[bytes]]) -> Account | Failed:
+        """A SASL exchange to its end; `ask` brings a challenge to the client and its response back."""
+        account: Account | None = None
+        username = ""
+        outcome = exchange.outcome
+        while True:
+            match outcome:
+                case Challenge():
+                    outcome = exchange.step(await ask(outcome.encoded))
+                case NeedVerifiers():
+                    assert isinstance(exchange, ScramExchange)
+                    username = outcome.username
+                    account, verifiers = await self._verifiers(username, outcome.scheme)
+                    outcome = exchange.supply(verifiers)
+                case Failed(fault=Fault.UNPROVEN):
+                    raise _wrong(username)
+                case Failed():
+                    return outcome
+                case Claim():
+                    return await self.by_claim(outcome)
+                case Proven():
+                    if account is None:
+                        raise _wrong(username)
+                    return account
+
+    async def _verifiers(self, username: str, scheme: str) -> tuple[Account | None, list[Verifier]]:
+        """What is kept for a name; for nobody, and for those who have no such password, one that nothing proves."""
+        secret = await self._directory.secret()
+        account = await self._find(username)
+        credentials = await self._directory.credentials(account.account_id if account else 0)
+        found = [scram.find(credential.verifier, scheme) for credential in credentials]
+        name = account.address if account else await self._full(username)
+        return account, [one for one in found if one is not None] or [scram.nobody(scheme, name, secret)]
 
     async def by_claim(self, claim: Claim) -> Account:
         """The same from a SASL exchange. Nobody may act for another yet (RFC 4616 §2)."""
@@ -107,11 +174,13 @@ class Login:
         self._pool.close()
 
     async def _find(self, username: str) -> Account | None:
-        """Whose name this is. Without a domain it is one of the office's first domain, as in RFC 1939 §10."""
+        """Whose name this is."""
+        return await self._directory.find(await self._full(username))
+
+    async def _full(self, username: str) -> str:
+        """A name without a domain is one of the office's first domain, as in RFC 1939 §10."""
         name = normalized(username)
-        if "@" not in name:
-            name += f"@{next(iter(await self._directory.domains()), '')}"
-        return await self._directory.find(name)
+        return name if "@" in name else f"{name}@{next(iter(await self._directory.domains()), '')}"
 
     def _fingerprint(self, username: str, password: str) -> bytes:
         return hashlib.blake2b(f"{username}\0{password}".encode(), key=self._key, digest_size=16).digest()

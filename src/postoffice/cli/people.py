@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from postoffice.cli.folder import data_option, with_store
-from postoffice.cli.secrets import new_password, password_stdin
+from postoffice.cli.secrets import generate, generated_password, new_password, password_stdin, scram
 from postoffice.errors import DamagedStore, Refusal, StoreError, StoreUnavailable, UsageError
 from postoffice.message.address import parse_address, parse_domain
 from postoffice.store.base import Store
@@ -30,12 +30,14 @@ def account() -> None:
 @click.argument("address")
 @data_option
 @password_stdin
-def add(address: str, data: Path | None, password_stdin: bool) -> None:
+@scram
+@generate
+def add(address: str, data: Path | None, password_stdin: bool, scram: bool, generate: bool) -> None:
     """Add an account; its domain is added with it if it is new."""
     name = normalized(address)
-    password = new_password(name, from_stdin=password_stdin)
-    with_store(data, lambda store: add_account(store, name, password))
-    click.echo(f"{name} added")
+    password = _password(name, from_stdin=password_stdin, generate=generate)
+    with_store(data, lambda store: add_account(store, name, password, with_scram=scram or generate))
+    click.echo(password if generate else f"{name} added")
 
 
 @account.command(name="list")
@@ -72,17 +74,20 @@ def show(address: str, data: Path | None) -> None:
 @click.argument("address")
 @data_option
 @password_stdin
-def password(address: str, data: Path | None, password_stdin: bool) -> None:
+@scram
+@generate
+def password(address: str, data: Path | None, password_stdin: bool, scram: bool, generate: bool) -> None:
     """Give an account another password."""
     name = normalized(address)
-    secret = new_password(name, from_stdin=password_stdin)
+    secret = _password(name, from_stdin=password_stdin, generate=generate)
 
     async def change(store: Store) -> None:
         account = await _known(store, name)
-        await _set_password(store, account, secret)
+        verifier = await _verifier(store, name, secret, with_scram=scram or generate)
+        await store.directory.set_credential(Credential(account.account_id, PASSWORD, verifier))
 
     with_store(data, change)
-    click.echo(f"{name} has a new password")
+    click.echo(secret if generate else f"{name} has a new password")
 
 
 @account.command()
@@ -155,8 +160,15 @@ def normalized(address: str) -> str:
         raise UsageError(f"{address}: {refusal.public}", os.EX_USAGE) from refusal
 
 
-async def add_account(store: Store, address: str, password: str) -> Account:
+def _password(name: str, *, from_stdin: bool, generate: bool) -> str:
+    if generate and from_stdin:
+        raise UsageError("--generate and --password-stdin are two ways to a password; choose one", os.EX_USAGE)
+    return generated_password() if generate else new_password(name, from_stdin=from_stdin)
+
+
+async def add_account(store: Store, address: str, password: str, *, with_scram: bool = False) -> Account:
     """Domain, account and password."""
+    verifier = await _verifier(store, address, password, with_scram=with_scram)
     name = address.rpartition("@")[2]
     try:
         if not await store.directory.has_domain(name):
@@ -164,17 +176,23 @@ async def add_account(store: Store, address: str, password: str) -> Account:
         account = await store.directory.add_account(address, time.time())
     except StoreError as error:
         raise _said(error) from error
-    await _set_password(store, account, password)
+    await store.directory.set_credential(Credential(account.account_id, PASSWORD, verifier))
     return account
 
 
-async def _set_password(store: Store, account: Account, password: str) -> None:
+async def _verifier(store: Store, address: str, password: str, *, with_scram: bool) -> str:
     import unicodedata
 
+    if with_scram:
+        from postoffice.accounts.scram import make_verifiers
+
+        try:
+            return make_verifiers(password, address, await store.directory.secret())
+        except ValueError as error:
+            raise UsageError(f"this password cannot be used with SCRAM: {error}", os.EX_DATAERR) from error
     from postoffice.accounts.passwords import make_verifier
 
-    verifier = make_verifier(unicodedata.normalize("NFC", password))
-    await store.directory.set_credential(Credential(account.account_id, PASSWORD, verifier))
+    return make_verifier(unicodedata.normalize("NFC", password))
 
 
 async def _known(store: Store, address: str) -> Account:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 
 import click
 
 from postoffice.errors import UsageError
+
+scram = click.option(
+    "--scram",
+    is_flag=True,
+    help="Also keep what SCRAM logins need; who steals it guesses more easily than from the rest.",
+)
+
+generate = click.option("--generate", is_flag=True, help="Make a password, fit for SCRAM too, and print it.")
 
 password_stdin = click.option(
     "--password-stdin", is_flag=True, help="Read the password from standard input instead of asking."
@@ -21,6 +30,12 @@ def new_password(address: str, *, from_stdin: bool) -> str:
     _need_terminal()
     password = click.prompt(f"New password for {address}", hide_input=True, confirmation_prompt=True, err=True)
     return _usable(str(password))
+
+
+def generated_password() -> str:
+    """A hundred bits that can be read to somebody over the telephone."""
+    groups = ("".join(secrets.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(4)) for _ in range(5))
+    return "-".join(groups)
 
 
 def known_password(whose: str, *, from_stdin: bool) -> str:

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 
 from postoffice.client.talk import Talk
 from postoffice.client.url import ANY_MECHANISM, Source
-from postoffice.errors import RemoteProtocolError, UsageError
+from postoffice.errors import LocalProtocolError, RemoteProtocolError, UsageError
 from postoffice.events import event
-from postoffice.net.tls import client_context, describe
+from postoffice.net.tls import client_context, describe, end_point
 from postoffice.protocols.pop3 import commands
 from postoffice.protocols.pop3.client import Answer, Greeting
 from postoffice.protocols.pop3.commands import Command
 from postoffice.protocols.pop3.replies import Challenge, Reply
 from postoffice.protocols.pop3.table import COMMAND_OCTETS, Keyword
 from postoffice.protocols.sasl import client as sasl
-from postoffice.protocols.sasl.server import Claim
+from postoffice.protocols.sasl.server import NOTHING_BOUND, Channel, Claim
 
 Capabilities = dict[bytes, list[bytes]]
 """What a server can do: each tag, in upper case, with its arguments."""
@@ -98,22 +98,30 @@ async def _log_in(talk: Talk, key: Key, stamp: bytes, capabilities: Capabilities
         # MD5 is what APOP is made of (RFC 1939 §7); it is used only where somebody asked for it.
         digest = hashlib.md5(stamp + password.encode(), usedforsecurity=False).hexdigest()
         return await talk.ask(Command(Keyword.APOP, (source.user.encode(), digest.encode())))
+    claim = Claim("", source.user, password)
+    offered = capabilities.get(b"SASL", [])
+    channel = Channel(end_point(talk.dialogue.tls) if talk.dialogue.tls else b"")
     if source.mechanism == ANY_MECHANISM:
-        chosen = sasl.choose(capabilities.get(b"SASL", ()))
+        chosen = sasl.choose(offered, claim, channel)
         if chosen is None:
             reply = await talk.ask(commands.user(source.user.encode()))
             return await talk.ask(commands.password(password.encode())) if reply.is_ok else reply
-        return await _exchange(talk, chosen, Claim("", source.user, password))
+        return await _exchange(talk, chosen, claim, channel)
     mechanism = source.mechanism.encode()
     if mechanism not in sasl.MECHANISMS:
         known = ", ".join(name.decode() for name in sasl.MECHANISMS)
         raise UsageError(f"the mechanism {source.mechanism} is not spoken here; spoken are {known} and +APOP")
-    return await _exchange(talk, mechanism, Claim("", source.user, password))
+    if not mechanism.endswith(b"-PLUS") and any(name.upper().endswith(b"-PLUS") for name in offered):
+        channel = NOTHING_BOUND  # by choice, not because none was offered (RFC 5802 §6)
+    return await _exchange(talk, mechanism, claim, channel)
 
 
-async def _exchange(talk: Talk, mechanism: bytes, claim: Claim) -> Reply:
+async def _exchange(talk: Talk, mechanism: bytes, claim: Claim, channel: Channel) -> Reply:
     """A SASL exchange. Its first response waits for a challenge if the line would be too long (RFC 5034 §4)."""
-    exchange = sasl.begin(mechanism, claim)
+    try:
+        exchange = sasl.begin(mechanism, claim, channel)
+    except LocalProtocolError as error:
+        raise UsageError(str(error)) from error
     command = commands.authenticate(mechanism, exchange.initial)
     if len(commands.format_command(command)) > COMMAND_OCTETS:
         command = commands.authenticate(mechanism)
@@ -122,4 +130,6 @@ async def _exchange(talk: Talk, mechanism: bytes, claim: Claim) -> Reply:
         talk.dialogue.send(talk.machine.respond(exchange.step(heard.encoded)))
     if not isinstance(heard, Answer):
         raise RemoteProtocolError(f"{talk.host} sent something that is no answer")
+    if heard.reply.is_ok and not exchange.is_satisfied:
+        raise RemoteProtocolError(f"{talk.host} did not show that it knows the password")
     return heard.reply

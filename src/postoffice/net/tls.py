@@ -9,6 +9,7 @@ Nothing below TLS 1.2 (RFC 8996). Session tickets are on; clients that come back
 
 from __future__ import annotations
 
+import hashlib
 import os
 import ssl
 import tempfile
@@ -31,9 +32,19 @@ SELF_SIGNED_DAYS = 3650
 _TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
 
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+class ServerContext(ssl.SSLContext):
+    """`end_point` is what a login can be bound to: the hash of the certificate that is shown (RFC 5929 §4).
+
+    `is_second` where another certificate was shown before: who resumes a session may mean that one.
+    """
+
+    end_point: bytes = b""
+    is_second: bool = False
+
+
+def server_context(certificate: Path, key: Path) -> ServerContext:
     """For a server that shows this chain (PEM, its own certificate first). A UsageError names a file that is wrong."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_TLS12_CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
@@ -48,6 +59,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
         because = error.reason if isinstance(error, ssl.SSLError) and error.reason else str(error)
         sentence = f"{certificate} and {key} are not a certificate and its key: {because}"
         raise UsageError(sentence, CONFIG_STATUS) from error
+    context.end_point = _hash(ssl.PEM_cert_to_DER_cert(_first_certificate(certificate)))
     return context
 
 
@@ -58,6 +70,7 @@ def reload(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     kind of key changed. So it hands its handshakes over to a fresh one; the tickets it gave stay good.
     """
     fresh = server_context(certificate, key)
+    fresh.is_second = True
 
     def hand_over(connection: ssl.SSLObject, name: str | None, asked: ssl.SSLContext) -> None:
         connection.context = fresh
@@ -91,6 +104,38 @@ def describe(connection: ssl.SSLObject | ssl.SSLSocket) -> tuple[str, str]:
     """Version and cipher, `("TLSv1.3", "TLS_AES_256_GCM_SHA384")`; both empty before the handshake."""
     cipher = connection.cipher()
     return connection.version() or "", cipher[0] if cipher else ""
+
+
+def end_point(connection: ssl.SSLObject) -> bytes:
+    """What both ends of a connection can bind a login to (tls-server-end-point); empty where there is nothing."""
+    if connection.server_side:
+        context = connection.context
+        if not isinstance(context, ServerContext) or (context.is_second and connection.session_reused):
+            return b""
+        return context.end_point
+    shown = connection.getpeercert(binary_form=True)
+    return _hash(shown) if shown else b""
+
+
+def _first_certificate(chain: Path) -> str:
+    begin, end = ssl.PEM_HEADER, ssl.PEM_FOOTER
+    _, _, rest = chain.read_text("ascii", "replace").partition(begin)
+    return f"{begin}{rest.partition(end)[0]}{end}"
+
+
+def _hash(certificate: bytes) -> bytes:
+    """RFC 5929 §4.1: by the certificate's own hash, SHA-256 for MD5 and SHA-1; nothing where it has none or several."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
+    except (ValueError, UnsupportedAlgorithm):
+        return b""
+    if algorithm is None:
+        return b""
+    name = "sha256" if algorithm.name in ("md5", "sha1") else algorithm.name
+    return hashlib.new(name, certificate).digest() if name in hashlib.algorithms_available else b""
 
 
 def make_self_signed(directory: Path, names: Iterable[str], clock: Clock = system_clock) -> tuple[Path, Path]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from postoffice.accounts.passwords import make_verifier
+from postoffice.accounts.scram import make_verifiers
 from postoffice.app.build import OpenOffice
 from postoffice.app.config import DOORS, Config
 from postoffice.clock import Clock, system_clock
@@ -69,6 +70,7 @@ async def run_office(
     host: str,
     *,
     people: Mapping[str, str],
+    scram: bool = False,
     config: Config | None = None,
     clock: Clock = system_clock,
 ) -> AsyncIterator[TestOffice]:
@@ -76,7 +78,7 @@ async def run_office(
     if not await store.directory.has_domain(host):
         await store.directory.add_domain(host)
     for address, password in people.items():
-        await add_person(store, address, password)
+        await add_person(store, address, password, scram=scram)
     with TemporaryDirectory() as folder:
         pair = make_self_signed(Path(folder), [host, "localhost", "127.0.0.1"])
         office = OpenOffice(store, config or Config(), pair, host=host, clock=clock)
@@ -89,11 +91,13 @@ async def run_office(
             await office.close()
 
 
-async def add_person(store: Store, address: str, password: str) -> Account:
-    """An account with a password, and its domain if that is new."""
+async def add_person(store: Store, address: str, password: str, *, scram: bool = False) -> Account:
+    """An account with a password, fit for SCRAM or not, and its domain if that is new."""
     domain = address.rpartition("@")[2]
     if not await store.directory.has_domain(domain):
         await store.directory.add_domain(domain)
     account = await store.directory.add_account(address, time.time())
-    await store.directory.set_credential(Credential(account.account_id, "password", make_verifier(password)))
+    secret = await store.directory.secret()
+    verifier = make_verifiers(password, address, secret) if scram else make_verifier(password)
+    await store.directory.set_credential(Credential(account.account_id, "password", verifier))
     return account

@@ -21,7 +21,7 @@ from postoffice.message.envelope import Envelope
 from postoffice.message.received import Hop
 from postoffice.net.dialogue import Dialogue
 from postoffice.net.switchboard import Switchboard
-from postoffice.net.tls import describe
+from postoffice.net.tls import describe, end_point
 from postoffice.protocols.lines import NEED_DATA
 from postoffice.protocols.sasl import server as sasl
 from postoffice.protocols.smtp import replies
@@ -205,7 +205,8 @@ class _Session:
         if self._door.tls is not None and self._dialogue.tls is None:
             capabilities.append("STARTTLS")
         if self._door.policy.offers_login and self._is_private and self._account is None:
-            capabilities.append("AUTH " + b" ".join(sasl.MECHANISMS).decode())
+            mechanisms = await self._door.login.mechanisms(self._end_point)
+            capabilities.append("AUTH " + b" ".join(mechanisms).decode())
         self._dialogue.send(self._machine.hello(self._door.intake.host, capabilities))
 
     async def _starttls(self, _: Command) -> None:
@@ -225,29 +226,29 @@ class _Session:
             raise Refusal(permanent=True, status="5.1", public="No AUTH at this door")
         if not self._is_private:
             raise Refusal(permanent=True, status="7.11", public="TLS first: passwords are not taken in clear")
-        if command.mechanism not in sasl.MECHANISMS:
+        exchange = await self._door.login.begin(command.mechanism, command.initial, self._end_point)
+        if exchange is None:
             self._say(Reply(504, ("No such mechanism here",), "5.5.4"))
             return
-        exchange = sasl.begin(command.mechanism, command.initial)
-        outcome = exchange.outcome
-        while isinstance(outcome, sasl.Challenge):
-            self._dialogue.send(self._machine.challenge(outcome.encoded))
-            response = await self._response()
-            if isinstance(response, Invalid):
-                self._dialogue.send(self._machine.reject(response))
-                return
-            outcome = exchange.step(response.encoded)
+        try:
+            outcome = await self._door.login.by_exchange(exchange, self._ask)
+        except _NoResponse as problem:
+            self._dialogue.send(self._machine.reject(problem.invalid))
+            return
         if isinstance(outcome, sasl.Failed):
             self._say(replies.from_failed(outcome))
             return
-        self._account = await self._door.login.by_claim(outcome)
+        self._account = outcome
         self._say(Reply(235, ("Welcome",), "2.7.0"))
 
-    async def _response(self) -> Response | Invalid:
+    async def _ask(self, challenge: bytes) -> bytes:
+        self._dialogue.send(self._machine.challenge(challenge))
         while (response := self._machine.next_command()) is NEED_DATA:
             await self._dialogue.more()
-        assert isinstance(response, Response | Invalid)
-        return response
+        if isinstance(response, Invalid):
+            raise _NoResponse(response)
+        assert isinstance(response, Response)
+        return response.encoded
 
     async def _mail(self, command: Command) -> None:
         self._forget()
@@ -344,6 +345,10 @@ class _Session:
         return self._dialogue.tls is not None or self._door.login.may_speak_clearly(self._dialogue.peer[0])
 
     @property
+    def _end_point(self) -> bytes:
+        return end_point(self._dialogue.tls) if self._dialogue.tls else b""
+
+    @property
     def _envelope(self) -> Envelope:
         addresses = tuple(recipient.address for recipient in self._recipients)
         return Envelope(self._path, addresses, self._utf8, self._is_8bit, self._declared)
@@ -358,6 +363,14 @@ class _Session:
             self._dialogue.tls is not None,
             self._account is not None,
         )
+
+
+class _NoResponse(Exception):
+    """What came in the middle of an exchange is no response."""
+
+    def __init__(self, invalid: Invalid) -> None:
+        super().__init__(invalid)
+        self.invalid = invalid
 
 
 def _too_large(limit: int) -> Refusal:

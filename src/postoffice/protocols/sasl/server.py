@@ -1,9 +1,9 @@
-"""The server's side of an exchange: responses in, a `Claim` out.
+"""The server's side of an exchange: responses in, a `Claim` or a `Proven` out.
 
 PLAIN (RFC 4616) is one message of the client; LOGIN is what old scanners know instead: the server asks for a name,
-then for a password. Base64 is read strictly (RFC 4954 §4), a line `*` cancels, and `=` is an initial response without
-octets. Names and passwords are UTF-8, brought into NFC, and not empty; an empty authorization identity means the
-authentication identity itself (RFC 4616 §2).
+then for a password; SCRAM is in `scram`. Base64 is read strictly (RFC 4954 §4), a line `*` cancels, and `=` is an
+initial response without octets. Names and passwords are UTF-8, brought into NFC, and not empty; an empty
+authorization identity means the authentication identity itself (RFC 4616 §2).
 """
 
 from __future__ import annotations
@@ -12,9 +12,13 @@ import binascii
 import unicodedata
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, NamedTuple, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from postoffice.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    from postoffice.protocols.sasl.scram import Server as Scram
 
 
 class Challenge(NamedTuple):
@@ -32,12 +36,38 @@ class Claim:
     password: str = field(repr=False)
 
 
+class NeedVerifiers(NamedTuple):
+    """SCRAM cannot go on without what is kept for this name. `scheme` is the mechanism without -PLUS."""
+
+    username: str
+    scheme: str
+
+
+class Proven(NamedTuple):
+    """Somebody knows the password of this name, and has shown it without saying it."""
+
+    username: str
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """What an exchange runs in. `binding` is the hash of the server's certificate, empty where nothing can be bound
+    to or the other side was not told so; `nonce` is drawn unless it is given."""
+
+    binding: bytes = b""
+    nonce: str | None = None
+
+
+NOTHING_BOUND: Final = Channel()
+
+
 class Fault(Enum):
     """In what way an exchange came to nothing."""
 
     CANCELLED = "cancelled by the client"
     NOT_BASE64 = "not base64"
     MALFORMED = "not what the mechanism wants"
+    UNPROVEN = "not the right password"
 
 
 class Failed(NamedTuple):
@@ -47,7 +77,7 @@ class Failed(NamedTuple):
     because: str
 
 
-Outcome = Challenge | Claim | Failed
+Outcome = Challenge | Claim | Failed | NeedVerifiers | Proven
 
 
 class Exchange(Protocol):
@@ -69,14 +99,14 @@ class Plain:
 
     __slots__ = ("outcome",)
 
-    def __init__(self, initial: bytes | None) -> None:
+    def __init__(self, initial: bytes | None, _: Channel) -> None:
         self.outcome: Outcome = Challenge(b"")
         if initial is not None:
-            self.outcome = _plain_claim(_decoded_initial(initial))
+            self.outcome = _plain_claim(decoded_initial(initial))
 
     def step(self, response: bytes) -> Outcome:
-        _awaits(self.outcome)
-        self.outcome = _plain_claim(_decoded(response))
+        must_await(self.outcome)
+        self.outcome = _plain_claim(decoded(response))
         return self.outcome
 
 
@@ -85,15 +115,15 @@ class Login:
 
     __slots__ = ("_name", "outcome")
 
-    def __init__(self, initial: bytes | None) -> None:
+    def __init__(self, initial: bytes | None, _: Channel) -> None:
         self._name: str | None = None
         self.outcome: Outcome = Challenge(_USERNAME)
         if initial is not None:
-            self._take(_decoded_initial(initial))
+            self._take(decoded_initial(initial))
 
     def step(self, response: bytes) -> Outcome:
-        _awaits(self.outcome)
-        self._take(_decoded(response))
+        must_await(self.outcome)
+        self._take(decoded(response))
         return self.outcome
 
     def _take(self, octets: bytes | Failed) -> None:
@@ -110,28 +140,52 @@ class Login:
 _USERNAME: Final = binascii.b2a_base64(b"Username:", newline=False)
 _PASSWORD: Final = binascii.b2a_base64(b"Password:", newline=False)
 
-MECHANISMS: Final[dict[bytes, type[Plain] | type[Login]]] = {b"PLAIN": Plain, b"LOGIN": Login}
+
+def _scram(mechanism: bytes, initial: bytes | None, channel: Channel) -> Scram:
+    from postoffice.protocols.sasl.scram import Server
+
+    return Server(mechanism, initial, channel)
+
+
+class _Begin(Protocol):
+    def __call__(self, initial: bytes | None, channel: Channel, /) -> Exchange: ...
+
+
+SCRAM: Final = tuple(b"SCRAM-SHA-%b%b" % (bits, plus) for plus in (b"-PLUS", b"") for bits in (b"512", b"256", b"1"))
+"""The SCRAM mechanisms, the preferred one first."""
+
+MECHANISMS: Final[dict[bytes, _Begin]] = {
+    **{name: partial(_scram, name) for name in SCRAM},
+    b"PLAIN": Plain,
+    b"LOGIN": Login,
+}
 """By name, in upper case, the preferred one first."""
 
 
-def begin(mechanism: bytes, initial: bytes | None) -> Exchange:
-    """An exchange by one of `MECHANISMS`. `initial` is the initial response in base64, None where there was none."""
+def begin(mechanism: bytes, initial: bytes | None, channel: Channel = NOTHING_BOUND) -> Exchange:
+    """An exchange by one of `MECHANISMS`. `initial` is the initial response in base64, None where there was none.
+
+    A -PLUS mechanism needs a channel that can be bound to.
+    """
     known = MECHANISMS.get(mechanism)
     if known is None:
         raise LocalProtocolError("an exchange by an unknown mechanism")
-    return known(initial)
+    return known(initial, channel)
 
 
-def _awaits(outcome: Outcome) -> None:
+def must_await(outcome: Outcome) -> None:
+    """A response is owed, else the caller is wrong."""
     if not isinstance(outcome, Challenge):
         raise LocalProtocolError("a response to an exchange that is over")
 
 
-def _decoded_initial(initial: bytes) -> bytes | Failed:
-    return b"" if initial == b"=" else _decoded(initial)
+def decoded_initial(initial: bytes) -> bytes | Failed:
+    """The octets of an initial response."""
+    return b"" if initial == b"=" else decoded(initial)
 
 
-def _decoded(response: bytes) -> bytes | Failed:
+def decoded(response: bytes) -> bytes | Failed:
+    """The octets of a response; it may cancel."""
     if response == b"*":
         return _CANCELLED
     try:

@@ -172,6 +172,7 @@ _FAULTS: Final = {
     Fault.CANCELLED: Reply(501, ("Authentication cancelled",), "5.7.0"),
     Fault.NOT_BASE64: Reply(501, ("Cannot decode this base64",), "5.5.2"),
     Fault.MALFORMED: Reply(535, ("Authentication failed",), "5.7.8"),
+    Fault.UNPROVEN: Reply(535, ("Authentication failed",), "5.7.8"),
 }
 
 
