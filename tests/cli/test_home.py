@@ -150,6 +150,26 @@ async def test_a_large_letter_comes_out_of_its_file_exactly(tmp_path: Path) -> N
     assert shown.text.endswith(".149999\n")
 
 
+@pytest.mark.parametrize("scheme", ["pops", "pop"])
+async def test_a_certificate_nobody_vouches_for_is_told_with_what_to_do(tmp_path: Path, scheme: str) -> None:
+    async with run_office(MemoryStore(), "b.example", people={BOB: "secret"}) as office:
+        url = f"{scheme}://{BOB}@127.0.0.1:{office.port('pop3s' if scheme == 'pops' else 'pop3')}"
+        fetched = await run("fetch", url, "--into", tmp_path / "m", "--password-stdin")
+    assert fetched.status == 69
+    assert "its certificate is not trusted: " in fetched.errors
+    assert fetched.errors.endswith("; if you know better, name who vouches for it with --ca\n")
+
+
+async def test_a_door_without_tls_and_one_that_is_closed_are_told_in_plain_words(tmp_path: Path) -> None:
+    words = ("--into", tmp_path / "m", "--password-stdin")
+    async with Pop3Peer({}).listening() as port:
+        plain = await run("fetch", f"pops://{USER}@127.0.0.1:{port}", *words)
+    closed = await run("fetch", f"pops://{USER}@127.0.0.1:{port}", *words)
+    assert plain.errors == f"postoffice: cannot reach 127.0.0.1 port {port}: what answers there does not speak TLS\n"
+    assert closed.errors == f"postoffice: cannot reach 127.0.0.1 port {port}: Connection refused\n"
+    assert plain.status == closed.status == 69
+
+
 async def test_a_trace_holds_the_conversation_and_no_secret(tmp_path: Path) -> None:
     async with Pop3Peer({"id-1": VIETNAMESE}).listening() as port:
         fetched = await run(

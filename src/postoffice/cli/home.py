@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import ssl
 import sys
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from postoffice.cli.secrets import known_password, password_stdin
-from postoffice.errors import UsageError
+from postoffice.errors import Disconnected, UsageError
 from postoffice.events import Fact, listen
 from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
@@ -79,7 +80,14 @@ def fetch(
     )
     if verbose:
         listen(_tell)
-    report = _run(_open(file, create=True), lambda mailbox: _collect(source, mailbox, options))
+    try:
+        report = _run(_open(file, create=True), lambda mailbox: _collect(source, mailbox, options))
+    except Disconnected as error:
+        if isinstance(error.__cause__, ssl.SSLCertVerificationError) and ca is None:
+            raise UsageError(
+                f"{error}; if you know better, name who vouches for it with --ca", os.EX_UNAVAILABLE
+            ) from error
+        raise
     click.echo(_summary(report))
     if report.refused:
         raise UsageError(f"{source.host} did not give {report.refused} of its letters; try again", os.EX_TEMPFAIL)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from postoffice.errors import ConnectionLost
 from postoffice.net.dialogue import Dialogue, M
 from postoffice.net.switchboard import Switchboard
+from postoffice.net.words import in_words
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ async def dial(
                 make, host, port, ssl=tls, server_hostname=(server_hostname or host) if tls else None
             )
     except (OSError, ssl.SSLError, TimeoutError) as error:
-        raise ConnectionLost(f"cannot reach {host} port {port}: {error or type(error).__name__}") from error
+        raise ConnectionLost(f"cannot reach {host} port {port}: {in_words(error)}") from error
     try:
         return await finished
     except asyncio.CancelledError:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from postoffice.errors import ConnectionLost, Disconnected, Draining, PatienceLost
 from postoffice.events import event
+from postoffice.net.words import in_words
 
 if TYPE_CHECKING:
     from postoffice.net.switchboard import Switchboard
@@ -183,7 +184,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         except (OSError, ssl.SSLError) as error:
             self._lost = True
             transport.abort()
-            raise ConnectionLost(f"the TLS handshake failed: {error}") from error
+            raise ConnectionLost(f"the TLS handshake failed: {in_words(error)}") from error
         if secured is None:
             raise ConnectionLost("the connection was lost in the TLS handshake")
         self._transport = secured
