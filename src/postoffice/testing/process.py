@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from postoffice.accounts.passwords import make_verifier
+from postoffice.accounts.scram import make_verifiers
 from postoffice.app.config import DOORS
 from postoffice.app.privilege import give_away
 from postoffice.clock import system_clock
@@ -53,8 +54,11 @@ class ServerFailed(Exception):
     """The server did not do what it was told. Says what it wrote last."""
 
 
-def make_office(data: Path, accounts: Mapping[str, str], authority: Authority | None = None) -> None:
-    """An office in a new folder, with passwords by address. Its certificate is the authority's, or its own."""
+def make_office(
+    data: Path, accounts: Mapping[str, str], authority: Authority | None = None, *, scram: bool = False
+) -> None:
+    """An office in a new folder, with passwords by address, fit for SCRAM or not. Its certificate is the authority's,
+    or its own."""
     data.mkdir(mode=0o700, parents=True)
     tls = data / "tls"
     tls.mkdir(mode=0o700)
@@ -68,11 +72,11 @@ def make_office(data: Path, accounts: Mapping[str, str], authority: Authority | 
         make_self_signed(tls, names)
     else:
         authority.issue(names, tls)
-    asyncio.run(_furnish(data, accounts))
+    asyncio.run(_furnish(data, accounts, scram=scram))
     give_away(data)
 
 
-async def _furnish(data: Path, accounts: Mapping[str, str]) -> None:
+async def _furnish(data: Path, accounts: Mapping[str, str], *, scram: bool) -> None:
     store = EmbeddedStore.open(data)
     try:
         verifiers: dict[str, str] = {}
@@ -82,7 +86,9 @@ async def _furnish(data: Path, accounts: Mapping[str, str]) -> None:
                 await store.directory.add_domain(domain)
             account = await store.directory.add_account(address, system_clock())
             secret = unicodedata.normalize("NFC", password)
-            if secret not in verifiers:
+            if scram:
+                verifiers[secret] = make_verifiers(secret, address, await store.directory.secret())
+            elif secret not in verifiers:
                 verifiers[secret] = make_verifier(secret)
             await store.directory.set_credential(Credential(account.account_id, "password", verifiers[secret]))
     finally:

@@ -76,12 +76,12 @@ class PostOffice:
 
 
 @contextmanager
-def open_post(people: int = 60) -> Iterator[PostOffice]:
-    """An office with that many accounts; its certificate is good for `localhost`."""
+def open_post(people: int = 60, *, scram: bool = False) -> Iterator[PostOffice]:
+    """An office with that many accounts, fit for SCRAM or not; its certificate is good for `localhost`."""
     names = [f"person{number}@a.example" for number in range(people)]
     with open_folder() as folder:
         authority = Authority(folder)
-        make_office(folder / "office", dict.fromkeys(names, PASSWORD), authority)
+        make_office(folder / "office", dict.fromkeys(names, PASSWORD), authority, scram=scram)
         with OfficeProcess(folder / "office", CLEAR_TEXT) as office:
             yield PostOffice(office, authority.ca_path, names)
 
