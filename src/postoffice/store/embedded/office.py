@@ -66,8 +66,13 @@ class EmbeddedOffice:
 
     async def accept(self, acceptance: Acceptance) -> None:
         job = accept_job(acceptance, self._premises.clock)
-        await self._sync(job)
-        self._took(job, used=await self._premises.committer.run(job))
+        try:
+            await self._sync(job)
+            used = await self._premises.committer.run(job)
+        except BaseException:
+            self._let_go(job)
+            raise
+        self._took(job, used=used)
 
     async def _sync(self, job: Accept) -> None:
         if job.spool is not None:
@@ -80,6 +85,11 @@ class EmbeddedOffice:
             self._premises.spool.let_go(job.spool)
         else:
             self._premises.spool.discard([job.spool])
+
+    def _let_go(self, job: Accept) -> None:
+        """It was not taken, or nobody knows: `tidy` looks whether a row names its spool file."""
+        if job.spool is not None:
+            self._premises.spool.let_go(job.spool)
 
     # --- mailboxes ------------------------------------------------------------------------------------------
 
@@ -147,6 +157,8 @@ class EmbeddedOffice:
         if job.notice is not None:
             await self._sync(job.notice)
         settled = await self._premises.committer.run(job)
+        if job.notice is not None and not settled.is_done:
+            self._let_go(job.notice)  # or it was settled before, and nobody heard
         if settled.is_done:
             if job.notice is not None:
                 self._took(job.notice, used=settled.is_notice_spool_used)

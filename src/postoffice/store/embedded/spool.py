@@ -38,7 +38,10 @@ class Spool:
     def create(self) -> str:
         name = token_hex(16)
         path = self.folder / name
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreUnavailable(f"{path} cannot be made: {error.strerror}") from error
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         self._writing[name] = descriptor
         return name
@@ -72,7 +75,7 @@ class Spool:
 
     def abandon(self, name: str) -> None:
         """Nobody wants it. If a transaction may have named it, whose end was not heard, only a look can tell."""
-        if name in self._promised:
+        if name in self._promised or name not in self._writing:
             self.let_go(name)
         else:
             self.discard([name])
