@@ -42,6 +42,8 @@ Body = Callable[[int, socket.socket], None]
 START_SECONDS = 30.0
 RESPAWN_SECONDS = 0.5
 COMMITTER_SOCKET = "committer.socket"
+TOLD = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+"""The signals by which somebody tells us something."""
 
 
 @dataclass(slots=True)
@@ -145,7 +147,7 @@ class Supervisor:
         self._start_committer()
         for index in range(len(self._doors)):
             self._start_worker(index)
-        while self._children:
+        while self._children or (self._due and self._stopping_since is None):
             self._wait()
             self._reap()
             self._watch()
@@ -174,11 +176,21 @@ class Supervisor:
         self._spawn(f"worker {index}", lambda status, lifeline: worker_module.work(job, status, lifeline))
 
     def _spawn(self, name: str, body: Body) -> None:
-        """Fork a child that runs `body(status, lifeline)` and ends."""
+        """Fork a child that runs `body(status, lifeline)` and ends; none any more once we are told to stop."""
+        # A signal that came between the fork and our note of the child would never reach it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, TOLD)
+        try:
+            if self._stopping_since is None:
+                self._fork(name, body)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _fork(self, name: str, body: Body) -> None:
         status_read, status_write = os.pipe()
         lifeline, far_end = socket.socketpair()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
             os.close(status_read)
@@ -198,6 +210,7 @@ class Supervisor:
                 signal.signal(number, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
             for number in (signal.SIGTERM, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD)
             for child in self._children.values():
                 child.close()
             os.close(self._wakeup)
@@ -246,10 +259,7 @@ class Supervisor:
                 continue
             child.close()
             if self._stopping_since is None:
-                print(
-                    f"postoffice: {child.name} ended ({os.waitstatus_to_exitcode(status)}), starting another",
-                    file=sys.stderr,
-                )
+                _say(f"{child.name} ended ({os.waitstatus_to_exitcode(status)}), starting another")
                 again = self._start_committer if child.name == "committer" else _worker_again(self, child.name)
                 self._due.append((time.monotonic() + RESPAWN_SECONDS, again))
         if self._stopping_since is not None and all(c.name == "committer" for c in self._children.values()):
@@ -267,7 +277,7 @@ class Supervisor:
             silent = now - child.heard
             limit = self._config.office.stuck_seconds if child.is_ready else START_SECONDS
             if silent > limit:
-                print(f"postoffice: {child.name} is stuck, killing it", file=sys.stderr)
+                _say(f"{child.name} is stuck, killing it")
                 os.kill(child.pid, signal.SIGKILL)
         if self._stopping_since is not None and now - self._stopping_since > self._config.office.drain_seconds + 10:
             for child in self._children.values():
@@ -295,6 +305,12 @@ class Supervisor:
 def _worker_again(supervisor: Supervisor, name: str) -> Callable[[], None]:
     index = int(name.removeprefix("worker "))
     return lambda: supervisor._start_worker(index)
+
+
+def _say(sentence: str) -> None:
+    """On standard error; where nobody reads that any more, the mail goes on all the same."""
+    with suppress(OSError):
+        print(f"postoffice: {sentence}", file=sys.stderr, flush=True)
 
 
 def _take_name(name: str) -> None:
