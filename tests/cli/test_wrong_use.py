@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -98,6 +99,25 @@ def test_nobody_is_removed_without_being_asked_for(data: Path) -> None:
         f"postoffice: there is no terminal to ask whether {BOB} may go; use --yes\n",
     )
     assert run("account", "list", "--data", data)[1] == f"{BOB}\n"
+
+
+@pytest.mark.parametrize(("answer", "left"), [("n", f"{BOB}\n"), ("y", "")])
+def test_who_is_asked_at_a_terminal_decides(data: Path, answer: str, left: str) -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "r+b", 0) as keyboard, os.fdopen(theirs, "r+b", 0) as terminal:
+        keyboard.write(f"{answer}\n".encode())
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", PROGRAM, "account", "remove", "--data", data.name, BOB],
+            cwd=data.parent,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            timeout=60,
+            check=False,
+        )
+        said = os.read(ours, 4096).decode()
+    assert f"Remove {BOB} and 0 letters for ever? [y/N]: " in said
+    assert run("account", "list", "--data", data)[1] == left
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives the folder to somebody else")

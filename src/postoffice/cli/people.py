@@ -98,19 +98,15 @@ def remove(address: str, data: Path | None, yes: bool) -> None:
     """Remove an account and all its letters."""
     name = normalized(address)
 
-    async def letters(store: Store) -> int:
-        account = await _known(store, name)
-        return len((await (await store.office.mailbox(account.account_id)).snapshot()).keys)
-
     async def do(store: Store) -> None:
         account = await _known(store, name)
+        if not yes:
+            count = len((await (await store.office.mailbox(account.account_id)).snapshot()).keys)
+            if not sys.stdin.isatty():
+                raise UsageError(f"there is no terminal to ask whether {name} may go; use --yes", os.EX_USAGE)
+            click.confirm(f"Remove {name} and {count} letters for ever?", abort=True, err=True)
         await store.directory.remove_account(account.account_id)
 
-    if not yes:
-        count = with_store(data, letters)
-        if not sys.stdin.isatty():
-            raise UsageError(f"there is no terminal to ask whether {name} may go; use --yes", os.EX_USAGE)
-        click.confirm(f"Remove {name} and {count} letters for ever?", abort=True, err=True)
     with_store(data, do)
     click.echo(f"{name} removed")
 
