@@ -170,6 +170,7 @@ class _Session:
         except NoSuchLetter as problem:
             self._dialogue.send(self._machine.error(str(problem)))
         except Refusal as refusal:
+            event("pop3.refused", command=command.keyword.name, peer=self._dialogue.peer[0], reply=str(refusal))
             self._dialogue.send(self._machine.error(refusal.public, _code(refusal)))
         except Disconnected:
             raise

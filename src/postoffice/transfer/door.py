@@ -170,6 +170,7 @@ class _Session:
         try:
             await _ANSWERS[command.keyword](self, command)
         except Refusal as refusal:
+            self._tell(command, refusal)
             self._say(replies.from_refusal(refusal))
         except Disconnected:
             raise
@@ -179,6 +180,19 @@ class _Session:
         except Exception as error:
             self._say(replies.from_refusal(temporary(str(error))))
             raise
+
+    def _tell(self, command: Command, refusal: Refusal) -> None:
+        """Who was refused what, and why: what a sender asks about, and what a guard against guessers reads."""
+        has_path = command.keyword in (Keyword.MAIL, Keyword.RCPT)
+        event(
+            "smtp.refused",
+            door=self._door.policy.name,
+            peer=self._dialogue.peer[0],
+            account=self._account.address if self._account else None,
+            command=command.keyword.name,
+            path=command.path.decode("utf-8", "backslashreplace") if has_path else None,
+            reply=str(refusal),
+        )
 
     def _scold(self, invalid: Invalid) -> bool:
         """The reply to what is no command; False when there were too many of them."""
