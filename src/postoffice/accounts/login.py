@@ -88,7 +88,8 @@ class Login:
         password = unicodedata.normalize("NFC", password)
         for verifier in verifiers:
             if await self._pool.verify(verifier, password) and account is not None:
-                self._remember(remembered, account)
+                if generation == self._generation:  # else it may have been changed while we reckoned
+                    self._remember(remembered, account)
                 return account
         raise _wrong(username)
 

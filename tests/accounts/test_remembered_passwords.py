@@ -1,0 +1,46 @@
+"""A password that was right is remembered, but never beyond the moment when it was changed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from postoffice.accounts.login import Login
+from postoffice.accounts.passwords import make_verifier
+from postoffice.errors import Refusal
+from postoffice.store.embedded import EmbeddedStore
+from postoffice.store.model import Credential
+from postoffice.testing.office import add_person
+
+CROWD = 40
+"""Wrong passwords ahead of the one that matters: it is verified long after the change."""
+
+
+async def test_a_password_changed_while_it_is_verified_is_not_remembered(tmp_path: Path) -> None:
+    store = EmbeddedStore.open(tmp_path / "office")
+    login = Login(store.directory)
+
+    async def enters(name: str, password: str) -> bool:
+        try:
+            await login.by_password(f"{name}@a.example", password)
+        except Refusal:
+            return False
+        return True
+
+    try:
+        bob = await add_person(store, "bob@a.example", "old")
+        await add_person(store, "eve@a.example", "secret")
+        changed = make_verifier("new")
+        crowd = [asyncio.ensure_future(enters("eve", f"wrong {number}")) for number in range(CROWD)]
+        slow = asyncio.ensure_future(enters("bob", "old"))
+        await asyncio.sleep(0)  # all of them are on their way
+        await store.directory.set_credential(Credential(bob.account_id, "password", changed))
+        assert not slow.done()
+        assert await enters("eve", "secret"), "somebody else sees that the directory has changed"
+        await slow
+        assert not any(await asyncio.gather(*crowd))
+        assert not await enters("bob", "old")
+        assert await enters("bob", "new")
+    finally:
+        await store.close()
+        login.close()
