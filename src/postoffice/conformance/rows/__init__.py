@@ -17,9 +17,10 @@ class Row:
 
 
 def all_rows() -> list[Row]:
-    """Every row of the suite that is a transcript, by name."""
+    """Every row of the suite that is a transcript, by section and name."""
     found = [one for one in files(__name__).iterdir() if one.name.endswith(".txt")]
-    return [_read(one.name.removesuffix(".txt"), one.read_text()) for one in sorted(found, key=lambda one: one.name)]
+    rows = [_read(one.name.removesuffix(".txt"), one.read_text()) for one in found]
+    return sorted(rows, key=lambda row: (row.section, row.name))
 
 
 def _read(name: str, text: str) -> Row:
