@@ -15,6 +15,7 @@ import unicodedata
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from postoffice.accounts import scram
 from postoffice.accounts.passwords import CLEAR_SCHEME, PasswordPool
@@ -22,11 +23,25 @@ from postoffice.clock import Clock, system_clock
 from postoffice.errors import Refusal
 from postoffice.events import event
 from postoffice.protocols.sasl import server as sasl
+from postoffice.protocols.sasl.bearer import Server as TokenExchange
 from postoffice.protocols.sasl.scram import Server as ScramExchange
 from postoffice.protocols.sasl.scram import Verifier
-from postoffice.protocols.sasl.server import Challenge, Channel, Claim, Exchange, Failed, Fault, NeedVerifiers, Proven
+from postoffice.protocols.sasl.server import (
+    Challenge,
+    Channel,
+    Claim,
+    Exchange,
+    Failed,
+    Fault,
+    NeedToken,
+    NeedVerifiers,
+    Proven,
+)
 from postoffice.store.base import Directory
 from postoffice.store.model import Account
+
+if TYPE_CHECKING:
+    from postoffice.accounts.tokens import Tokens
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -46,8 +61,13 @@ class Login:
     """One per process."""
 
     def __init__(
-        self, directory: Directory, settings: LoginSettings | None = None, clock: Clock = system_clock
+        self,
+        directory: Directory,
+        settings: LoginSettings | None = None,
+        clock: Clock = system_clock,
+        tokens: Tokens | None = None,
     ) -> None:
+        self._tokens = tokens
         self._directory = directory
         self._settings = settings or LoginSettings()
         self._clock = clock
@@ -101,7 +121,7 @@ class Login:
         """
         generation = await self._directory.generation()
         if self._announced[0] != generation:
-            lacking = set()
+            lacking = set() if self._tokens else set(sasl.BEARER)
             for scheme in scram.SCHEMES:
                 if not await self._directory.everybody_has(scram.marker(scheme)):
                     lacking.add(scheme.encode())
@@ -115,7 +135,9 @@ class Login:
         A client that says that it was told of no -PLUS (RFC 5802 §6) is believed only if that is so.
         """
         is_bound = mechanism.endswith(b"-PLUS")
-        if mechanism not in sasl.MECHANISMS or (is_bound and not end_point):
+        # deviates: RFC 7628 §1, because whoever may send a password in clear may also send a token.
+        is_known = mechanism in sasl.MECHANISMS and (mechanism not in sasl.BEARER or self._tokens is not None)
+        if not is_known or (is_bound and not end_point):
             return None
         knows = is_bound or f"{mechanism.decode()}-PLUS".encode() in await self.mechanisms(end_point)
         return sasl.begin(mechanism, initial, Channel(end_point if knows else b""))
@@ -134,6 +156,11 @@ class Login:
                     username = outcome.username
                     account, verifiers = await self._verifiers(username, outcome.scheme)
                     outcome = exchange.supply(verifiers)
+                case NeedToken():
+                    assert isinstance(exchange, TokenExchange)
+                    username = outcome.username
+                    account = await self._by_token(outcome)
+                    outcome = exchange.accept() if account else exchange.refuse()
                 case Failed(fault=Fault.UNPROVEN):
                     raise _wrong(username)
                 case Failed():
@@ -144,6 +171,12 @@ class Login:
                     if account is None:
                         raise _wrong(username)
                     return account
+
+    async def _by_token(self, need: NeedToken) -> Account | None:
+        """Whose token it is, if that is who asks; a name may be left out."""
+        address = await self._tokens.address(need.token) if self._tokens else None
+        account = await self._find(address) if address else None
+        return account if not need.username or account == await self._find(need.username) else None
 
     async def _verifiers(self, username: str, scheme: str) -> tuple[Account | None, list[Verifier]]:
         """What is kept for a name; for nobody, and for those who have no such password, one that nothing proves."""
@@ -173,6 +206,8 @@ class Login:
 
     def close(self) -> None:
         self._pool.close()
+        if self._tokens is not None:
+            self._tokens.close()
 
     async def _find(self, username: str) -> Account | None:
         """Whose name this is."""

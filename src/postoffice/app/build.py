@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from postoffice.access.pop3 import Pop3Door
 from postoffice.accounts.login import Login
@@ -26,6 +26,9 @@ from postoffice.transfer.mx import MxPolicy
 from postoffice.transfer.queue import QueueRunner
 from postoffice.transfer.route import Router
 from postoffice.transfer.submission import SubmissionPolicy
+
+if TYPE_CHECKING:
+    from postoffice.accounts.tokens import Tokens
 
 IMPLICIT_TLS = frozenset({"pop3s", "submissions"})
 NOTING_SECONDS = 2.0
@@ -50,7 +53,7 @@ class OpenOffice:
         self._certificate = certificate
         self._tls: ssl.SSLContext = tls_room.server_context(*certificate)
         self._switchboard = Switchboard(tracer)
-        self._login = Login(store.directory, config.login, clock)
+        self._login = Login(store.directory, config.login, clock, _tokens(config, clock))
         self._intake = Intake(host, store.office, store.directory, config.intake, clock)
         self._courier = Courier(host, store.office, Router(config.relay, host), self._switchboard, config.courier)
         self._runner = QueueRunner(store.office, self._intake, self._courier, config.queue, clock)
@@ -120,6 +123,14 @@ class OpenOffice:
                 await self._store.office.tidy()
             except (StoreError, OSError) as error:
                 event("tidy.failed", error=str(error))
+
+
+def _tokens(config: Config, clock: Clock) -> Tokens | None:
+    if not config.oauth.is_on:
+        return None
+    from postoffice.accounts.tokens import Tokens
+
+    return Tokens(config.oauth, clock)
 
 
 async def own_host(store: Store, config: Config) -> str:

@@ -17,6 +17,7 @@ import msgspec
 
 from postoffice.access.pop3 import Pop3Settings
 from postoffice.accounts.login import LoginSettings, Network
+from postoffice.accounts.oauth import OAuthSettings
 from postoffice.errors import UsageError
 from postoffice.transfer.courier import CourierSettings
 from postoffice.transfer.door import SmtpSettings
@@ -66,6 +67,7 @@ class Config:
     office: OfficeSettings = OfficeSettings()
     tls: TlsSettings = TlsSettings()
     login: LoginSettings = LoginSettings()
+    oauth: OAuthSettings = OAuthSettings()
     pop3: Pop3Settings = Pop3Settings()
     smtp: SmtpSettings = SmtpSettings()
     intake: IntakeSettings = IntakeSettings()
@@ -191,6 +193,7 @@ def _wrong_values(config: Config) -> list[str]:
             problems.append(f"{name}: must be more than nothing")
     if config.pop3.idle_seconds < 600:
         problems.append("pop3.idle_seconds: RFC 1939 §3 wants at least 600")
+    problems += [f"oauth.{problem}" for problem in config.oauth.problems()]
     if (config.tls.certificate is None) != (config.tls.key is None):
         problems.append("tls: certificate and key come together")
     return problems

@@ -14,9 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from postoffice.errors import LocalProtocolError
-from postoffice.protocols.sasl.server import NOTHING_BOUND, SCRAM, Channel, Claim
+from postoffice.protocols.sasl.server import BEARER, NOTHING_BOUND, SCRAM, Channel, Claim
 
 if TYPE_CHECKING:
+    from postoffice.protocols.sasl.bearer import Client as Bearer
     from postoffice.protocols.sasl.scram import Client as Scram
 
 CANCEL: Final = b"*"
@@ -76,6 +77,12 @@ def _scram(mechanism: bytes, claim: Claim, channel: Channel) -> Scram:
     return Client(mechanism, claim, channel)
 
 
+def _bearer(mechanism: bytes, claim: Claim, channel: Channel) -> Bearer:
+    from postoffice.protocols.sasl.bearer import Client
+
+    return Client(mechanism, claim, channel)
+
+
 class _Begin(Protocol):
     def __call__(self, claim: Claim, channel: Channel, /) -> Exchange: ...
 
@@ -84,13 +91,17 @@ MECHANISMS: Final[dict[bytes, _Begin]] = {
     **{name: partial(_scram, name) for name in SCRAM},
     b"PLAIN": Plain,
     b"LOGIN": Login,
+    **{name: partial(_bearer, name) for name in BEARER},
 }
 """By name, in upper case, the preferred one first."""
 
 
 def choose(offered: Iterable[bytes], claim: Claim, channel: Channel = NOTHING_BOUND) -> bytes | None:
-    """The mechanism that we like best among those offered that can carry this claim in this channel."""
-    names = {name.upper() for name in offered}
+    """The mechanism that we like best among those offered that can carry this claim in this channel.
+
+    Never one of tokens: a password is not shown to whoever takes it for one.
+    """
+    names = {name.upper() for name in offered}.difference(BEARER)
     if not channel.binding:
         names = {name for name in names if not name.endswith(b"-PLUS")}
     if names.intersection(SCRAM):

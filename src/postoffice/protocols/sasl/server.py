@@ -1,9 +1,9 @@
 """The server's side of an exchange: responses in, a `Claim` or a `Proven` out.
 
 PLAIN (RFC 4616) is one message of the client; LOGIN is what old scanners know instead: the server asks for a name,
-then for a password; SCRAM is in `scram`. Base64 is read strictly (RFC 4954 §4), a line `*` cancels, and `=` is an
-initial response without octets. Names and passwords are UTF-8, brought into NFC, and not empty; an empty
-authorization identity means the authentication identity itself (RFC 4616 §2).
+then for a password; SCRAM is in `scram`, tokens are in `bearer`. Base64 is read strictly (RFC 4954 §4), a line `*`
+cancels, and `=` is an initial response without octets. Names and passwords are UTF-8, brought into NFC, and not
+empty; an empty authorization identity means the authentication identity itself (RFC 4616 §2).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from postoffice.errors import LocalProtocolError
 
 if TYPE_CHECKING:
+    from postoffice.protocols.sasl.bearer import Server as Bearer
     from postoffice.protocols.sasl.scram import Server as Scram
 
 
@@ -41,6 +42,14 @@ class NeedVerifiers(NamedTuple):
 
     username: str
     scheme: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeedToken:
+    """OAUTHBEARER cannot go on without a verdict on this token. The name is empty where the token tells it."""
+
+    username: str
+    token: str = field(repr=False)
 
 
 class Proven(NamedTuple):
@@ -77,7 +86,7 @@ class Failed(NamedTuple):
     because: str
 
 
-Outcome = Challenge | Claim | Failed | NeedVerifiers | Proven
+Outcome = Challenge | Claim | Failed | NeedVerifiers | NeedToken | Proven
 
 
 class Exchange(Protocol):
@@ -147,6 +156,12 @@ def _scram(mechanism: bytes, initial: bytes | None, channel: Channel) -> Scram:
     return Server(mechanism, initial, channel)
 
 
+def _bearer(mechanism: bytes, initial: bytes | None, channel: Channel) -> Bearer:
+    from postoffice.protocols.sasl.bearer import Server
+
+    return Server(mechanism, initial, channel)
+
+
 class _Begin(Protocol):
     def __call__(self, initial: bytes | None, channel: Channel, /) -> Exchange: ...
 
@@ -154,8 +169,12 @@ class _Begin(Protocol):
 SCRAM: Final = tuple(b"SCRAM-SHA-%b%b" % (bits, plus) for plus in (b"-PLUS", b"") for bits in (b"512", b"256", b"1"))
 """The SCRAM mechanisms, the preferred one first."""
 
+BEARER: Final = (b"OAUTHBEARER", b"XOAUTH2")
+"""The mechanisms of tokens."""
+
 MECHANISMS: Final[dict[bytes, _Begin]] = {
     **{name: partial(_scram, name) for name in SCRAM},
+    **{name: partial(_bearer, name) for name in BEARER},
     b"PLAIN": Plain,
     b"LOGIN": Login,
 }
