@@ -4,6 +4,8 @@ Rounds alternate between the contenders; every figure is the median with its ran
 server's whole tree of processes and is the figure to steer by: rates depend on what else the machine does. Memory is
 the largest sum of proportional set sizes. For POP3 the server has one core and the generator another; deliveries
 share all cores.
+
+`./po bench conformance` is another matter: it asks POP3 servers what they do right (see `bench.conformance`).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import programs
+from bench import conformance, programs
 from bench.contender import Contender
 from bench.figures import Summary, summaries, table
 from bench.floor import Floor
@@ -116,8 +118,10 @@ def _stop(signal_number: int, _frame: FrameType | None) -> None:
 
 
 def main(words: Sequence[str]) -> int:
-    options = arguments(words)
     signal.signal(signal.SIGTERM, _stop)
+    if words[:1] == ["conformance"]:
+        return conformance.main(words[1:])
+    options = arguments(words)
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder))
     folder.chmod(0o755)
     try:
