@@ -41,6 +41,7 @@ Body = Callable[[int, socket.socket], None]
 
 START_SECONDS = 30.0
 RESPAWN_SECONDS = 0.5
+RESPAWN_LIMIT_SECONDS = 30.0
 COMMITTER_SOCKET = "committer.socket"
 TOLD = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 """The signals by which somebody tells us something."""
@@ -133,6 +134,7 @@ class Supervisor:
         self._doors = doors
         self._children: dict[int, Child] = {}
         self._due: list[tuple[float, Callable[[], None]]] = []
+        self._failed_starts: dict[str, int] = {}
         self._stopping_since: float | None = None
         self._said_ready = False
         self._committer_socket = _listen_for_jobs()
@@ -261,10 +263,16 @@ class Supervisor:
             if self._stopping_since is None:
                 _say(f"{child.name} ended ({os.waitstatus_to_exitcode(status)}), starting another")
                 again = self._start_committer if child.name == "committer" else _worker_again(self, child.name)
-                self._due.append((time.monotonic() + RESPAWN_SECONDS, again))
+                self._due.append((time.monotonic() + self._patience_with(child), again))
         if self._stopping_since is not None and all(c.name == "committer" for c in self._children.values()):
             for committer in self._children.values():
                 committer.lifeline.close()  # it answers what was asked, and ends
+
+    def _patience_with(self, child: Child) -> float:
+        """How long to wait before another is started: at once, but longer each time for one that never got ready."""
+        tries = 0 if child.is_ready else self._failed_starts.get(child.name, 0) + 1
+        self._failed_starts[child.name] = tries
+        return float(min(RESPAWN_SECONDS * 2**tries, RESPAWN_LIMIT_SECONDS))
 
     def _watch(self) -> None:
         """Start what is due; kill what is stuck or does not end."""
