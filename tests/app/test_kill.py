@@ -58,7 +58,7 @@ class Town:
         self.ledger = Ledger()
         self.over = threading.Event()
         self._threads: list[threading.Thread] = []
-        self.a = self._office(folder / "a", [SENDER, *AT_A], stack, others_port=0)
+        self.a = self._office(folder / "a", [SENDER, *AT_A], stack)
         self.ports_a = self.a.ports.copy()
         self.ports_b: dict[str, int] = {}
         self.b = self._office(folder / "b", AT_B, stack)
