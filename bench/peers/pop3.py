@@ -146,6 +146,7 @@ _COURIER = Package(
         "courier-pop",
         "courier-base",
         "courier-authlib",
+        "courier-authdaemon",
         "courier-authlib-userdb",
         "libcourier-unicode4",
         "gamin",
