@@ -26,8 +26,9 @@ from postoffice.protocols.notation import (
     unescaped,
 )
 from postoffice.store.memory import MemoryStore
+from postoffice.testing.matching import Mismatch
 from postoffice.testing.scenes import made_letter
-from postoffice.testing.transcripts import Mismatch, run_as_client, run_as_pair, run_as_server
+from postoffice.testing.transcripts import run_as_client, run_as_pair, run_as_server
 
 
 def test_every_mark_is_read() -> None:

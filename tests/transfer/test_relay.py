@@ -272,3 +272,32 @@ def test_no_notice_goes_to_where_this_office_is_itself(tmp_path: Path) -> None:
             assert refused.value.enhanced == "5.4.6"
 
     asyncio.run(ask())
+
+
+async def test_a_line_that_breaks_behind_the_final_dot_sends_the_letter_to_no_other_host_at_once(store: Store) -> None:
+    """The host may have it: only the next try may double it (RFC 5321 §6.1)."""
+    visits: list[str] = []
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        visits.append("visit")
+        for line in (b"220 x\r\n", b"250 x\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"):
+            writer.write(line)
+            await reader.readline()
+        await reader.readuntil(b"\r\n.\r\n")
+        writer.close()
+
+    zone: Mapping[str, Records] = {
+        "b.example": {"MX": ["10 mx1.b.example.", "20 mx2.b.example."]},
+        "mx1.b.example": {"A": ["127.0.0.1"]},
+        "mx2.b.example": {"A": ["127.0.0.1"]},
+    }
+    server = await asyncio.start_server(swallow, "127.0.0.1", 0)
+    async with server, FakeDNS(zone) as dns:
+        config = config_for(dns, server.sockets[0].getsockname()[1])
+        async with run_office(store, "a.example", people={"alice@a.example": "correct horse"}, config=config) as near:
+            with collected() as events:
+                await asyncio.to_thread(submit, near, ["bob@b.example"])
+                await until(lambda: any(name == "letter.deferred" for name, _ in events))
+            assert visits == ["visit"]
+            [item] = await near.store.office.queue()
+            assert item.attempts == 1

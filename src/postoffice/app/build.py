@@ -12,7 +12,6 @@ from postoffice.access.pop3 import Pop3Door
 from postoffice.accounts.login import Login
 from postoffice.app.config import Config
 from postoffice.clock import Clock, system_clock
-from postoffice.errors import StoreError
 from postoffice.events import event
 from postoffice.net import tls as tls_room
 from postoffice.net.dialogue import Dialogue, Tracer
@@ -121,8 +120,8 @@ class OpenOffice:
             await asyncio.sleep(self._config.office.tidy_seconds)
             try:
                 await self._store.office.tidy()
-            except (StoreError, OSError) as error:
-                event("tidy.failed", error=str(error))
+            except Exception as error:
+                event("tidy.failed", error=f"{type(error).__name__}: {error}")
 
 
 def _tokens(config: Config, clock: Clock) -> Tokens | None:

@@ -153,7 +153,6 @@ class Supervisor:
             self._wait()
             self._reap()
             self._watch()
-        _notify("STOPPING=1")
         return 0
 
     # --- children
@@ -294,6 +293,7 @@ class Supervisor:
     def _heard_signal(self, number: int, _frame: FrameType | None) -> None:
         if number in (signal.SIGTERM, signal.SIGINT) and self._stopping_since is None:
             self._stopping_since = time.monotonic()
+            _notify("STOPPING=1")
             self._tell("worker", signal.SIGTERM)
         elif number == signal.SIGHUP:
             self._tell("worker", signal.SIGHUP)

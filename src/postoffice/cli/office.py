@@ -37,6 +37,8 @@ def init(address: str, data: Path | None, password_stdin: bool) -> None:
     name = normalized(address)
     if has_office(folder):
         raise UsageError(f"{folder}: there is an office here already", os.EX_CANTCREAT)
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UsageError(f"{folder}: is not empty; an office wants a folder of its own", os.EX_CANTCREAT)
     check_way(folder)
     password = new_password(name, from_stdin=password_stdin)
     try:

@@ -152,7 +152,7 @@ class Office(Protocol):
     async def claim(self, holder: str, now: float, lease_seconds: float, limit: int) -> list[QueueItem]:
         """Items that are due and not leased, earliest first; from now on `holder` carries them.
 
-        `holder` is a name that nobody had before, one per life of a process: a lease is known by it alone.
+        `holder` is a name that nobody had before, one for each claim: a lease is known and renewed by it alone.
         """
         ...
 

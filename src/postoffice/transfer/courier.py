@@ -46,10 +46,13 @@ class Outcome:
     delivered: list[str] = field(default_factory=list)
     failed: dict[str, Fate] = field(default_factory=dict)
 
+    is_uncertain: bool = False
+    """The whole letter was there when the line broke: the host may have it."""
+
     @property
     def is_conclusive(self) -> bool:
-        """Whether a host has decided about a recipient: then no other host is asked in this try."""
-        return bool(self.delivered or self.failed)
+        """Whether no other host is asked in this try: one has decided about a recipient, or may have the letter."""
+        return bool(self.delivered or self.failed or self.is_uncertain)
 
 
 class Courier:
@@ -219,7 +222,10 @@ class _Visit:
                 break
         self._dialogue.send(self._machine.end_of_data())
         self._dialogue.patience = self._settings.final_seconds
-        return await self._reply()
+        self.outcome.is_uncertain = somebody_takes_it
+        reply = await self._reply()
+        self.outcome.is_uncertain = False
+        return reply
 
     # --- what was said
 

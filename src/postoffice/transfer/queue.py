@@ -95,8 +95,9 @@ class QueueRunner:
                     self._carried[holder] += 1
                     carriers.create_task(self._carry(item, holder))
                 pause = await self._pause()
-            except StoreError as error:
-                event("queue.failed", error=str(error))
+            except Exception as error:
+                # Whatever it was: the queue goes on, a little later.
+                event("queue.failed", error=_trace(error))
                 pause = self._settings.poll_seconds
             if self._is_stopping:
                 return
