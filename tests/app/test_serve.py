@@ -257,7 +257,7 @@ def test_a_stuck_committer_is_replaced_and_the_next_letter_is_taken(data: Path) 
         assert [letter.endswith(b"next\r\n") for letter in letters(office, BOB)] == expected
 
 
-def test_letters_under_way_when_the_committer_dies_are_answered_451_and_the_next_is_taken(
+def test_letters_under_way_when_the_committer_dies_get_an_answer_and_the_next_is_taken(
     office: OfficeProcess,
 ) -> None:
     (committer,) = office.children("committer")
@@ -267,11 +267,13 @@ def test_letters_under_way_when_the_committer_dies_are_answered_451_and_the_next
         client.begin("x@elsewhere.example", [BOB])
         client.say(LETTER + b".\r\n")
         os.kill(committer, signal.SIGKILL)
-        assert client.reply()[0] == 451
+        # 250 where the job still waited at the committer's door, and the next one found it there.
+        first = client.reply()[0]
+        assert first in (250, 451)
         assert client.send("x@elsewhere.example", [BOB], LETTER + b"next\r\n") == 250
     kept = letters(office, BOB)
     assert kept[-1].endswith(b"next\r\n")
-    assert len(kept) <= 2
+    assert len(kept) == 2 if first == 250 else len(kept) <= 2
 
 
 def test_the_children_of_a_killed_parent_end_by_themselves(data: Path) -> None:

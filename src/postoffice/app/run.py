@@ -318,7 +318,8 @@ def _worker_again(supervisor: Supervisor, name: str) -> Callable[[], None]:
 def _say(sentence: str) -> None:
     """On standard error; where nobody reads that any more, the mail goes on all the same."""
     with suppress(OSError):
-        print(f"postoffice: {sentence}", file=sys.stderr, flush=True)
+        # Not through `sys.stderr`: what stays in its buffer would be an error once more at our end.
+        os.write(2, f"postoffice: {sentence}\n".encode())
 
 
 def _take_name(name: str) -> None:
