@@ -20,6 +20,7 @@ from postoffice.clock import Clock, system_clock
 from postoffice.errors import Disconnected, Draining, PatienceLost, Refusal, StoreError
 from postoffice.events import event
 from postoffice.net.dialogue import FLIGHT_OCTETS, Dialogue
+from postoffice.net.pause import pause
 from postoffice.net.switchboard import Switchboard
 from postoffice.net.tls import describe, end_point
 from postoffice.protocols.lines import NEED_DATA, Oddity
@@ -286,7 +287,7 @@ class _Session:
         loop = asyncio.get_running_loop()
         end = loop.time() + self._door.settings.lock_wait_seconds
         while (lock := await self._door.office.lock(account.account_id)) is None and loop.time() < end:
-            await _pause(0.05)
+            await pause(0.05)
         return lock
 
     async def _stat(self, _: Command) -> None:
@@ -469,11 +470,3 @@ def _there(piece: Piece | None, number: int) -> Piece:
 def _text(octets: bytes) -> str:
     """Names and passwords are UTF-8; other octets belong to nobody, and are kept apart from all that is."""
     return octets.decode("utf-8", "backslashreplace")
-
-
-async def _pause(seconds: float) -> None:
-    """Wait, outside of a task."""
-    loop = asyncio.get_running_loop()
-    done = loop.create_future()
-    loop.call_later(seconds, done.set_result, None)
-    await done

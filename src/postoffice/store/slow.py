@@ -6,25 +6,14 @@ does whose answers come from elsewhere, and never needs a task: conversations dr
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
+from postoffice.net.pause import pause
 from postoffice.store.base import Directory, Office, Store
 
 GIVES_VERBS = frozenset({"lock", "mailbox", "stage"})
 """Verbs whose answer has verbs of its own, which wait too."""
-
-
-async def later(seconds: float) -> None:
-    """Wait on a future that the loop completes."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-    timer = loop.call_later(seconds, future.set_result, None)
-    try:
-        await future
-    finally:
-        timer.cancel()
 
 
 class _Slow:
@@ -39,9 +28,9 @@ class _Slow:
         seconds = self._seconds
 
         async def verb(*arguments: Any, **named: Any) -> Any:
-            await later(seconds)
+            await pause(seconds)
             answer = await quick(*arguments, **named)
-            await later(seconds)
+            await pause(seconds)
             return _Slow(answer, seconds) if name in GIVES_VERBS and answer is not None else answer
 
         setattr(self, name, verb)
@@ -67,6 +56,6 @@ class SlowStore:
         return self._directory
 
     async def close(self) -> None:
-        await later(self._seconds)
+        await pause(self._seconds)
         await self._store.close()
-        await later(self._seconds)
+        await pause(self._seconds)

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from postoffice.database.sqlite import Connection, sync_directory
 from postoffice.errors import StoreError
+from postoffice.net.pause import pause
 from postoffice.protocols.dots import stuff
 from postoffice.store.base import MaildropLock
 from postoffice.store.embedded import arrivals, contents, sight
@@ -24,7 +25,7 @@ from postoffice.store.embedded.arrivals import Spooled
 from postoffice.store.embedded.jobs import RemoveArrivals
 from postoffice.store.embedded.locks import MOVING, HeldLock
 from postoffice.store.embedded.mailbox import MailboxFile, Seen
-from postoffice.store.embedded.premises import Premises, mailbox_path, pause
+from postoffice.store.embedded.premises import Premises, mailbox_path
 from postoffice.store.embedded.staging import GrowingStage
 from postoffice.store.model import (
     INBOX,

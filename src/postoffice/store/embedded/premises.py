@@ -93,14 +93,3 @@ class Premises:
 
 def _data_version(connection: Connection) -> int:
     return int(connection.execute("PRAGMA data_version").get)
-
-
-async def pause(seconds: float) -> None:
-    """Wait a moment; also outside of a task."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-    timer = loop.call_later(seconds, future.set_result, None)
-    try:
-        await future
-    finally:
-        timer.cancel()
