@@ -7,12 +7,29 @@ pass, which is said clearly where they do not.
 
 from __future__ import annotations
 
+import importlib
 import os
 import pwd
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from postoffice.errors import UsageError
+
+LATE_PACKAGES = ("email", "encodings")
+LATE_MODULES = (
+    "cryptography.x509",
+    "dns.asyncbackend",
+    "dns.asyncresolver",
+    "dns.nameserver",
+    "dns._asyncio_backend",
+    "idna",
+    "postoffice.accounts.scram",
+    "postoffice.accounts.tokens",
+    "quopri",
+    "uvloop",
+)
+"""What the programs of an office import only when they need it."""
 
 USERS = ("postoffice", "nobody")
 """Whom a data folder made by root is given to: the first of these that the system has."""
@@ -42,6 +59,7 @@ def settle_in(data: Path, user: str = "") -> None:
         raise UsageError(
             f"{data} belongs to root, and an office does not run as root: chown -R USER {data}", os.EX_NOPERM
         )
+    _import_late()
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
@@ -50,6 +68,17 @@ def settle_in(data: Path, user: str = "") -> None:
             raise UsageError(
                 f"{data} cannot be reached by its owner: {above} lets nobody pass (chmod o+x {above})", os.EX_NOPERM
             )
+
+
+def _import_late() -> None:
+    """Root's files, and Python's own, may be out of reach for whom we become: import now what would come late."""
+    import pkgutil
+
+    packages = map(importlib.import_module, LATE_PACKAGES)
+    parts = [f"{whole.__name__}.{part.name}" for whole in packages for part in pkgutil.iter_modules(whole.__path__)]
+    for name in (*parts, *LATE_MODULES):
+        with suppress(ImportError):  # some live on other systems only
+            importlib.import_module(name)
 
 
 def check_way(data: Path) -> None:

@@ -28,7 +28,7 @@ from types import FrameType
 
 from postoffice.app import worker as worker_module
 from postoffice.app.config import DOORS, Config
-from postoffice.app.privilege import is_root, settle_in
+from postoffice.app.privilege import settle_in
 from postoffice.app.worker import HEARTBEAT_SECONDS, READY, Work, beats
 from postoffice.errors import UsageError
 from postoffice.net.listen import Door, bind_door
@@ -88,8 +88,6 @@ def _serve_behind(doors: Sequence[Mapping[str, Door]], config: Config, options: 
         certificate = (config.tls.certificate.resolve(), config.tls.key.resolve())
     else:
         certificate = (Path("tls/certificate.pem"), Path("tls/key.pem"))
-    if is_root():
-        _import_all()
     settle_in(data, config.office.user)
     if not Path("office.db").exists():
         raise UsageError(f"{data}: there is no office here; make one with: postoffice init", os.EX_NOINPUT)
@@ -381,20 +379,3 @@ def _notify(state: str) -> None:
         address = "\0" + address[1:]
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.sendto(state.encode(), address)
-
-
-def _import_all() -> None:
-    """Root's files may be out of reach for whom we become: what is imported late is imported now."""
-    import email.message
-    import email.policy  # noqa: F401
-    import encodings.idna  # noqa: F401
-    import quopri  # noqa: F401
-
-    import cryptography.x509  # noqa: F401
-    import dns.asyncbackend
-    import dns.asyncresolver
-    import dns.nameserver
-    import idna  # noqa: F401
-    import uvloop  # noqa: F401
-
-    dns.asyncbackend.get_backend("asyncio")
