@@ -103,6 +103,7 @@ async def test_mail_is_fetched_over_tls_and_read_when_the_office_is_gone(tmp_pat
     assert summary == f"{len(LETTERS)} letters, {octets} octets, already had 0"
     assert (again.status, again.text) == (0, f"0 letters, 0 octets, already had {len(LETTERS)}\n")
     assert (gone.status, gone.errors) == (0, "")
+    assert (again.errors, gone.errors) == ("", "")
     assert gone.text == f"0 letters, 0 octets, already had {len(LETTERS)}; {len(LETTERS)} deleted from the server\n"
     assert path.stat().st_mode & 0o777 == 0o600
     for number, letter in enumerate(LETTERS, 1):

@@ -39,6 +39,8 @@ from postoffice.store.model import Letter
 
 _SCAN: Final = re.compile(rb"([0-9]{1,18})[ \t]+([0-9]{1,18})(?:[ \t].*)?")
 _UNIQUE_ID: Final = re.compile(rb"([0-9]{1,18})[ \t]+([^ \t].*?)[ \t]*")
+CLOSE_SECONDS: Final = 2.0
+
 _FIT_TO_SHOW: Final = re.compile(r"[!-~]{1,70}")
 
 
@@ -96,6 +98,7 @@ async def collect(source: Source, mailbox: Mailbox, options: Options) -> Report:
             pull.converse,
             switchboard,
             tls=tls if source.implicit_tls else None,
+            close_seconds=CLOSE_SECONDS,
         )
     finally:
         await pull.ended()

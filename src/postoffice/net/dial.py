@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from postoffice.errors import ConnectionLost
@@ -24,10 +25,12 @@ async def dial(
     tls: ssl.SSLContext | None = None,
     server_hostname: str | None = None,
     connect_seconds: float = 30.0,
+    close_seconds: float = 0.0,
 ) -> T:
     """Connect, hold the conversation, give its result. Every way of not reaching the other side is a `Disconnected`.
 
-    `tls` makes TLS begin at once; for STARTTLS the conversation itself calls `Dialogue.start_tls`.
+    `tls` makes TLS begin at once; for STARTTLS the conversation itself calls `Dialogue.start_tls`. A connection closes by
+    itself when all is said; whoever ends the loop then waits up to `close_seconds` for it.
     """
     loop = asyncio.get_running_loop()
     finished: asyncio.Future[T] = loop.create_future()
@@ -41,10 +44,12 @@ async def dial(
             finished.set_exception(problem)
 
     dialogue: Dialogue[M] | None = None
+    closed = asyncio.Event()
 
     def make() -> Dialogue[M]:
         nonlocal dialogue
         dialogue = Dialogue(machine, converse, switchboard, is_server=False, on_end=settle)
+        dialogue.on_lost = closed.set
         return dialogue
 
     host, port = address
@@ -61,3 +66,9 @@ async def dial(
         if dialogue is not None:
             dialogue.abort()
         raise
+    finally:
+        if dialogue is not None and close_seconds:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(close_seconds):
+                    await closed.wait()
+            dialogue.abort()

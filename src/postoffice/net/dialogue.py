@@ -64,7 +64,8 @@ class Dialogue(asyncio.Protocol, Generic[M]):
 
     `patience` is how many seconds the other side may be silent, `is_amid` whether what comes next belongs to something
     begun that may come to its end before we stop; a conversation sets them as its state demands.
-    `on_end` hears the result of the conversation or the exception that ended it.
+    `on_end` hears the result of the conversation or the exception that ended it, `on_lost` that the connection is closed
+    for both.
     """
 
     __slots__ = (
@@ -86,6 +87,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         "local",
         "machine",
         "on_end",
+        "on_lost",
         "patience",
         "peer",
         "since",
@@ -109,6 +111,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self.local: Address = ("", 0)
         self.tls: ssl.SSLObject | None = None
         self.on_end = on_end
+        self.on_lost: Callable[[], None] | None = None
         self._converse = converse
         self._conversation: Coroutine[Any, Any, Any] | None = None
         self._switchboard = switchboard
@@ -229,6 +232,8 @@ class Dialogue(asyncio.Protocol, Generic[M]):
     def connection_lost(self, exc: Exception | None) -> None:
         self._eof = self._lost = True
         self._transport = None
+        if self.on_lost is not None:
+            self.on_lost()
         if self._wait in (Wait.MORE, Wait.ROOM):
             self._step(ConnectionLost("the connection was lost" if exc is None else f"the connection was lost: {exc}"))
 
