@@ -29,8 +29,8 @@ async def dial(
 ) -> T:
     """Connect, hold the conversation, give its result. Every way of not reaching the other side is a `Disconnected`.
 
-    `tls` makes TLS begin at once; for STARTTLS the conversation itself calls `Dialogue.start_tls`. A connection closes by
-    itself when all is said; whoever ends the loop then waits up to `close_seconds` for it.
+    `tls` makes TLS begin at once; for STARTTLS the conversation itself calls `Dialogue.start_tls`. A connection is
+    closed behind our back when all is said; whoever ends the loop then waits up to `close_seconds` for it.
     """
     loop = asyncio.get_running_loop()
     finished: asyncio.Future[T] = loop.create_future()

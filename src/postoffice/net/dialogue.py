@@ -64,8 +64,8 @@ class Dialogue(asyncio.Protocol, Generic[M]):
 
     `patience` is how many seconds the other side may be silent, `is_amid` whether what comes next belongs to something
     begun that may come to its end before we stop; a conversation sets them as its state demands.
-    `on_end` hears the result of the conversation or the exception that ended it, `on_lost` that the connection is closed
-    for both.
+    `on_end` hears the result of the conversation or the exception that ended it, `on_lost` that the connection is
+    closed.
     """
 
     __slots__ = (
