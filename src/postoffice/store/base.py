@@ -16,7 +16,7 @@ pass; `store.memory` is the shortest one that does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from postoffice.store.model import (
@@ -31,6 +31,7 @@ from postoffice.store.model import (
     Flag,
     Folder,
     Letter,
+    Pace,
     Piece,
     QueueItem,
     Settlement,
@@ -230,8 +231,23 @@ class Directory(Protocol):
         """32 octets that nobody else knows, the same for as long as the office lives."""
         ...
 
+    async def settings(self) -> dict[str, dict[str, str]]:
+        """What is set, as text by key, for accounts by their address and for domains by their name."""
+        ...
+
+    async def change_settings(self, owner: str, changes: Mapping[str, str]) -> bool:
+        """Set some for an account or a domain; an empty value takes one back. Durable. Gives whether anything changed.
+
+        An owner who is not here is a `StoreError`.
+        """
+        ...
+
+    async def count_login(self, account_id: int, now: float, pace: Pace) -> bool:
+        """Take a token for a login. Durable. False, and nothing is taken, if there is none left (RFC 2449 §6.5)."""
+        ...
+
     async def generation(self) -> int:
-        """Grows with every change of accounts or credentials, so that what was remembered can be forgotten."""
+        """Grows with every change of accounts, credentials or settings, so that what was remembered is forgotten."""
         ...
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from weakref import WeakValueDictionary
@@ -33,6 +33,7 @@ from postoffice.store.model import (
     Flag,
     Folder,
     Letter,
+    Pace,
     Piece,
     QueueItem,
     RecipientState,
@@ -433,6 +434,8 @@ class MemoryDirectory:
         self._domains: list[str] = []
         self._accounts: dict[str, Account] = {}
         self._credentials: dict[tuple[int, str], Credential] = {}
+        self._settings: dict[str, dict[str, str]] = {}
+        self._logins: dict[int, float] = {}
         self._next_account = count(1)
         self._secret = secrets.token_bytes(32)
         self._generation = 1
@@ -478,6 +481,9 @@ class MemoryDirectory:
         self._credentials = {
             name: credential for name, credential in self._credentials.items() if name[0] != account_id
         }
+        here = {*self._accounts, *self._domains}
+        self._settings = {owner: settings for owner, settings in self._settings.items() if owner in here}
+        self._logins.pop(account_id, None)
         self._office.drop_mailbox(account_id)
         self._generation += 1
 
@@ -496,6 +502,28 @@ class MemoryDirectory:
 
     async def secret(self) -> bytes:
         return self._secret
+
+    async def settings(self) -> dict[str, dict[str, str]]:
+        return {owner: dict(settings) for owner, settings in self._settings.items()}
+
+    async def change_settings(self, owner: str, changes: Mapping[str, str]) -> bool:
+        if owner not in self._accounts and owner not in self._domains:
+            raise StoreError(f"there is no account or domain {owner}")
+        before = self._settings.get(owner, {})
+        after = {key: value for key, value in {**before, **changes}.items() if value}
+        if after == before:
+            return False
+        self._settings[owner] = after
+        self._settings = {owner: settings for owner, settings in self._settings.items() if settings}
+        self._generation += 1
+        return True
+
+    async def count_login(self, account_id: int, now: float, pace: Pace) -> bool:
+        full_again = pace.next_time(self._logins.get(account_id, 0.0), now)
+        if full_again is None:
+            return False
+        self._logins[account_id] = full_again
+        return True
 
     async def generation(self) -> int:
         return self._generation

@@ -227,6 +227,26 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How often something may be done: a bucket of `burst` tokens, one of which comes back every `seconds`."""
+
+    seconds: float
+    burst: int = 1
+
+    def next_time(self, full_again: float, now: float) -> float | None:
+        """When the bucket is full again if a token is taken now; None if there is none.
+
+        `full_again` is what this gave the last time, 0 at first. One that could not be means that the clock was set
+        back or the pace changed, and counts for nothing: nobody is locked out for longer than a token takes.
+        """
+        if full_again > now + self.seconds * self.burst + 1:
+            full_again = 0.0
+        if full_again > now + self.seconds * (self.burst - 1):
+            return None
+        return max(full_again, now) + self.seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Credential:
     """A way to become an account. `verifier` has a line for each scheme, by its `$name$`; argon2id stands first."""
 

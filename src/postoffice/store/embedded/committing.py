@@ -24,7 +24,9 @@ from postoffice.store.embedded.jobs import (
     AddAccount,
     AddDomain,
     AnyJob,
+    ChangeSettings,
     Claim,
+    CountLogin,
     Expedite,
     GiveSpaceBack,
     RemoveAccount,
@@ -36,7 +38,7 @@ from postoffice.store.embedded.jobs import (
     Settled,
 )
 from postoffice.store.embedded.spool import SPOOL
-from postoffice.store.model import Account, QueueItem
+from postoffice.store.model import Account, Pace, QueueItem
 
 ITEMS = (
     "SELECT item_id, letter_id, domain, reverse_path, prefix, accepted, due, expires, attempts, leased_until,"
@@ -137,6 +139,10 @@ def perform(connection: Connection, job: AnyJob, spool: Path) -> object:
         case SetCredential():
             _set_credential(connection, job)
             return None
+        case ChangeSettings():
+            return _change_settings(connection, job)
+        case CountLogin():
+            return _count_login(connection, job)
         case GiveSpaceBack():
             return _give_space_back(connection, job)
         case _:
@@ -274,6 +280,10 @@ def _add_account(connection: Connection, job: AddAccount) -> Account:
 
 
 def _remove_account(connection: Connection, job: RemoveAccount) -> list[str]:
+    connection.execute(
+        "DELETE FROM settings WHERE owner = (SELECT address FROM accounts WHERE account_id = ?)", (job.account_id,)
+    )
+    connection.execute("DELETE FROM logins WHERE account_id = ?", (job.account_id,))
     connection.execute("DELETE FROM accounts WHERE account_id = ?", (job.account_id,))
     connection.execute("DELETE FROM credentials WHERE account_id = ?", (job.account_id,))
     rows = connection.execute(
@@ -289,6 +299,34 @@ def _set_credential(connection: Connection, job: SetCredential) -> None:
         raise StoreError(f"there is no account {job.account_id}")
     connection.execute("INSERT OR REPLACE INTO credentials VALUES (?, ?, ?)", (job.account_id, job.name, job.verifier))
     _directory_changed(connection)
+
+
+def _change_settings(connection: Connection, job: ChangeSettings) -> bool:
+    sql = "SELECT ?1 IN (SELECT address FROM accounts) OR ?1 IN (SELECT domain FROM domains)"
+    if not one_number(connection, sql, (job.owner,)):
+        raise StoreError(f"there is no account or domain {job.owner}")
+    changed = 0
+    for key, value in job.changes.items():
+        connection.execute(
+            "INSERT INTO settings VALUES (?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET value = excluded.value WHERE value != excluded.value"
+            if value
+            else "DELETE FROM settings WHERE owner = ? AND key = ? AND ? = ''",
+            (job.owner, key, value),
+        )
+        changed += connection.changes()
+    if changed:
+        _directory_changed(connection)
+    return bool(changed)
+
+
+def _count_login(connection: Connection, job: CountLogin) -> bool:
+    before = connection.execute("SELECT full_again FROM logins WHERE account_id = ?", (job.account_id,)).get
+    full_again = Pace(job.seconds, job.burst).next_time(before or 0.0, job.now)
+    if full_again is None:
+        return False
+    connection.execute("INSERT OR REPLACE INTO logins VALUES (?, ?)", (job.account_id, full_again))
+    return True
 
 
 def _directory_changed(connection: Connection) -> None:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from postoffice.store.embedded.jobs import AddAccount, AddDomain, RemoveAccount, SetCredential
+from collections.abc import Mapping
+
+from postoffice.store.embedded.jobs import (
+    AddAccount,
+    AddDomain,
+    ChangeSettings,
+    CountLogin,
+    RemoveAccount,
+    SetCredential,
+)
 from postoffice.store.embedded.office import EmbeddedOffice
 from postoffice.store.embedded.premises import Premises
-from postoffice.store.model import Account, Credential
+from postoffice.store.model import Account, Credential, Pace
 
 ROLES = ("postmaster", "abuse")
 """The addresses that every domain answers to (RFC 5321 §4.5.1, RFC 2142)."""
@@ -73,6 +82,24 @@ class EmbeddedDirectory:
 
     async def secret(self) -> bytes:
         return bytes(self._premises.ask(lambda db: db.execute("SELECT secret FROM office").get))
+
+    async def settings(self) -> dict[str, dict[str, str]]:
+        rows = self._premises.ask(lambda db: db.execute("SELECT owner, key, value FROM settings").fetchall())
+        settings: dict[str, dict[str, str]] = {}
+        for owner, key, value in rows:
+            settings.setdefault(owner, {})[key] = value
+        return settings
+
+    async def change_settings(self, owner: str, changes: Mapping[str, str]) -> bool:
+        return await self._premises.committer.run(ChangeSettings(owner, dict(changes)))
+
+    async def count_login(self, account_id: int, now: float, pace: Pace) -> bool:
+        # Whoever comes too soon costs a look, and nothing is written for him.
+        sql = "SELECT full_again FROM logins WHERE account_id = ?"
+        before = self._premises.ask(lambda db: db.execute(sql, (account_id,)).get)
+        if pace.next_time(before or 0.0, now) is None:
+            return False
+        return await self._premises.committer.run(CountLogin(account_id, now, pace.seconds, pace.burst))
 
     async def generation(self) -> int:
         version = self._premises.version()

@@ -116,6 +116,22 @@ class SetCredential(Job[None], frozen=True):
     verifier: str
 
 
+class ChangeSettings(Job[bool], frozen=True):
+    """Those with an empty value are taken back. Gives whether anything changed."""
+
+    owner: str
+    changes: dict[str, str]
+
+
+class CountLogin(Job[bool], frozen=True):
+    """Gives whether there was a token for it."""
+
+    account_id: int
+    now: float
+    seconds: float
+    burst: int
+
+
 class GiveSpaceBack(Job[bool], frozen=True):
     """Some freed pages go back to the disk, but for those that the next letters will need. Gives whether more could."""
 
@@ -134,6 +150,8 @@ AnyJob = (
     | AddAccount
     | RemoveAccount
     | SetCredential
+    | ChangeSettings
+    | CountLogin
     | GiveSpaceBack
 )
 
@@ -148,6 +166,8 @@ RESULTS: dict[type[AnyJob], object] = {
     AddAccount: Account,
     RemoveAccount: list[str],
     SetCredential: None,
+    ChangeSettings: bool,
+    CountLogin: bool,
     GiveSpaceBack: bool,
 }
 """What each job gives, for who reads it from a socket."""

@@ -169,5 +169,17 @@ CREATE TABLE recipients (
 ALTER TABLE office ADD COLUMN secret BLOB;
 UPDATE office SET secret = randomblob(32);
 """,
+        """
+CREATE TABLE settings (
+    owner TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (owner, key)
+) WITHOUT ROWID;
+CREATE TABLE logins (
+    account_id INTEGER PRIMARY KEY,
+    full_again REAL NOT NULL
+);
+""",
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from postoffice.store.base import Store
-from postoffice.store.model import Credential
+from postoffice.store.model import Credential, Pace
 from postoffice.testing.check_store.walk import (
     NOON,
     PREFIX,
@@ -102,6 +102,41 @@ async def an_office_has_a_secret_of_its_own(store: Store) -> None:
     assert await store.directory.secret() == secret, "the secret must stay"
 
 
+async def settings_are_kept_by_owner(store: Store) -> None:
+    bob = await new_account(store)
+    assert await store.directory.settings() == {}, "nothing is set at first"
+    changed = await store.directory.change_settings(bob.address, {"retain": "30", "recovery": "7"})
+    assert changed, "a new setting is a change"
+    await store.directory.change_settings("b.example", {"retain": "90"})
+    both = {bob.address: {"retain": "30", "recovery": "7"}, "b.example": {"retain": "90"}}
+    assert await store.directory.settings() == both, "accounts and domains have settings of their own"
+    again = await store.directory.change_settings(bob.address, {"retain": "30"})
+    assert not again, "what is so already is no change"
+    taken = await store.directory.change_settings(bob.address, {"retain": "", "nothing": ""})
+    assert taken, "taking one back is a change"
+    assert not await store.directory.change_settings(bob.address, {"retain": ""}), "it is gone already"
+    assert (await store.directory.settings())[bob.address] == {"recovery": "7"}, "the other one is kept"
+    nobody = store.directory.change_settings("dan@b.example", {"retain": "1"})
+    await must_fail(nobody, "settings of nobody must be a StoreError")
+    await store.directory.remove_account(bob.account_id)
+    assert await store.directory.settings() == {"b.example": {"retain": "90"}}, "they go with their owner alone"
+
+
+async def logins_are_counted_by_a_bucket(store: Store) -> None:
+    bob, carol = await new_account(store), await new_account(store, "carol@b.example")
+
+    async def count(seconds: float, account_id: int = bob.account_id, burst: int = 1) -> bool:
+        return await store.directory.count_login(account_id, NOON + seconds, Pace(60, burst))
+
+    times = [await count(seconds) for seconds in (0, 59, 60, 61, 119.5, 180)]
+    assert times == [True, False, True, False, False, True], f"one login in 60 seconds, since the last: {times}"
+    assert await count(181, carol.account_id), "another account's bucket is its own"
+    times = [await count(1000 + seconds, burst=3) for seconds in (0, 1, 2, 3, 60, 61)]
+    assert times == [True, True, True, False, True, False], f"three at once, then one in 60 seconds: {times}"
+    times = [await count(seconds) for seconds in (500, 501, 560)]
+    assert times == [True, False, True], f"a clock that was set back must lock nobody out: {times}"
+
+
 async def every_change_is_a_new_generation(store: Store) -> None:
     await store.directory.add_domain("b.example")
     generations = [await store.directory.generation()]
@@ -111,11 +146,14 @@ async def every_change_is_a_new_generation(store: Store) -> None:
     generations.append(await store.directory.generation())
     await store.directory.set_credential(Credential(bob.account_id, "password", "two"))
     generations.append(await store.directory.generation())
+    await store.directory.change_settings(bob.address, {"retain": "30"})
+    generations.append(await store.directory.generation())
     await store.directory.remove_account(bob.account_id)
     generations.append(await store.directory.generation())
     assert generations == sorted(set(generations)), f"the generation must grow each time: {generations}"
     await store.directory.find("bob@b.example")
-    assert await store.directory.generation() == generations[-1], "looking changes no generation"
+    await store.directory.count_login(bob.account_id, NOON, Pace(60))
+    assert await store.directory.generation() == generations[-1], "neither looking nor a login changes a generation"
 
 
 async def a_removed_account_leaves_nothing(store: Store) -> None:
@@ -160,6 +198,8 @@ DIRECTORY_CHECKS: list[Check] = [
     credentials_are_kept_by_name,
     whether_everybody_has_a_scheme_is_known,
     an_office_has_a_secret_of_its_own,
+    settings_are_kept_by_owner,
+    logins_are_counted_by_a_bucket,
     every_change_is_a_new_generation,
     a_removed_account_leaves_nothing,
     an_account_takes_no_mail_of_others,
