@@ -25,8 +25,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
+from postoffice import __version__
 from postoffice.app import worker as worker_module
+from postoffice.app.board import STATUS_SOCKET, Board, give, listen_for_readers
 from postoffice.app.config import DOORS, Config
 from postoffice.app.privilege import settle_in
 from postoffice.app.worker import HEARTBEAT_SECONDS, READY, Work, beats
@@ -136,10 +139,18 @@ class Supervisor:
         self._stopping_since: float | None = None
         self._said_ready = False
         self._committer_socket = _listen_for_jobs()
+        self._board = Board.make(["parent", "committer", *_worker_names(len(doors))], self._facts())
+        self._board.enter("parent")
+        self._readers = listen_for_readers()
         self._wakeup, wakeup = os.pipe()
         for end in (self._wakeup, wakeup):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+
+    def _facts(self) -> dict[str, Any]:
+        """What the board says of us as long as we live."""
+        doors = {name: door.addresses for name, door in self._doors[0].items()}
+        return {"version": __version__, "certificate": str(self._certificate[0]), "doors": doors}
 
     def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
@@ -151,6 +162,8 @@ class Supervisor:
             self._wait()
             self._reap()
             self._watch()
+        self._readers.close()
+        Path(STATUS_SOCKET).unlink(missing_ok=True)
         return 0
 
     # --- children
@@ -213,6 +226,8 @@ class Supervisor:
             for child in self._children.values():
                 child.close()
             os.close(self._wakeup)
+            self._readers.close()
+            self._board.enter(name)
             _take_name(name)
             body(status, lifeline)
             code = os.EX_OK
@@ -228,11 +243,13 @@ class Supervisor:
 
     def _wait(self) -> None:
         """Until a child says something, a signal comes, or a second is over."""
-        readable = [self._wakeup, *(child.status for child in self._children.values())]
+        readable = [self._wakeup, self._readers.fileno(), *(child.status for child in self._children.values())]
         for descriptor in select.select(readable, [], [], 1.0)[0]:
             if descriptor == self._wakeup:
                 with suppress(BlockingIOError):
                     os.read(descriptor, 512)
+            elif descriptor == self._readers.fileno():
+                give(self._readers, self._board)
         for child in self._children.values():
             with suppress(BlockingIOError):
                 said = os.read(child.status, 512)
@@ -257,8 +274,9 @@ class Supervisor:
             if child is None:
                 continue
             child.close()
+            self._board.leave(child.name)
             if self._stopping_since is None:
-                _say(f"{child.name} ended ({os.waitstatus_to_exitcode(status)}), starting another")
+                self._say(f"{child.name} ended ({os.waitstatus_to_exitcode(status)}), starting another")
                 again = self._start_committer if child.name == "committer" else _worker_again(self, child.name)
                 self._due.append((time.monotonic() + self._patience_with(child), again))
         if self._stopping_since is not None and all(c.name == "committer" for c in self._children.values()):
@@ -282,7 +300,7 @@ class Supervisor:
             silent = now - child.heard
             limit = self._config.office.stuck_seconds if child.is_ready else START_SECONDS
             if silent > limit:
-                _say(f"{child.name} is stuck, killing it")
+                self._say(f"{child.name} is stuck, killing it")
                 os.kill(child.pid, signal.SIGKILL)
         if self._stopping_since is not None and now - self._stopping_since > self._config.office.drain_seconds + 10:
             for child in self._children.values():
@@ -302,10 +320,18 @@ class Supervisor:
                 with suppress(ProcessLookupError):
                     os.kill(child.pid, number)
 
+    def _say(self, trouble: str) -> None:
+        self._board.note("parent", trouble)
+        _say(trouble)
+
     def _say_ready(self) -> None:
         where = [f"{name}={address}" for name, door in self._doors[0].items() for address in door.addresses]
         print("ready", *where, flush=True)
         _notify("READY=1")
+
+
+def _worker_names(workers: int) -> list[str]:
+    return [f"worker {index}" for index in range(workers)]
 
 
 def _worker_again(supervisor: Supervisor, name: str) -> Callable[[], None]:

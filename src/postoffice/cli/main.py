@@ -40,6 +40,7 @@ COMMANDS = {
     "queue": ("postoffice.cli.office", "queue", "Show what is on its way to other offices."),
     "read": ("postoffice.cli.home", "read", "Read a letter of an offline mailbox file."),
     "serve": ("postoffice.cli.office", "serve", "Open the doors."),
+    "status": ("postoffice.cli.status", "status", "Say how the office is."),
 }
 """Every command: its module, its name there, and its line in `--help`."""
 

@@ -1,0 +1,218 @@
+"""What an administrator asks first: does the office run, since when, what waits, what went wrong.
+
+Every section looks at one thing and knows how to say it to a person and to a program. It looks at the store and, where
+the office runs, at its board; so it needs no open port and works without an office too. What somebody should see to is
+a problem; the worst decides the exit status.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from postoffice import __version__
+from postoffice.app.board import Board
+from postoffice.errors import StoreError
+from postoffice.store.base import Store
+
+CERTIFICATE_DAYS = 7
+"""How near the end of a certificate is a problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What sections look at. `board` is None where no office runs; the working directory is the data folder."""
+
+    store: Store
+    board: Board | None
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """`lines` for a person, at most 66 columns wide; `facts` for a program; `problems` for who should see to it."""
+
+    name: str
+    facts: Any
+    lines: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    sections: tuple[Section, ...]
+    is_running: bool
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return tuple(f"{section.name}: {problem}" for section in self.sections for problem in section.problems)
+
+    @property
+    def exit_status(self) -> int:
+        """Of sysexits(3): 0 all is well, 69 no office runs, 75 it runs and somebody should look."""
+        if not self.is_running:
+            return os.EX_UNAVAILABLE
+        return os.EX_TEMPFAIL if self.problems else os.EX_OK
+
+
+async def look(store: Store, board: Board | None, now: float) -> Status:
+    """Ask every section; one that cannot be told is a problem itself."""
+    asked = Look(store, board, now)
+    sections = []
+    for name, section in SECTIONS.items():
+        try:
+            sections.append(await section(asked))
+        except (StoreError, OSError) as error:
+            sections.append(Section(name, None, (f"cannot be told: {error}",), (str(error),)))
+    return Status(tuple(sections), board is not None)
+
+
+async def _office(asked: Look) -> Section:
+    domains = await asked.store.directory.domains()
+    named = domains[0] if domains else "no domain"
+    if asked.board is None:
+        facts = {"running": False, "version": __version__, "domain": named}
+        return Section("office", facts, (f"{named}, not running",), ("does not run",))
+    [parent, *_] = asked.board.processes()
+    version = asked.board.facts["version"]
+    facts = {
+        "running": True,
+        "version": version,
+        "domain": named,
+        "pid": parent.pid,
+        "since": moment(parent.started),
+        "up_seconds": round(asked.now - parent.started),
+    }
+    up = f"{named}, version {version}, up for {span(asked.now - parent.started)}, process {parent.pid}"
+    return Section("office", facts, (up,))
+
+
+async def _processes(asked: Look) -> Section:
+    facts, lines, problems = [], [], []
+    for process in asked.board.processes()[1:] if asked.board else []:
+        octets = resident_octets(process.pid)
+        facts.append(
+            {
+                "name": process.name,
+                "pid": process.pid,
+                "since": moment(process.started),
+                "restarts": process.restarts,
+                "resident_octets": octets,
+            }
+        )
+        again = f"  replaced {process.restarts} times" if process.restarts else ""
+        if process.pid:
+            age = f"{process.pid:>8}  for {span(asked.now - process.started):12}{size(octets):>9}"
+        else:
+            age = f"{'gone':>8}"
+            problems.append(f"{process.name} is gone and not yet replaced")
+        lines.append(f"{process.name:12}{age}{again}")
+    return Section("processes", facts, tuple(lines), tuple(problems))
+
+
+async def _doors(asked: Look) -> Section:
+    if asked.board is None:
+        return Section("doors", [], ())
+    addresses: dict[str, list[str]] = asked.board.facts["doors"]
+    facts = [{"name": name, "addresses": where} for name, where in addresses.items()]
+    return Section("doors", facts, tuple(f"{name:12}{' '.join(where)}" for name, where in addresses.items()))
+
+
+async def _queue(asked: Look) -> Section:
+    items = await asked.store.office.queue()
+    due = sum(max(item.due, item.leased_until) <= asked.now for item in items)
+    carried = sum(item.leased_until > asked.now for item in items)
+    oldest = min((item.accepted for item in items), default=asked.now)
+    facts = {"letters": len(items), "carried": carried, "due": due, "oldest_seconds": round(asked.now - oldest)}
+    said = f"{len(items)} on the way, {carried} carried now, {due} due, the oldest for {span(asked.now - oldest)}"
+    return Section("queue", facts, (said if items else "empty",))
+
+
+async def _people(asked: Look) -> Section:
+    accounts = len(await asked.store.directory.accounts())
+    domains = len(await asked.store.directory.domains())
+    facts = {"accounts": accounts, "domains": domains}
+    return Section("people", facts, (f"{counted(accounts, 'account')} in {counted(domains, 'domain')}",))
+
+
+async def _disk(asked: Look) -> Section:
+    free = await asked.store.office.free_octets()
+    used = sum((Path(folder) / name).lstat().st_blocks * 512 for folder, _, names in os.walk(".") for name in names)
+    facts = {"free_octets": free, "used_octets": used}
+    return Section("disk", facts, (f"{size(free)} free, {size(used)} used by mail",))
+
+
+async def _certificate(asked: Look) -> Section:
+    from cryptography import x509
+
+    path = Path(asked.board.facts["certificate"] if asked.board else "tls/certificate.pem")
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    except ValueError as error:
+        raise OSError(f"{path}: {error}") from error
+    ends = certificate.not_valid_after_utc.timestamp()
+    days = (ends - asked.now) / 86400
+    facts = {"file": str(path), "ends": moment(ends), "days": round(days, 1)}
+    problems = (f"ends {moment(ends)}",) if days < CERTIFICATE_DAYS else ()
+    return Section("certificate", facts, (f"until {moment(ends)} ({days:.0f} days)",), problems)
+
+
+async def _troubles(asked: Look) -> Section:
+    notes = asked.board.troubles()[-5:] if asked.board else []
+    facts = [{"at": moment(note.at), "process": note.process, "text": note.text} for note in notes]
+    return Section("troubles", facts, tuple(f"{moment(n.at)} {n.process}: {n.text}" for n in notes))
+
+
+SECTIONS: dict[str, Callable[[Look], Awaitable[Section]]] = {
+    "office": _office,
+    "processes": _processes,
+    "doors": _doors,
+    "queue": _queue,
+    "people": _people,
+    "disk": _disk,
+    "certificate": _certificate,
+    "troubles": _troubles,
+}
+"""Every section by its name, in the order in which they are shown."""
+
+
+# --- how things are said
+
+
+def moment(at: float) -> str:
+    """`2026-11-23 09:26:05Z`."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def span(seconds: float) -> str:
+    """`3 h 12 min`, the two largest units."""
+    whole = max(0, int(seconds))
+    parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
+    first = next((index for index, (number, _) in enumerate(parts) if number), len(parts) - 1)
+    return " ".join(f"{number} {unit}" for number, unit in parts[first : first + 2])
+
+
+def size(octets: float) -> str:
+    """`3.4 GB`, in powers of a thousand."""
+    for unit in ("octets", "kB", "MB", "GB"):
+        if octets < 1000:
+            return f"{octets:.0f} {unit}" if unit == "octets" or octets >= 100 else f"{octets:.1f} {unit}"
+        octets /= 1000
+    return f"{octets:.1f} TB"
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def resident_octets(pid: int) -> int:
+    """How much memory a process has in use; 0 where that cannot be seen."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
