@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.contender import PASSWORD, Mail
 from bench.process import Server, ServerFailed
-from postoffice.accounts.passwords import make_verifier
+from postoffice.accounts.verifiers import of_own
 from postoffice.app.privilege import give_away
 from postoffice.protocols.dots import stuff
 from postoffice.store.base import Store
@@ -108,7 +108,7 @@ async def _fill(data: Path, addresses: Sequence[str], contents: Sequence[bytes])
     """More accounts, and the letters in every mailbox. The command line would take a process for each."""
     store = EmbeddedStore.open(data)
     try:
-        verifier = make_verifier(PASSWORD)
+        verifier = of_own(PASSWORD)
         for address in addresses:
             account = await store.directory.add_account(address, time.time())
             await store.directory.set_credential(Credential(account.account_id, "password", verifier))

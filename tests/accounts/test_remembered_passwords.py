@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from postoffice.accounts.login import Login
-from postoffice.accounts.passwords import make_verifier
+from postoffice.accounts.verifiers import of_own
 from postoffice.errors import Refusal
 from postoffice.store.embedded import EmbeddedStore
 from postoffice.store.model import Credential
@@ -30,7 +30,7 @@ async def test_a_password_changed_while_it_is_verified_is_not_remembered(tmp_pat
     try:
         bob = await add_person(store, "bob@a.example", "old")
         await add_person(store, "eve@a.example", "secret")
-        changed = make_verifier("new")
+        changed = of_own("new")
         crowd = [asyncio.ensure_future(enters("eve", f"wrong {number}")) for number in range(CROWD)]
         slow = asyncio.ensure_future(enters("bob", "old"))
         await asyncio.sleep(0)  # all of them are on their way

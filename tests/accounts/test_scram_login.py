@@ -15,7 +15,7 @@ from typing import TypeVar
 import pytest
 
 from postoffice.accounts.login import LoginSettings
-from postoffice.accounts.scram import make_verifiers
+from postoffice.accounts.verifiers import of_own_with_scram
 from postoffice.app.config import Config
 from postoffice.client.collect import Options, collect
 from postoffice.client.url import Source
@@ -157,7 +157,7 @@ async def test_every_password_of_an_account_is_right_by_scram() -> None:
     store = MemoryStore()
     async with run_office(store, "b.example", people={BOB: SECRET}, scram=True, config=CLEAR) as office:
         account = await office.account(BOB)
-        phone = make_verifiers("telephone", BOB, await store.directory.secret())
+        phone = of_own_with_scram("telephone", BOB, await store.directory.secret())
         await store.directory.set_credential(Credential(account.account_id, "phone", phone))
         for password in (SECRET, "telephone"):
             answer = await at(office, "pop3", login(b"SCRAM-SHA-512", BOB, password))

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from postoffice.access.pop3 import Pop3Door, Pop3Settings
+from postoffice.accounts import verifiers
 from postoffice.accounts.login import Login, LoginSettings
-from postoffice.accounts.passwords import CLEAR_SCHEME
 from postoffice.errors import StoreUnavailable
 from postoffice.events import collected
 from postoffice.net.switchboard import Switchboard
@@ -63,7 +63,7 @@ async def session(store: Store, verbs: set[str], letter: int = 120) -> AsyncIter
     """Two connections at one door, for one account with one letter."""
     await store.directory.add_domain("example.org")
     account = await store.directory.add_account("mrose@example.org", 0)
-    await store.directory.set_credential(Credential(account.account_id, "main", f"{CLEAR_SCHEME}tanstaaf"))
+    await store.directory.set_credential(Credential(account.account_id, "main", verifiers.of_clear("tanstaaf")))
     mailbox = await store.office.mailbox(account.account_id)
     stage = await mailbox.stage()
     await stage.write(made_letter(letter))

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from postoffice.accounts.login import Login
+from postoffice.accounts.login import Admission, Login
 from postoffice.clock import Clock, system_clock
 from postoffice.errors import Disconnected, Draining, PatienceLost, Refusal, StoreError
 from postoffice.events import event
@@ -91,6 +91,7 @@ class _Session:
     __slots__ = (
         "_account",
         "_bad",
+        "_credential",
         "_dialogue",
         "_door",
         "_ending",
@@ -110,6 +111,7 @@ class _Session:
         self._dialogue = dialogue
         self._machine = dialogue.machine
         self._account: Account | None = None
+        self._credential = ""
         self._username: str | None = None
         self._lock: MaildropLock | None = None
         self._mailbox: Mailbox | None = None
@@ -152,6 +154,7 @@ class _Session:
             event(
                 "pop3.closed",
                 account=self._account.address,
+                credential=self._credential,
                 peer=self._dialogue.peer[0],
                 tls=describe(self._dialogue.tls)[0] if self._dialogue.tls else "",
                 letters=len(self._view.snapshot.keys) if self._view else 0,
@@ -264,8 +267,9 @@ class _Session:
         assert isinstance(response, Response)
         return response.encoded
 
-    async def _enter(self, account: Account) -> None:
+    async def _enter(self, admission: Admission) -> None:
         """The right password was given: lock the maildrop and look at it (RFC 1939 §4)."""
+        account = admission.account
         self._lock = await self._locked(account)
         if self._lock is None:
             self._dialogue.send(self._machine.error("another session has this maildrop", Code.IN_USE))
@@ -276,7 +280,7 @@ class _Session:
         except BaseException:
             await self._unlock()  # a maildrop that cannot be opened is not kept from others (RFC 1939 §4)
             raise
-        self._account = account
+        self._account, self._credential = admission
         self._ending = "lost"
         self._dialogue.patience = self._door.settings.idle_seconds
         count, octets = self._view.count, self._view.total_octets

@@ -15,10 +15,10 @@ import unicodedata
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from postoffice.accounts import scram
-from postoffice.accounts.passwords import CLEAR_SCHEME, PasswordPool
+from postoffice.accounts import scram, verifiers
+from postoffice.accounts.passwords import PasswordPool
 from postoffice.clock import Clock, system_clock
 from postoffice.errors import Refusal
 from postoffice.events import event
@@ -38,12 +38,19 @@ from postoffice.protocols.sasl.server import (
     Proven,
 )
 from postoffice.store.base import Directory
-from postoffice.store.model import Account
+from postoffice.store.model import Account, Credential
 
 if TYPE_CHECKING:
     from postoffice.accounts.tokens import Tokens
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Admission(NamedTuple):
+    """Who got in, and by which of his credentials: a password's name, or `token`."""
+
+    account: Account
+    credential: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ class Login:
         self._clock = clock
         self._pool = PasswordPool()
         self._key = secrets.token_bytes(32)
-        self._remembered: OrderedDict[bytes, tuple[Account, float]] = OrderedDict()
+        self._remembered: OrderedDict[bytes, tuple[Admission, float]] = OrderedDict()
         self._generation = -1
         self._announced: tuple[int, tuple[bytes, ...]] = (-1, ())
         self._clear_text: dict[str, bool] = {}
@@ -89,8 +96,8 @@ class Login:
             known = self._clear_text[host] = _is_in(host, self._settings.clear_text_networks)
         return known
 
-    async def by_password(self, username: str, password: str) -> Account:
-        """The account whose name and password these are, else a `Refusal`: permanent only if they are wrong."""
+    async def by_password(self, username: str, password: str) -> Admission:
+        """Into the account whose name and password these are, else a `Refusal`: permanent only if they are wrong."""
         remembered = self._fingerprint(username, password)
         generation = await self._directory.generation()
         if generation != self._generation:
@@ -101,17 +108,22 @@ class Login:
             self._remembered.move_to_end(remembered)
             return known[0]
         account = await self._find(username)
-        verifiers: list[str | None] = [None]
-        if account is not None:
-            credentials = await self._directory.credentials(account.account_id)
-            verifiers = [credential.verifier.partition("\n")[0] for credential in credentials] or [None]
-        password = unicodedata.normalize("NFC", password)
-        for verifier in verifiers:
-            if await self._pool.verify(verifier, password) and account is not None:
-                if generation == self._generation:  # else it may have been changed while we reckoned
-                    self._remember(remembered, account)
-                return account
-        raise _wrong(username)
+        credentials = await self._directory.credentials(account.account_id if account else 0)
+        credential = verifiers.quickly_right(credentials, password, await self._directory.secret())
+        if credential is None:
+            credential = await self._slowly_right(credentials, unicodedata.normalize("NFC", password))
+        if account is None or credential is None:
+            raise _wrong(username)
+        admission = Admission(account, credential.name)
+        if generation == self._generation:  # else it may have been changed while we reckoned
+            self._remember(remembered, admission)
+        return admission
+
+    async def _slowly_right(self, credentials: list[Credential], password: str) -> Credential | None:
+        for verifier, credential in verifiers.slow(credentials):
+            if await self._pool.verify(verifier, password):
+                return credential
+        return None
 
     async def mechanisms(self, end_point: bytes) -> tuple[bytes, ...]:
         """What to announce on a connection with this end point, empty where there is none.
@@ -142,9 +154,10 @@ class Login:
         knows = is_bound or f"{mechanism.decode()}-PLUS".encode() in await self.mechanisms(end_point)
         return sasl.begin(mechanism, initial, Channel(end_point if knows else b""))
 
-    async def by_exchange(self, exchange: Exchange, ask: Callable[[bytes], Awaitable[bytes]]) -> Account | Failed:
+    async def by_exchange(self, exchange: Exchange, ask: Callable[[bytes], Awaitable[bytes]]) -> Admission | Failed:
         """A SASL exchange to its end; `ask` brings a challenge to the client and its response back."""
         account: Account | None = None
+        names: list[str] = []
         username = ""
         outcome = exchange.outcome
         while True:
@@ -154,12 +167,12 @@ class Login:
                 case NeedVerifiers():
                     assert isinstance(exchange, ScramExchange)
                     username = outcome.username
-                    account, verifiers = await self._verifiers(username, outcome.scheme)
-                    outcome = exchange.supply(verifiers)
+                    account, names, found = await self._verifiers(username, outcome.scheme)
+                    outcome = exchange.supply(found)
                 case NeedToken():
                     assert isinstance(exchange, TokenExchange)
                     username = outcome.username
-                    account = await self._by_token(outcome)
+                    account, names = await self._by_token(outcome), ["token"]
                     outcome = exchange.accept() if account else exchange.refuse()
                 case Failed(fault=Fault.UNPROVEN):
                     raise _wrong(username)
@@ -170,7 +183,7 @@ class Login:
                 case Proven():
                     if account is None:
                         raise _wrong(username)
-                    return account
+                    return Admission(account, names[outcome.which])
 
     async def _by_token(self, need: NeedToken) -> Account | None:
         """Whose token it is, if that is who asks; a name may be left out."""
@@ -178,30 +191,31 @@ class Login:
         account = await self._find(address) if address else None
         return account if not need.username or account == await self._find(need.username) else None
 
-    async def _verifiers(self, username: str, scheme: str) -> tuple[Account | None, list[Verifier]]:
-        """What is kept for a name; for nobody, and for those who have no such password, one that nothing proves."""
+    async def _verifiers(self, username: str, scheme: str) -> tuple[Account | None, list[str], list[Verifier]]:
+        """What is kept for a name, and what each is called; where nothing fits, one that nothing proves."""
         secret = await self._directory.secret()
         account = await self._find(username)
         credentials = await self._directory.credentials(account.account_id if account else 0)
-        found = [scram.find(credential.verifier, scheme) for credential in credentials]
-        name = account.address if account else await self._full(username)
-        return account, [one for one in found if one is not None] or [scram.nobody(scheme, name, secret)]
+        found = {one.name: scram.find(one.verifier, scheme) for one in credentials}
+        fitting = {name: verifier for name, verifier in found.items() if verifier is not None}
+        address = account.address if account else await self._full(username)
+        return account, list(fitting), list(fitting.values()) or [scram.nobody(scheme, address, secret)]
 
-    async def by_claim(self, claim: Claim) -> Account:
+    async def by_claim(self, claim: Claim) -> Admission:
         """The same from a SASL exchange. Nobody may act for another yet (RFC 4616 §2)."""
         if claim.authorization and normalized(claim.authorization) != normalized(claim.authentication):
             raise _wrong(claim.authentication)
         return await self.by_password(claim.authentication, claim.password)
 
-    async def by_digest(self, username: str, stamp: bytes, digest: bytes) -> Account:
+    async def by_digest(self, username: str, stamp: bytes, digest: bytes) -> Admission:
         """APOP: MD5 over the greeting's stamp and a secret that is kept in clear (RFC 1939 §7)."""
         account = await self._find(username)
         for credential in await self._directory.credentials(account.account_id) if account else []:
-            if credential.verifier.startswith(CLEAR_SCHEME):
-                secret = credential.verifier[len(CLEAR_SCHEME) :].encode()
+            secret = verifiers.clear_secret(credential.verifier)
+            if secret is not None and account is not None:
                 expected = hashlib.md5(stamp + secret, usedforsecurity=False).hexdigest().encode()
-                if hmac.compare_digest(expected, digest.lower()) and account is not None:
-                    return account
+                if hmac.compare_digest(expected, digest.lower()):
+                    return Admission(account, credential.name)
         raise _wrong(username)
 
     def close(self) -> None:
@@ -221,8 +235,8 @@ class Login:
     def _fingerprint(self, username: str, password: str) -> bytes:
         return hashlib.blake2b(f"{username}\0{password}".encode(), key=self._key, digest_size=16).digest()
 
-    def _remember(self, fingerprint: bytes, account: Account) -> None:
-        self._remembered[fingerprint] = (account, self._clock() + self._settings.remember_seconds)
+    def _remember(self, fingerprint: bytes, admission: Admission) -> None:
+        self._remembered[fingerprint] = (admission, self._clock() + self._settings.remember_seconds)
         if len(self._remembered) > REMEMBERED_LIMIT:
             self._remembered.popitem(last=False)
 

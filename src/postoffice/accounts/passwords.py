@@ -7,7 +7,6 @@ pile up without bound: beyond a queue of `WAITING_LIMIT` the answer is a tempora
 from __future__ import annotations
 
 import asyncio
-import hmac
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,9 +17,6 @@ from postoffice.errors import temporary
 WAITING_LIMIT = 64
 
 _hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-
-CLEAR_SCHEME = "$clear$"
-"""A verifier that is the secret itself: APOP can use no other (RFC 1939 §7). Nobody gets one unasked."""
 
 _NOBODY = "$argon2id$v=19$m=19456,t=2,p=1$bT7FF7ovPYr1+vANQhkSZQ$R4bSUxEufnCTSt1m82ORl+PTITctk+lZJR3C0h/eY6g"
 """The verifier of an account that is not there, so that it costs the same to ask for."""
@@ -54,8 +50,6 @@ class PasswordPool:
 
 
 def _verify(verifier: str | None, password: str) -> bool:
-    if verifier is not None and verifier.startswith(CLEAR_SCHEME):
-        return hmac.compare_digest(verifier[len(CLEAR_SCHEME) :].encode(), password.encode())
     try:
         return _hasher.verify(verifier or _NOBODY, password) and verifier is not None
     except (argon2.exceptions.Argon2Error, argon2.exceptions.InvalidHashError):

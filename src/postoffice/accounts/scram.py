@@ -1,4 +1,4 @@
-"""What is kept for SCRAM: lines of a credential beside the argon2id one, in the form of RFC 5803.
+"""What is kept for SCRAM: lines of a verifier beside its first one, in the form of RFC 5803.
 
     $scram-sha-256$32768:SALT$STORED-KEY:SERVER-KEY
 
@@ -13,10 +13,8 @@ from __future__ import annotations
 import base64
 import hmac
 import secrets
-import unicodedata
 from typing import Final
 
-from postoffice.accounts import passwords
 from postoffice.protocols.sasl.scram import Verifier, make_verifier
 
 SCHEMES: Final = ("SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -29,15 +27,14 @@ def marker(scheme: str) -> str:
     return f"${scheme.lower()}$"
 
 
-def make_verifiers(password: str, address: str, secret: bytes) -> str:
-    """A line for argon2id and one for each scheme. ValueError: SASLprep forbids the password. Costs 100 ms."""
-    text = unicodedata.normalize("NFC", password)
-    lines = [passwords.make_verifier(text)]
+def scram_lines(password: str, address: str, secret: bytes) -> list[str]:
+    """One line for each scheme. ValueError: SASLprep forbids the password, which is in NFC. Costs 100 ms."""
+    lines = []
     for scheme in SCHEMES:
-        made = make_verifier(scheme, text, _salt(scheme, address, secret), ITERATIONS)
+        made = make_verifier(scheme, password, _salt(scheme, address, secret), ITERATIONS)
         keys = f"{_text(made.stored_key)}:{_text(made.server_key)}"
         lines.append(f"{marker(scheme)}{made.iterations}:{_text(made.salt)}${keys}")
-    return "\n".join(lines)
+    return lines
 
 
 def find(credential: str, scheme: str) -> Verifier | None:

@@ -26,7 +26,7 @@ from postoffice.errors import (
 )
 
 COMMANDS = {
-    "account": ("postoffice.cli.people", "account", "People of this office: add, list, show, password, remove."),
+    "account": ("postoffice.cli.people", "account", "People of this office: add, list, show, password(s), remove."),
     "conformance": (
         "postoffice.cli.conformance",
         "conformance",

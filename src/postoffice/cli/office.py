@@ -29,7 +29,8 @@ def init(address: str, data: Path | None, password_stdin: bool) -> None:
     As root, gives it all to the user postoffice, or nobody where there is none, who will run the office.
     """
     from postoffice.app.privilege import check_way, give_away
-    from postoffice.cli.people import add_account, normalized
+    from postoffice.cli.people import add_account
+    from postoffice.cli.residents import normalized
     from postoffice.net.tls import make_self_signed
     from postoffice.store.embedded import EmbeddedStore
 

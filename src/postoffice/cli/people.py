@@ -11,14 +11,13 @@ from pathlib import Path
 import click
 
 from postoffice.cli.folder import data_option, with_store
-from postoffice.cli.secrets import generate, generated_password, new_password, password_stdin, scram
+from postoffice.cli.passwords import OWN, Kept, given, kept, password, passwords, verifier
+from postoffice.cli.residents import known, normalized
+from postoffice.cli.secrets import clear, generate, password_stdin, scram
 from postoffice.errors import DamagedStore, Refusal, StoreError, StoreUnavailable, UsageError
-from postoffice.message.address import parse_address, parse_domain
+from postoffice.message.address import parse_domain
 from postoffice.store.base import Store
 from postoffice.store.model import Account, Credential
-
-PASSWORD = "password"  # noqa: S105 - the name of a credential
-"""The name of the credential that is the account's own password."""
 
 
 @click.group()
@@ -31,13 +30,15 @@ def account() -> None:
 @data_option
 @password_stdin
 @scram
+@clear
 @generate
-def add(address: str, data: Path | None, password_stdin: bool, scram: bool, generate: bool) -> None:
+def add(address: str, data: Path | None, password_stdin: bool, scram: bool, clear: bool, generate: bool) -> None:
     """Add an account; its domain is added with it if it is new."""
     name = normalized(address)
-    password = _password(name, from_stdin=password_stdin, generate=generate)
-    with_store(data, lambda store: add_account(store, name, password, with_scram=scram or generate))
-    click.echo(password if generate else f"{name} added")
+    secret = given(name, from_stdin=password_stdin, generate=generate)
+    kind = kept(scram=scram, clear=clear, generate=generate)
+    with_store(data, lambda store: add_account(store, name, secret, kind))
+    click.echo(secret if generate else f"{name} added")
 
 
 @account.command(name="list")
@@ -59,7 +60,7 @@ def show(address: str, data: Path | None) -> None:
     """What is known of an account."""
 
     async def look(store: Store) -> tuple[Account, int, int]:
-        account = await _known(store, normalized(address))
+        account = await known(store, normalized(address))
         snapshot = await (await store.office.mailbox(account.account_id)).snapshot()
         return account, len(snapshot.keys), sum(snapshot.octets)
 
@@ -70,24 +71,8 @@ def show(address: str, data: Path | None) -> None:
     click.echo(f"octets   {octets}")
 
 
-@account.command()
-@click.argument("address")
-@data_option
-@password_stdin
-@scram
-@generate
-def password(address: str, data: Path | None, password_stdin: bool, scram: bool, generate: bool) -> None:
-    """Give an account another password."""
-    name = normalized(address)
-    secret = _password(name, from_stdin=password_stdin, generate=generate)
-
-    async def change(store: Store) -> None:
-        account = await _known(store, name)
-        verifier = await _verifier(store, name, secret, with_scram=scram or generate)
-        await store.directory.set_credential(Credential(account.account_id, PASSWORD, verifier))
-
-    with_store(data, change)
-    click.echo(secret if generate else f"{name} has a new password")
+account.add_command(password)
+account.add_command(passwords)
 
 
 @account.command()
@@ -99,7 +84,7 @@ def remove(address: str, data: Path | None, yes: bool) -> None:
     name = normalized(address)
 
     async def do(store: Store) -> None:
-        account = await _known(store, name)
+        account = await known(store, name)
         if not yes:
             count = len((await (await store.office.mailbox(account.account_id)).snapshot()).keys)
             if not sys.stdin.isatty():
@@ -148,23 +133,9 @@ def list_domains(data: Path | None) -> None:
         click.echo(name)
 
 
-def normalized(address: str) -> str:
-    """An address as the directory spells it. One that is none is a `UsageError`."""
-    try:
-        return parse_address(address).normalized()
-    except Refusal as refusal:
-        raise UsageError(f"{address}: {refusal.public}", os.EX_USAGE) from refusal
-
-
-def _password(name: str, *, from_stdin: bool, generate: bool) -> str:
-    if generate and from_stdin:
-        raise UsageError("--generate and --password-stdin are two ways to a password; choose one", os.EX_USAGE)
-    return generated_password() if generate else new_password(name, from_stdin=from_stdin)
-
-
-async def add_account(store: Store, address: str, password: str, *, with_scram: bool = False) -> Account:
+async def add_account(store: Store, address: str, secret: str, kind: Kept = Kept.OWN) -> Account:
     """Domain, account and password."""
-    verifier = await _verifier(store, address, password, with_scram=with_scram)
+    made = await verifier(store, address, secret, kind)
     name = address.rpartition("@")[2]
     try:
         if not await store.directory.has_domain(name):
@@ -172,29 +143,7 @@ async def add_account(store: Store, address: str, password: str, *, with_scram: 
         account = await store.directory.add_account(address, time.time())
     except StoreError as error:
         raise _said(error) from error
-    await store.directory.set_credential(Credential(account.account_id, PASSWORD, verifier))
-    return account
-
-
-async def _verifier(store: Store, address: str, password: str, *, with_scram: bool) -> str:
-    import unicodedata
-
-    if with_scram:
-        from postoffice.accounts.scram import make_verifiers
-
-        try:
-            return make_verifiers(password, address, await store.directory.secret())
-        except ValueError as error:
-            raise UsageError(f"this password cannot be used with SCRAM: {error}", os.EX_DATAERR) from error
-    from postoffice.accounts.passwords import make_verifier
-
-    return make_verifier(unicodedata.normalize("NFC", password))
-
-
-async def _known(store: Store, address: str) -> Account:
-    account = await store.directory.find(address)
-    if account is None or account.address != address:
-        raise UsageError(f"{address}: there is no such account", os.EX_NOUSER)
+    await store.directory.set_credential(Credential(account.account_id, OWN, made))
     return account
 
 

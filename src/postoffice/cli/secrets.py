@@ -16,6 +16,12 @@ scram = click.option(
     help="Also keep what SCRAM logins need; who steals it guesses more easily than from the rest.",
 )
 
+clear = click.option(
+    "--clear",
+    is_flag=True,
+    help="Keep the password itself, readable for whoever reads the data folder: APOP and CRAM-MD5 need that.",
+)
+
 generate = click.option("--generate", is_flag=True, help="Make a password, fit for SCRAM too, and print it.")
 
 password_stdin = click.option(

@@ -223,6 +223,9 @@ class Directory(Protocol):
     async def set_credential(self, credential: Credential) -> None:
         """Add it, or replace the one of the same name. Durable."""
 
+    async def remove_credential(self, account_id: int, name: str) -> None:
+        """Durable. One that is not there is a `StoreError`."""
+
     async def everybody_has(self, scheme: str) -> bool:
         """Whether there are credentials, and none without a verifier of this scheme, given as `$name$`."""
         ...

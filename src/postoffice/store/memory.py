@@ -496,6 +496,11 @@ class MemoryDirectory:
         self._credentials[credential.account_id, credential.name] = credential
         self._generation += 1
 
+    async def remove_credential(self, account_id: int, name: str) -> None:
+        if self._credentials.pop((account_id, name), None) is None:
+            raise StoreError(f"there is no credential {name!r}")
+        self._generation += 1
+
     async def everybody_has(self, scheme: str) -> bool:
         verifiers = [credential.verifier for credential in self._credentials.values()]
         return bool(verifiers) and all(scheme in verifier for verifier in verifiers)

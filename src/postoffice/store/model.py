@@ -248,7 +248,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A way to become an account. `verifier` has a line for each scheme, by its `$name$`; argon2id stands first."""
+    """A way to become an account. `verifier` has a line for each scheme, by its `$name$`."""
 
     account_id: int
     name: str

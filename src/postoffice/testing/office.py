@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from postoffice.accounts.passwords import make_verifier
-from postoffice.accounts.scram import make_verifiers
+from postoffice.accounts import verifiers
 from postoffice.app.build import OpenOffice
 from postoffice.app.config import DOORS, Config
 from postoffice.clock import Clock, system_clock
@@ -98,6 +97,6 @@ async def add_person(store: Store, address: str, password: str, *, scram: bool =
         await store.directory.add_domain(domain)
     account = await store.directory.add_account(address, time.time())
     secret = await store.directory.secret()
-    verifier = make_verifiers(password, address, secret) if scram else make_verifier(password)
+    verifier = verifiers.of_own_with_scram(password, address, secret) if scram else verifiers.of_own(password)
     await store.directory.set_credential(Credential(account.account_id, "password", verifier))
     return account

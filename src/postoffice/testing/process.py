@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import time
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,8 +22,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
-from postoffice.accounts.passwords import make_verifier
-from postoffice.accounts.scram import make_verifiers
+from postoffice.accounts import verifiers
 from postoffice.app.config import DOORS
 from postoffice.app.privilege import give_away
 from postoffice.clock import system_clock
@@ -79,18 +77,17 @@ def make_office(
 async def _furnish(data: Path, accounts: Mapping[str, str], *, scram: bool) -> None:
     store = EmbeddedStore.open(data)
     try:
-        verifiers: dict[str, str] = {}
+        made: dict[str, str] = {}
         for address, password in accounts.items():
             domain = address.rpartition("@")[2]
             if not await store.directory.has_domain(domain):
                 await store.directory.add_domain(domain)
             account = await store.directory.add_account(address, system_clock())
-            secret = unicodedata.normalize("NFC", password)
             if scram:
-                verifiers[secret] = make_verifiers(secret, address, await store.directory.secret())
-            elif secret not in verifiers:
-                verifiers[secret] = make_verifier(secret)
-            await store.directory.set_credential(Credential(account.account_id, "password", verifiers[secret]))
+                made[password] = verifiers.of_own_with_scram(password, address, await store.directory.secret())
+            elif password not in made:
+                made[password] = verifiers.of_own(password)
+            await store.directory.set_credential(Credential(account.account_id, "password", made[password]))
     finally:
         await store.close()
 

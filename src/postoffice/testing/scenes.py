@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from postoffice.accounts.passwords import CLEAR_SCHEME
+from postoffice.accounts import verifiers
 from postoffice.protocols.dots import stuff
 from postoffice.protocols.notation import NotationError, Scene, Step, unescaped
 from postoffice.store.base import Store
@@ -133,7 +133,8 @@ async def lay_out(setting: Setting, store: Store) -> None:
     accounts: dict[str, Account] = {}
     for address, password in setting.passwords.items():
         accounts[address] = account = await store.directory.add_account(address, DAY)
-        await store.directory.set_credential(Credential(account.account_id, "main", CLEAR_SCHEME + password))
+        verifier = verifiers.of_clear(password)
+        await store.directory.set_credential(Credential(account.account_id, "main", verifier))
     for letter in setting.letters:
         mailbox = await store.office.mailbox(accounts[letter.account].account_id)
         stage = await mailbox.stage()

@@ -100,6 +100,7 @@ class _Session:
         "_accepted",
         "_account",
         "_bad",
+        "_credential",
         "_declared",
         "_dialogue",
         "_door",
@@ -115,6 +116,7 @@ class _Session:
         self._dialogue = dialogue
         self._machine = dialogue.machine
         self._account: Account | None = None
+        self._credential: str | None = None
         self._bad = 0
         self._accepted = 0
         self._forget()
@@ -159,6 +161,7 @@ class _Session:
             peer=self._dialogue.peer[0],
             client=self._machine.client_name.decode("ascii", "backslashreplace"),
             account=self._account.address if self._account else None,
+            credential=self._credential,
             tls=describe(self._dialogue.tls)[0] if self._dialogue.tls else "",
             accepted=self._accepted,
         )
@@ -232,7 +235,7 @@ class _Session:
         self._say(Reply(220, ("Begin TLS",), "2.0.0"))
         await self._dialogue.start_tls(self._door.tls)
         self._machine.begin_tls()
-        self._account = None
+        self._account = self._credential = None
         self._forget()
 
     async def _auth(self, command: Command) -> None:
@@ -252,7 +255,7 @@ class _Session:
         if isinstance(outcome, sasl.Failed):
             self._say(replies.from_failed(outcome))
             return
-        self._account = outcome
+        self._account, self._credential = outcome
         self._say(Reply(235, ("Welcome",), "2.7.0"))
 
     async def _ask(self, challenge: bytes) -> bytes:

@@ -75,7 +75,7 @@ class Step(Enum):
 class Server:
     """The server's side. `supply` answers a `NeedVerifiers`."""
 
-    __slots__ = ("_channel", "_first", "_mechanism", "_nonce", "_servers", "_step", "_username", "outcome")
+    __slots__ = ("_channel", "_first", "_mechanism", "_nonce", "_servers", "_step", "_username", "_which", "outcome")
 
     def __init__(self, mechanism: bytes, initial: bytes | None, channel: Channel) -> None:
         if mechanism.endswith(b"-PLUS") and not channel.binding:
@@ -85,6 +85,7 @@ class Server:
         self._nonce = channel.nonce or secrets.token_urlsafe(24)  # one for all verifiers
         self._first = self._username = ""
         self._servers: list[Any] = []
+        self._which = 0
         self._step = Step.FIRST
         self.outcome: Outcome = Challenge(b"")
         if initial is not None:
@@ -111,7 +112,7 @@ class Server:
         if isinstance(octets, Failed):
             return octets
         if self._step is Step.LAST:
-            return Failed(Fault.MALFORMED, "SCRAM was over") if octets else Proven(self._username)
+            return Failed(Fault.MALFORMED, "SCRAM was over") if octets else Proven(self._username, self._which)
         try:
             message = octets.decode()
             return self._hear_first(message) if self._step is Step.FIRST else self._hear_final(message)
@@ -132,19 +133,20 @@ class Server:
 
     def _hear_final(self, message: str) -> Outcome:
         """Every verifier is tried, so that the time does not tell which was right."""
-        signed: list[str] = []
+        signed: list[tuple[int, str]] = []
         problem: scramp.ScramException | None = None
-        for server in self._servers:
+        for index, server in enumerate(self._servers):
             try:
                 server.set_client_final(message)
-                signed.append(server.get_server_final())
+                signed.append((index, server.get_server_final()))
             except scramp.ScramException as error:
                 problem = error
         if not signed:
             assert problem is not None
             raise problem
         self._step = Step.LAST
-        return Challenge(_encoded(signed[0]))
+        self._which, signature = signed[0]
+        return Challenge(_encoded(signature))
 
     @property
     def _scheme(self) -> str:

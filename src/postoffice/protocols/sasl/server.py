@@ -53,9 +53,10 @@ class NeedToken:
 
 
 class Proven(NamedTuple):
-    """Somebody knows the password of this name, and has shown it without saying it."""
+    """Somebody knows the password of this name, and has shown it without saying it. `which`: by which verifier."""
 
     username: str
+    which: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from postoffice.store.embedded.jobs import (
     GiveSpaceBack,
     RemoveAccount,
     RemoveArrivals,
+    RemoveCredential,
     Removed,
     Renew,
     SetCredential,
@@ -143,6 +144,9 @@ def perform(connection: Connection, job: AnyJob, spool: Path) -> object:
             return _change_settings(connection, job)
         case CountLogin():
             return _count_login(connection, job)
+        case RemoveCredential():
+            _remove_credential(connection, job)
+            return None
         case GiveSpaceBack():
             return _give_space_back(connection, job)
         case _:
@@ -327,6 +331,13 @@ def _count_login(connection: Connection, job: CountLogin) -> bool:
         return False
     connection.execute("INSERT OR REPLACE INTO logins VALUES (?, ?)", (job.account_id, full_again))
     return True
+
+
+def _remove_credential(connection: Connection, job: RemoveCredential) -> None:
+    connection.execute("DELETE FROM credentials WHERE account_id = ? AND name = ?", (job.account_id, job.name))
+    if not connection.changes():
+        raise StoreError(f"there is no credential {job.name!r}")
+    _directory_changed(connection)
 
 
 def _directory_changed(connection: Connection) -> None:

@@ -10,6 +10,7 @@ from postoffice.store.embedded.jobs import (
     ChangeSettings,
     CountLogin,
     RemoveAccount,
+    RemoveCredential,
     SetCredential,
 )
 from postoffice.store.embedded.office import EmbeddedOffice
@@ -72,6 +73,9 @@ class EmbeddedDirectory:
     async def set_credential(self, credential: Credential) -> None:
         job = SetCredential(credential.account_id, credential.name, credential.verifier)
         await self._premises.committer.run(job)
+
+    async def remove_credential(self, account_id: int, name: str) -> None:
+        await self._premises.committer.run(RemoveCredential(account_id, name))
 
     async def everybody_has(self, scheme: str) -> bool:
         sql = (

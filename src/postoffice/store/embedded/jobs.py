@@ -132,6 +132,11 @@ class CountLogin(Job[bool], frozen=True):
     burst: int
 
 
+class RemoveCredential(Job[None], frozen=True):
+    account_id: int
+    name: str
+
+
 class GiveSpaceBack(Job[bool], frozen=True):
     """Some freed pages go back to the disk, but for those that the next letters will need. Gives whether more could."""
 
@@ -152,6 +157,7 @@ AnyJob = (
     | SetCredential
     | ChangeSettings
     | CountLogin
+    | RemoveCredential
     | GiveSpaceBack
 )
 
@@ -168,6 +174,7 @@ RESULTS: dict[type[AnyJob], object] = {
     SetCredential: None,
     ChangeSettings: bool,
     CountLogin: bool,
+    RemoveCredential: None,
     GiveSpaceBack: bool,
 }
 """What each job gives, for who reads it from a socket."""

@@ -80,6 +80,12 @@ async def credentials_are_kept_by_name(store: Store) -> None:
     kept = await store.directory.credentials(bob.account_id)
     assert sorted(kept, key=lambda one: one.name) == [again, phone], "the one of the same name is replaced"
     assert await store.directory.credentials(carol.account_id) == [other], "another account's were changed"
+    await store.directory.remove_credential(bob.account_id, "phone")
+    assert await store.directory.credentials(bob.account_id) == [again], "the one that was removed is gone, no other"
+    await must_fail(
+        store.directory.remove_credential(carol.account_id, "phone"), "removing what is not there must be a StoreError"
+    )
+    assert await store.directory.credentials(carol.account_id) == [other], "another account's were changed"
 
 
 async def whether_everybody_has_a_scheme_is_known(store: Store) -> None:
@@ -147,6 +153,8 @@ async def every_change_is_a_new_generation(store: Store) -> None:
     await store.directory.set_credential(Credential(bob.account_id, "password", "two"))
     generations.append(await store.directory.generation())
     await store.directory.change_settings(bob.address, {"retain": "30"})
+    generations.append(await store.directory.generation())
+    await store.directory.remove_credential(bob.account_id, "password")
     generations.append(await store.directory.generation())
     await store.directory.remove_account(bob.account_id)
     generations.append(await store.directory.generation())
