@@ -21,6 +21,7 @@ from postoffice.store.base import Store
 from postoffice.transfer.courier import Courier
 from postoffice.transfer.door import SmtpDoor
 from postoffice.transfer.intake import Intake
+from postoffice.transfer.lmtp import LmtpDoor, LmtpPolicy
 from postoffice.transfer.mx import MxPolicy
 from postoffice.transfer.queue import QueueRunner
 from postoffice.transfer.route import Router
@@ -112,6 +113,8 @@ class OpenOffice:
                 tls=tls,
                 settings=config.pop3,
             )
+        if name == "lmtp":
+            return LmtpDoor(LmtpPolicy(), self._intake, self._login, self._switchboard, tls=tls, settings=config.smtp)
         policy = MxPolicy() if name == "smtp" else SubmissionPolicy(self._store.directory, name)
         return SmtpDoor(policy, self._intake, self._login, self._switchboard, tls=tls, settings=config.smtp)
 

@@ -19,9 +19,11 @@ from postoffice.access.pop3 import Pop3Settings
 from postoffice.accounts.login import LoginSettings, Network
 from postoffice.accounts.oauth import OAuthSettings
 from postoffice.errors import UsageError
+from postoffice.protocols.smtp.lmtp import LMTP_PORT
 from postoffice.transfer.courier import CourierSettings
 from postoffice.transfer.door import SmtpSettings
 from postoffice.transfer.intake import IntakeSettings
+from postoffice.transfer.lmtp import LmtpSettings
 from postoffice.transfer.queue import QueueSettings
 from postoffice.transfer.route import RouteSettings
 
@@ -70,14 +72,18 @@ class Config:
     oauth: OAuthSettings = OAuthSettings()
     pop3: Pop3Settings = Pop3Settings()
     smtp: SmtpSettings = SmtpSettings()
+    lmtp: LmtpSettings = LmtpSettings()
     intake: IntakeSettings = IntakeSettings()
     queue: QueueSettings = QueueSettings()
     courier: CourierSettings = CourierSettings()
     relay: RouteSettings = RouteSettings()
 
 
-DOORS = {"smtp": 25, "pop3": 110, "submissions": 465, "submission": 587, "pop3s": 995}
+DOORS = {"smtp": 25, "pop3": 110, "submissions": 465, "submission": 587, "pop3s": 995, "lmtp": LMTP_PORT}
 """Every door and its standard port."""
+
+OPEN_IF_NAMED = frozenset({"lmtp"})
+"""Doors that are closed unless `office.ports` says where they are."""
 
 
 NEVER_ZERO = frozenset(
@@ -179,11 +185,12 @@ def _wrong_values(config: Config) -> list[str]:
         if door not in DOORS:
             problems.append(f"office.ports.{door}: there is no such door; there are {', '.join(DOORS)}")
     problems += _wrong_ports(config)
-    for address in config.office.addresses:
-        try:
-            ipaddress.ip_address(address)
-        except ValueError:
-            problems.append(f"office.addresses: {address!r} is not an IP address")
+    for section, addresses in (("office", config.office.addresses), ("lmtp", config.lmtp.addresses)):
+        for address in addresses:
+            try:
+                ipaddress.ip_address(address)
+            except ValueError:
+                problems.append(f"{section}.addresses: {address!r} is not an IP address")
     for name in setting_names(config):
         section, _, key = name.partition(".")
         value = getattr(getattr(config, section), key)

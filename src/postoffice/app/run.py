@@ -30,11 +30,11 @@ from typing import Any
 from postoffice import __version__
 from postoffice.app import worker as worker_module
 from postoffice.app.board import STATUS_SOCKET, Board, give, listen_for_readers
-from postoffice.app.config import DOORS, Config
+from postoffice.app.config import DOORS, OPEN_IF_NAMED, Config
 from postoffice.app.privilege import settle_in
 from postoffice.app.worker import HEARTBEAT_SECONDS, READY, Work, beats
 from postoffice.errors import UsageError
-from postoffice.net.listen import Door, bind_door
+from postoffice.net.listen import Door, bind_door, bind_socket
 from postoffice.net.tls import server_context
 from postoffice.store.embedded import EmbeddedStore
 from postoffice.store.embedded.remote import serve_committer
@@ -111,11 +111,13 @@ def open_doors(config: Config) -> list[dict[str, Door]]:
     workers = config.office.workers or os.cpu_count() or 1
     doors: list[dict[str, Door]] = [{} for _ in range(workers)]
     for name, standard in DOORS.items():
-        port = config.office.ports.get(name, standard + offset)
-        if port >= 0:
-            shares = bind_door(name, config.office.addresses, port, workers)
-            for own, share in zip(doors, shares, strict=True):
-                own[name] = share
+        port = config.office.ports.get(name, -1 if name in OPEN_IF_NAMED else standard + offset)
+        addresses = config.lmtp.addresses if name == "lmtp" else config.office.addresses
+        shares = bind_door(name, addresses, port, workers) if port >= 0 else []
+        if name == "lmtp" and config.lmtp.socket is not None:
+            shares = bind_socket(shares or [Door(name, ())] * workers, config.lmtp.socket)
+        for own, share in zip(doors, shares, strict=False):
+            own[name] = share
     return doors
 
 

@@ -39,12 +39,14 @@ class Hop:
     is_extended: bool = True
     is_encrypted: bool = False
     is_authenticated: bool = False
+    is_lmtp: bool = False
 
     def protocol(self, *, needs_smtputf8: bool = False) -> str:
         """The registered name of how the letter came (RFC 3848 §1, RFC 6531 §4.3)."""
         if not self.is_extended:
             return "SMTP"
-        name = "UTF8SMTP" if needs_smtputf8 else "ESMTP"
+        plain, utf8 = ("LMTP", "UTF8LMTP") if self.is_lmtp else ("ESMTP", "UTF8SMTP")
+        name = utf8 if needs_smtputf8 else plain
         return name + ("S" if self.is_encrypted else "") + ("A" if self.is_authenticated else "")
 
 

@@ -7,8 +7,9 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from postoffice.errors import UsageError
@@ -26,7 +27,7 @@ class Door:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """`127.0.0.1:10110`, `[::1]:10110`."""
+        """`127.0.0.1:10110`, `[::1]:10110`, `/run/postoffice/lmtp`."""
         return tuple(_written(sock) for sock in self.sockets)
 
 
@@ -43,6 +44,37 @@ def bind_door(name: str, hosts: tuple[str, ...], port: int, shares: int = 1) -> 
         port = port or int(door.sockets[0].getsockname()[1])
         shared.append(door)
     return shared
+
+
+def bind_socket(shares: Sequence[Door], path: Path) -> list[Door]:
+    """The shares of a door, listening at a Unix socket too, the same one for all.
+
+    What an office left there that is gone is taken away; whoever may reach the folder may connect.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.is_socket() and _is_deserted(path):
+            path.unlink()
+        sock.bind(os.fspath(path))
+        path.chmod(0o666)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        name = shares[0].name
+        raise UsageError(f"cannot listen on {path} for {name}: {error.strerror or error}", os.EX_OSERR) from error
+    sock.setblocking(False)
+    return [Door(share.name, (*share.sockets, sock)) for share in shares]
+
+
+def _is_deserted(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
 
 
 def _must_be_free(name: str, hosts: tuple[str, ...], port: int) -> None:
@@ -86,12 +118,16 @@ async def answer(
 ) -> list[asyncio.AbstractServer]:
     """Let `make` answer every connection at the door; with `tls`, after a handshake."""
     loop = asyncio.get_running_loop()
-    return [
-        await loop.create_server(make, sock=sock, ssl=tls, backlog=BACKLOG, ssl_handshake_timeout=60 if tls else None)
-        for sock in door.sockets
-    ]
+    servers: list[asyncio.AbstractServer] = []
+    for sock in door.sockets:
+        create = loop.create_unix_server if sock.family is socket.AF_UNIX else loop.create_server
+        patience = 60 if tls else None
+        servers.append(await create(make, sock=sock, ssl=tls, backlog=BACKLOG, ssl_handshake_timeout=patience))
+    return servers
 
 
 def _written(sock: socket.socket) -> str:
+    if sock.family is socket.AF_UNIX:
+        return str(sock.getsockname())
     host, port = sock.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -141,7 +141,8 @@ class OfficeProcess:
         self.ports = {}
         for word in self.ready.split()[1:]:
             door, _, address = word.partition("=")
-            self.ports.setdefault(door, int(address.rpartition(":")[2]))
+            if not address.startswith("/"):  # a Unix socket has no port
+                self.ports.setdefault(door, int(address.rpartition(":")[2]))
 
     def launch(self) -> subprocess.Popen[str]:
         """Start it, and wait for nothing."""

@@ -20,14 +20,19 @@ LOOPBACK = "127.0.0.1"
 
 
 class RawClient:
-    """Octets to a port, of this machine or of `host`, and lines back."""
+    """Octets to a port, of this machine or of `host`, and lines back. A `host` that is a path is a Unix socket."""
 
     def __init__(
         self, port: int, tls: ssl.SSLContext | None = None, seconds: float = PATIENCE_SECONDS, *, host: str = LOOPBACK
     ) -> None:
         self._name = "localhost" if host == LOOPBACK else host
-        self._socket = socket.create_connection((host, port), timeout=seconds)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if host.startswith("/"):
+            self._socket = socket.socket(socket.AF_UNIX)
+            self._socket.settimeout(seconds)
+            self._socket.connect(host)
+        else:
+            self._socket = socket.create_connection((host, port), timeout=seconds)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
         if tls is not None:
             with self._or_close():

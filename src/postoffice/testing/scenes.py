@@ -1,6 +1,6 @@
 r"""What exists before a transcript begins: the `@` lines of the notation, and how a store is made to look like that.
 
-@ door mx|submission|pop3      @ host foo.com          @ domain foo.com
+@ door mx|submission|lmtp|pop3 @ host foo.com          @ domain foo.com
 @ account mrose tanstaaf       a name, of the first domain where it names none, and a password
 @ letter mrose 120 [unique-id] a letter of exactly that many octets in somebody's maildrop
 @ text mrose Subject: a\r\n    a letter of exactly these octets

@@ -34,7 +34,7 @@ from postoffice.protocols.pop3 import commands as pop3
 from postoffice.protocols.pop3.table import Keyword as Pop3Keyword
 from postoffice.protocols.pop3.table import Shape
 from postoffice.protocols.smtp import commands as smtp
-from postoffice.protocols.smtp.table import RULES
+from postoffice.protocols.smtp.table import RULES, Keyword
 from postoffice.testing.scenes import Setting, made_letter, read_scene
 
 Command = pop3.Command | smtp.Command
@@ -145,6 +145,7 @@ class _Reader:
         self._partial = b""
         self._secrets = _Secrets(setting)
         self._is_challenged = False
+        self._takers = 0
         self._content: DotReader | None = None
         self._content_octets = b""
         self._reply: list[Line] = []
@@ -221,7 +222,7 @@ class _Reader:
         said, self._content_octets, self._content = self._content_octets, b"", None
         rest = content.rest
         whole = said[: len(said) - len(rest)]
-        self._owed.append(smtp.END_OF_DATA)
+        self._owed.extend([smtp.END_OF_DATA] * (self._takers if self._setting.door == "lmtp" else 1))
         self._moves.append(Say(whole, number, "content", ends_group=False))
         if rest:
             self._take_commands(rest, number)
@@ -240,6 +241,8 @@ class _Reader:
             return
         command = self._owed.popleft() if self._owed else None
         hear = Hear(lines, command)
+        if isinstance(command, smtp.Command) and line.text.startswith("2"):
+            self._takers = {Keyword.MAIL: 0, Keyword.RCPT: self._takers + 1}.get(command.keyword, self._takers)
         self._moves.append(hear)
         if line.text.startswith("+OK") and isinstance(command, pop3.Command) and command.shape in _BODIES:
             hear.has_body = True

@@ -33,6 +33,7 @@ from postoffice.protocols.pop3.commands import Command as Pop3Command
 from postoffice.protocols.pop3.replies import Challenge as Pop3Challenge
 from postoffice.protocols.smtp import client as smtp
 from postoffice.protocols.smtp.commands import Command as SmtpCommand
+from postoffice.protocols.smtp.lmtp import LmtpClient
 from postoffice.protocols.smtp.replies import Challenge as SmtpChallenge
 from postoffice.store.base import Store
 from postoffice.testing.certificates import Authority
@@ -41,6 +42,7 @@ from postoffice.testing.scenes import Setting, count_letters, lay_out
 from postoffice.testing.score import Hear, Move, Say, Score, in_groups, read_score
 from postoffice.transfer.door import SmtpDoor, SmtpSettings
 from postoffice.transfer.intake import Intake, IntakeSettings
+from postoffice.transfer.lmtp import LmtpDoor, LmtpPolicy
 from postoffice.transfer.mx import MxPolicy
 from postoffice.transfer.submission import SubmissionPolicy
 
@@ -248,8 +250,11 @@ def _door(setting: Setting, store: Store, login: Login, board: Switchboard) -> A
         return Pop3Door(setting.host, store.office, login, board, tls=tls, settings=settings, make_stamp=lambda: stamp)
     limits = IntakeSettings(setting.limit, 1 << 62 if setting.is_full else 0)
     intake = Intake(setting.host, store.office, store.directory, limits)
+    smtp_settings = SmtpSettings(max_recipients=setting.recipients)
+    if setting.door == "lmtp":
+        return LmtpDoor(LmtpPolicy(), intake, login, board, tls=tls, settings=smtp_settings)
     policy = MxPolicy() if setting.door == "mx" else SubmissionPolicy(store.directory)
-    return SmtpDoor(policy, intake, login, board, tls=tls, settings=SmtpSettings(max_recipients=setting.recipients))
+    return SmtpDoor(policy, intake, login, board, tls=tls, settings=smtp_settings)
 
 
 @cache
@@ -277,7 +282,8 @@ class _ClientPlayer:
     def __init__(self, score: Score) -> None:
         self._score = score
         self._pop3 = pop3.Pop3Client() if score.is_pop3 else None
-        self._smtp = None if score.is_pop3 else smtp.SmtpClient(is_encrypted=score.setting.is_encrypted)
+        make = LmtpClient if score.setting.door == "lmtp" else smtp.SmtpClient
+        self._smtp = None if score.is_pop3 else make(is_encrypted=score.setting.is_encrypted)
         self._skipped: list[object] = []
         self._body: bytes | None = None
 

@@ -2,8 +2,8 @@
 
     EHLO ─▶ (STARTTLS) ─▶ (AUTH) ─▶ MAIL ─▶ RCPT ... ─▶ DATA ─▶ content ─▶ intake ✍ 1 ─▶ 250
 
-Whom a door lets in and whose letters it takes is a `Policy`: `mx` and `submission` have one each. The content is
-streamed into a stage as it comes, never whole in memory, with no lock held while the sender is slow.
+Whom a door lets in and whose letters it takes is a `Policy`: `mx`, `submission` and `lmtp` have one each. The content
+is streamed into a stage as it comes, never whole in memory, with no lock held while the sender is slow.
 """
 
 from __future__ import annotations
@@ -83,17 +83,23 @@ class SmtpDoor:
         self._switchboard = switchboard
 
     def __call__(self) -> Dialogue[SmtpServer]:
-        return Dialogue(SmtpServer(), self._converse, self._switchboard)
+        return Dialogue(self._machine(), self._converse, self._switchboard)
+
+    def _machine(self) -> SmtpServer:
+        return SmtpServer()
+
+    def _session(self, dialogue: Dialogue[SmtpServer]) -> Session:
+        return Session(self, dialogue)
 
     async def _converse(self, dialogue: Dialogue[SmtpServer]) -> None:
-        session = _Session(self, dialogue)
+        session = self._session(dialogue)
         try:
             await session.talk()
         finally:
             session.leave()
 
 
-class _Session:
+class Session:
     """One conversation. A transaction is `_path`, `_recipients` and what MAIL declared."""
 
     __slots__ = (
@@ -303,12 +309,17 @@ class _Session:
             self._dialogue.is_amid = False
             self._forget()
         try:
-            letter_id = await self._door.intake.accept(staged, envelope, recipients, self._hop)
+            reply = await self._take(stage, staged, envelope, recipients)
         except Refusal:
             await stage.abandon()  # after any other failure it may have been accepted all the same
             raise
+        self._dialogue.send(reply)
+
+    async def _take(self, stage: Stage, staged: Staged, envelope: Envelope, recipients: tuple[Recipient, ...]) -> bytes:
+        """✍ 1 The letter is ours; gives what to say then."""
+        letter_id = await self._door.intake.accept(staged, envelope, recipients, self._hop)
         self._accepted += 1
-        self._dialogue.send(self._machine.ok(f"Taken as {letter_id}", "2.0.0"))
+        return self._machine.ok(f"Taken as {letter_id}", "2.0.0")
 
     async def _receive(self, stage: Stage) -> Staged:
         """The content, up to its end whatever happens: only then can anything be said about it."""
@@ -394,16 +405,17 @@ def _too_large(limit: int) -> Refusal:
     return Refusal(permanent=True, status="3.4", public=f"A letter may have {limit} octets here")
 
 
-_ANSWERS: dict[Keyword, Callable[[_Session, Command], Awaitable[Any]]] = {
-    Keyword.AUTH: _Session._auth,
-    Keyword.DATA: _Session._data,
-    Keyword.EHLO: _Session._hello,
-    Keyword.HELO: _Session._hello,
-    Keyword.MAIL: _Session._mail,
-    Keyword.NOOP: _Session._noop,
-    Keyword.QUIT: _Session._quit,
-    Keyword.RCPT: _Session._rcpt,
-    Keyword.RSET: _Session._rset,
-    Keyword.STARTTLS: _Session._starttls,
-    Keyword.VRFY: _Session._vrfy,
+_ANSWERS: dict[Keyword, Callable[[Session, Command], Awaitable[Any]]] = {
+    Keyword.AUTH: Session._auth,
+    Keyword.DATA: Session._data,
+    Keyword.EHLO: Session._hello,
+    Keyword.HELO: Session._hello,
+    Keyword.LHLO: Session._hello,
+    Keyword.MAIL: Session._mail,
+    Keyword.NOOP: Session._noop,
+    Keyword.QUIT: Session._quit,
+    Keyword.RCPT: Session._rcpt,
+    Keyword.RSET: Session._rset,
+    Keyword.STARTTLS: Session._starttls,
+    Keyword.VRFY: Session._vrfy,
 }

@@ -19,7 +19,7 @@ from postoffice.protocols.smtp.table import CLOSING, RULES, Keyword, State
 _LINE_OCTETS = 8 * 1024
 """More than RFC 5321 §4.5.3.1.5 allows: servers in the field write longer lines."""
 
-_HELLO = frozenset({Keyword.EHLO, Keyword.HELO})
+_HELLO = frozenset({Keyword.EHLO, Keyword.HELO, Keyword.LHLO})
 
 
 class Greeting(NamedTuple):
@@ -66,6 +66,9 @@ class SmtpClient:
         "state",
     )
 
+    foreign = frozenset({Keyword.LHLO})
+    """What is no command here: another protocol's greetings."""
+
     def __init__(self, *, is_encrypted: bool = False) -> None:
         self._greeted = False
         self._begin(is_encrypted)
@@ -91,7 +94,7 @@ class SmtpClient:
         rule = RULES[keyword]
         if keyword is Keyword.END_OF_DATA:
             raise LocalProtocolError("the content is ended by end_of_data")
-        if self._ahead not in rule.states or self.state is State.CLOSED:
+        if keyword in self.foreign or self._ahead not in rule.states or self.state is State.CLOSED:
             raise LocalProtocolError(f"{keyword.name} is not allowed {self._ahead.value}")
         if self._awaits_tls or not self._greeted:
             raise LocalProtocolError(f"{keyword.name} before {'TLS' if self._greeted else 'the greeting'}")
@@ -203,8 +206,8 @@ class SmtpClient:
         rule = RULES[keyword]
         if reply.code // 100 == rule.success:
             match keyword:
-                case Keyword.EHLO | Keyword.HELO:
-                    self.extensions = _extensions(reply) if keyword is Keyword.EHLO else {}
+                case Keyword.EHLO | Keyword.HELO | Keyword.LHLO:
+                    self.extensions = {} if keyword is Keyword.HELO else _extensions(reply)
                 case Keyword.AUTH:
                     self.is_authenticated = True
                 case Keyword.STARTTLS:

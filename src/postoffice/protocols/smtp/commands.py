@@ -38,7 +38,7 @@ class Command(NamedTuple):
 
     @property
     def text(self) -> bytes:
-        """The first argument: the name of EHLO and HELO, the text of VRFY and NOOP; empty where there is none."""
+        """The first argument: the name of EHLO, HELO and LHLO, the text of VRFY and NOOP; empty where there is none."""
         return self.arguments[0] if self.arguments else b""
 
     @property
@@ -82,7 +82,7 @@ _VALUES = {
 
 TOO_LONG: Final = Invalid(500, "5.5.2", "Line too long")
 _STRANGE_OCTETS: Final = Invalid(500, "5.5.2", "Commands hold no NUL and no bare CR")
-_UNKNOWN: Final = Invalid(500, "5.5.2", "Command not recognized")
+UNKNOWN: Final = Invalid(500, "5.5.2", "Command not recognized")
 _NOT_IMPLEMENTED: Final = Invalid(502, "5.5.1", "Command not implemented")
 _BAD_PARAMETER: Final = Invalid(501, "5.5.4", "Parameters are KEYWORD or KEYWORD=value, each once")
 _UNKNOWN_PARAMETER: Final = Invalid(555, "5.5.4", "Parameter not recognized")
@@ -101,7 +101,7 @@ def parse(line: bytes) -> Command | Invalid:
     if b"\0" in line or b"\r" in line:
         return _STRANGE_OCTETS
     if known is None:
-        return _NOT_IMPLEMENTED if word.upper() in NOT_IMPLEMENTED else _UNKNOWN
+        return _NOT_IMPLEMENTED if word.upper() in NOT_IMPLEMENTED else UNKNOWN
     return known.read(known.keyword, rest.strip(b" \t"))
 
 
@@ -213,6 +213,10 @@ def ehlo(name: bytes) -> Command:
 
 def helo(name: bytes) -> Command:
     return Command(Keyword.HELO, (name,))
+
+
+def lhlo(name: bytes) -> Command:
+    return Command(Keyword.LHLO, (name,))
 
 
 def mail(path: bytes, parameters: Parameters = NO_PARAMETERS) -> Command:

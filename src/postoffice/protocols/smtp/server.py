@@ -17,7 +17,7 @@ from postoffice.errors import LocalProtocolError, Refusal
 from postoffice.protocols.dots import DotReader
 from postoffice.protocols.lines import BARE_LF, NEED_DATA, LineReader, Oddity
 from postoffice.protocols.smtp import replies
-from postoffice.protocols.smtp.commands import END_OF_DATA, TOO_LONG, Command, Invalid, parse
+from postoffice.protocols.smtp.commands import END_OF_DATA, TOO_LONG, UNKNOWN, Command, Invalid, parse
 from postoffice.protocols.smtp.replies import Reply, format_reply
 from postoffice.protocols.smtp.table import CLOSING, EXCHANGE_OCTETS, RULES, Keyword, State
 
@@ -38,12 +38,12 @@ Received = Command | Invalid | Response | Chunk | Oddity
 
 _BARE_LF: Final = Invalid(500, "5.5.2", "Lines end with CRLF")
 _RESPONSE_TOO_LONG: Final = Invalid(500, "5.5.6", "Authentication exchange line is too long")
-_NO_RECIPIENTS: Final = Invalid(554, "5.5.1", "No valid recipients")
+NO_RECIPIENTS: Final = Invalid(554, "5.5.1", "No valid recipients")
 _TLS_ALREADY: Final = Invalid(503, "5.5.1", "TLS is active already")
 _AUTHENTICATED: Final = Invalid(503, "5.5.1", "You are authenticated already")
 
 _TEACHING: Final = frozenset(
-    {Keyword.AUTH, Keyword.DATA, Keyword.EHLO, Keyword.END_OF_DATA, Keyword.HELO, Keyword.STARTTLS}
+    {Keyword.AUTH, Keyword.DATA, Keyword.EHLO, Keyword.END_OF_DATA, Keyword.HELO, Keyword.LHLO, Keyword.STARTTLS}
 )
 _GO_AHEAD: Final = Reply(354, ("End data with <CRLF>.<CRLF>",))
 
@@ -68,6 +68,9 @@ class SmtpServer:
         "is_extended",
         "state",
     )
+
+    foreign = frozenset({Keyword.LHLO})
+    """What is no command here: another protocol's greetings."""
 
     def __init__(self, *, is_encrypted: bool = False) -> None:
         self._begin(is_encrypted)
@@ -125,6 +128,8 @@ class SmtpServer:
         if isinstance(command, Invalid):
             return command
         keyword = command.keyword
+        if keyword in self.foreign:
+            return UNKNOWN
         if self.state not in RULES[keyword].states:
             return _out_of_order(keyword, self.state)
         if keyword is Keyword.AUTH and self.is_authenticated:
@@ -192,15 +197,15 @@ class SmtpServer:
                     raise LocalProtocolError("a letter that was thrown away is not accepted")
             case _:
                 self.client_name = command.text
-                self.is_extended = command.keyword is Keyword.EHLO
+                self.is_extended = command.keyword is not Keyword.HELO
 
     def ok(self, text: str = "OK", enhanced: str = "2.0.0") -> bytes:
         """250 to what is owed a reply."""
         return self.reply(Reply(250, (text,), enhanced))
 
     def hello(self, host: str, capabilities: Iterable[str] = ()) -> bytes:
-        """250 to EHLO, with one line for each capability, or to HELO, without them (RFC 5321 §4.1.1.1)."""
-        extended = isinstance(self._owed, Command) and self._owed.keyword is Keyword.EHLO
+        """250 to EHLO or LHLO, with a line for each capability, or to HELO, without them (RFC 5321 §4.1.1.1)."""
+        extended = isinstance(self._owed, Command) and self._owed.keyword is not Keyword.HELO
         return self.reply(Reply(250, (host, *capabilities) if extended else (host,)))
 
     def refuse(self, refusal: Refusal) -> bytes:
@@ -245,7 +250,7 @@ class SmtpServer:
 
 def _out_of_order(keyword: Keyword, state: State) -> Invalid:
     if keyword is Keyword.DATA and state is State.MAIL:
-        return _NO_RECIPIENTS
+        return NO_RECIPIENTS
     if state is State.CONNECTED:
         return Invalid(503, "5.5.1", "Say EHLO first")
     return Invalid(503, "5.5.1", f"{keyword.value.decode()} is not allowed now")

@@ -11,7 +11,8 @@ transaction whatever is answered (RFC 5321 §4.1.1.4), and QUIT ends the session
 it as RSET does. STARTTLS makes both ends forget all they learnt (RFC 3207 §4.2).
 
 The final dot is a command of the table too, the only one of DATA: it is owed one reply like any other. A chunk of
-RFC 3030 or a greeting of LMTP (RFC 2033) would be one more keyword with one more rule.
+RFC 3030 would be one more keyword with one more rule, as the greeting of LMTP is (RFC 2033 §4.1): the table is the
+same for both protocols, and what differs stands in `lmtp`.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Keyword(Enum):
     EHLO = b"EHLO"
     END_OF_DATA = b"."
     HELO = b"HELO"
+    LHLO = b"LHLO"
     MAIL = b"MAIL"
     NOOP = b"NOOP"
     QUIT = b"QUIT"
@@ -105,6 +107,7 @@ RULES: dict[Keyword, Rule] = {
     Keyword.EHLO: Rule(_ANY, Arguments.NAME, after=State.READY),
     Keyword.END_OF_DATA: Rule(frozenset({State.DATA}), Arguments.NONE, 2, State.READY, State.READY, ends_group=False),
     Keyword.HELO: Rule(_ANY, Arguments.NAME, after=State.READY),
+    Keyword.LHLO: Rule(_ANY, Arguments.NAME, after=State.READY),
     Keyword.MAIL: Rule(_BETWEEN, Arguments.REVERSE_PATH, after=State.MAIL, ends_group=False),
     Keyword.NOOP: Rule(_ANY, Arguments.OPTIONAL_TEXT),
     Keyword.QUIT: Rule(_ANY, Arguments.NONE, 2, State.CLOSED, State.CLOSED),
