@@ -190,3 +190,15 @@ def test_the_top_is_the_same_octet_by_octet_with_nothing_in_between(lines: int) 
             top += b"" if reader.is_complete else reader.feed(portion)
     assert top == whole
     assert top.count(b"\r\n") == min(2 + lines, 5)
+
+
+def test_a_command_of_255_octets_is_taken_and_one_of_256_is_not() -> None:
+    for keyword in (b"USER ", b"PASS "):
+        name = b"x" * (COMMAND_OCTETS - len(keyword) - 2)
+        assert _received([keyword + name + b"\r\n"]) == [Command(Keyword(keyword.strip()), (name,))]
+        assert _received([keyword + name + b"x\r\n"]) == [Invalid("command line is too long")]
+
+
+def test_an_indicator_is_followed_by_a_space_even_without_text() -> None:
+    assert replies.format_ok("") == b"+OK \r\n"
+    assert replies.format_error("") == b"-ERR \r\n"

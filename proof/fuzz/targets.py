@@ -1,0 +1,19 @@
+"""Every target by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from proof.fuzz import exchanges, octets, pop3, smtp
+
+Target = Callable[[bytes], None]
+
+TARGETS: dict[str, Target] = {
+    "lines": octets.lines,
+    "dots": octets.dots,
+    "top": octets.top,
+    "pop3-server": pop3.server,
+    "pop3-client": pop3.client,
+    "smtp-server": smtp.server,
+    "sasl": exchanges.server,
+}
