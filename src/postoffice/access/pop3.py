@@ -15,7 +15,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from postoffice.access.policy import site_policy
 from postoffice.accounts.login import Admission, Login
+from postoffice.accounts.terms import Terms
 from postoffice.clock import Clock, system_clock
 from postoffice.errors import Disconnected, Draining, PatienceLost, Refusal, StoreError
 from postoffice.events import event
@@ -102,6 +104,7 @@ class _Session:
         "_removed",
         "_sent_letters",
         "_sent_octets",
+        "_terms",
         "_username",
         "_view",
     )
@@ -112,6 +115,7 @@ class _Session:
         self._machine = dialogue.machine
         self._account: Account | None = None
         self._credential = ""
+        self._terms: Terms | None = None
         self._username: str | None = None
         self._lock: MaildropLock | None = None
         self._mailbox: Mailbox | None = None
@@ -199,8 +203,10 @@ class _Session:
 
     async def _capa(self, _: Command) -> None:
         lines = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING"]
+        mechanisms = await self._mechanisms()
+        lines += site_policy(await self._door.login.bylaws.announced(), self._terms)
         if self._may_log_in:
-            lines += ["USER", f"SASL {b' '.join(await self._mechanisms()).decode()}"]
+            lines += ["USER", f"SASL {b' '.join(mechanisms).decode()}"]
         if self._may_start_tls:
             lines.append("STLS")
         self._dialogue.send(
@@ -270,17 +276,26 @@ class _Session:
     async def _enter(self, admission: Admission) -> None:
         """The right password was given: lock the maildrop and look at it (RFC 1939 §4)."""
         account = admission.account
+        bylaws = self._door.login.bylaws
+        terms = await bylaws.admit(account, "pop3", self._dialogue.peer[0])
         self._lock = await self._locked(account)
         if self._lock is None:
             self._dialogue.send(self._machine.error("another session has this maildrop", Code.IN_USE))
             return
         try:
             self._mailbox = await self._door.office.mailbox(account.account_id)
-            self._view = FrozenView(await self._mailbox.snapshot())
+            view = FrozenView(await self._mailbox.snapshot())
+            is_early = terms.login_delay and not await bylaws.count_login(account, terms)
         except BaseException:
             await self._unlock()  # a maildrop that cannot be opened is not kept from others (RFC 1939 §4)
             raise
+        if is_early:
+            await self._unlock()
+            text = f"one login in {terms.login_delay} seconds is enough"
+            self._dialogue.send(self._machine.error(text, Code.LOGIN_DELAY))
+            return
         self._account, self._credential = admission
+        self._terms, self._view = terms, view
         self._ending = "lost"
         self._dialogue.patience = self._door.settings.idle_seconds
         count, octets = self._view.count, self._view.total_octets

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import secrets
 import unicodedata
 from collections import OrderedDict
@@ -19,9 +18,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from postoffice.accounts import scram, verifiers
 from postoffice.accounts.passwords import PasswordPool
+from postoffice.accounts.terms import Bylaws
 from postoffice.clock import Clock, system_clock
 from postoffice.errors import Refusal
 from postoffice.events import event
+from postoffice.net.networks import Network, is_in
 from postoffice.protocols.sasl import server as sasl
 from postoffice.protocols.sasl.bearer import Server as TokenExchange
 from postoffice.protocols.sasl.scram import Server as ScramExchange
@@ -42,8 +43,6 @@ from postoffice.store.model import Account, Credential
 
 if TYPE_CHECKING:
     from postoffice.accounts.tokens import Tokens
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Admission(NamedTuple):
@@ -74,6 +73,7 @@ class Login:
         clock: Clock = system_clock,
         tokens: Tokens | None = None,
     ) -> None:
+        self.bylaws = Bylaws(directory, clock)
         self._tokens = tokens
         self._directory = directory
         self._settings = settings or LoginSettings()
@@ -93,7 +93,7 @@ class Login:
         if known is None:
             if len(self._clear_text) >= 10_000:
                 self._clear_text.clear()
-            known = self._clear_text[host] = _is_in(host, self._settings.clear_text_networks)
+            known = self._clear_text[host] = is_in(host, self._settings.clear_text_networks)
         return known
 
     async def by_password(self, username: str, password: str) -> Admission:
@@ -106,6 +106,7 @@ class Login:
         known = self._remembered.get(remembered)
         if known is not None and known[1] > self._clock():
             self._remembered.move_to_end(remembered)
+            self.bylaws.note(generation)
             return known[0]
         account = await self._find(username)
         credentials = await self._directory.credentials(account.account_id if account else 0)
@@ -139,6 +140,7 @@ class Login:
                     lacking.add(scheme.encode())
             usable = tuple(name for name in sasl.MECHANISMS if name.removesuffix(b"-PLUS") not in lacking)
             self._announced = (generation, usable)
+        self.bylaws.note(generation)
         return tuple(name for name in self._announced[1] if end_point or not name.endswith(b"-PLUS"))
 
     async def begin(self, mechanism: bytes, initial: bytes | None, end_point: bytes) -> Exchange | None:
@@ -249,13 +251,3 @@ def normalized(username: str) -> str:
 def _wrong(username: str) -> Refusal:
     event("login.failed", username=username[:256])
     return Refusal(permanent=True, status="7.8", public="user name or password is wrong")
-
-
-def _is_in(host: str, networks: tuple[Network, ...]) -> bool:
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return any(address.version == network.version and address in network for network in networks)

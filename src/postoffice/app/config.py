@@ -16,9 +16,10 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from postoffice.access.pop3 import Pop3Settings
-from postoffice.accounts.login import LoginSettings, Network
+from postoffice.accounts.login import LoginSettings
 from postoffice.accounts.oauth import OAuthSettings
 from postoffice.errors import UsageError
+from postoffice.net.networks import Network
 from postoffice.protocols.smtp.lmtp import LMTP_PORT
 from postoffice.transfer.courier import CourierSettings
 from postoffice.transfer.door import SmtpSettings

@@ -26,14 +26,18 @@ from postoffice.errors import (
 )
 
 COMMANDS = {
-    "account": ("postoffice.cli.people", "account", "People of this office: add, list, show, password(s), remove."),
+    "account": (
+        "postoffice.cli.people",
+        "account",
+        "People of this office: add, list, show, set, password(s), remove.",
+    ),
     "conformance": (
         "postoffice.cli.conformance",
         "conformance",
         "Ask any POP3 server what it does right.",
     ),
     "demo": ("postoffice.cli.demo", "demo", "Watch a real letter travel the whole road."),
-    "domain": ("postoffice.cli.people", "domain", "Domains of this office: add, list."),
+    "domain": ("postoffice.cli.people", "domain", "Domains of this office: add, list, show, set."),
     "fetch": ("postoffice.cli.home", "fetch", "Pull a maildrop into an offline mailbox file."),
     "init": ("postoffice.cli.office", "init", "Make an office: folder, certificate, domain, first account."),
     "ls": ("postoffice.cli.home", "ls", "List the letters of an offline mailbox file."),

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from postoffice.cli.folder import data_option, with_store
 from postoffice.cli.passwords import OWN, Kept, given, kept, password, passwords, verifier
-from postoffice.cli.residents import known, normalized
+from postoffice.cli.residents import known, normalized, normalized_domain
 from postoffice.cli.secrets import clear, generate, password_stdin, scram
-from postoffice.errors import DamagedStore, Refusal, StoreError, StoreUnavailable, UsageError
-from postoffice.message.address import parse_domain
+from postoffice.cli.terms import set_account, set_domain, show_account, show_domain
+from postoffice.errors import DamagedStore, StoreError, StoreUnavailable, UsageError
 from postoffice.store.base import Store
 from postoffice.store.model import Account, Credential
 
@@ -53,24 +52,8 @@ def list_accounts(data: Path | None) -> None:
         click.echo(name)
 
 
-@account.command()
-@click.argument("address")
-@data_option
-def show(address: str, data: Path | None) -> None:
-    """What is known of an account."""
-
-    async def look(store: Store) -> tuple[Account, int, int]:
-        account = await known(store, normalized(address))
-        snapshot = await (await store.office.mailbox(account.account_id)).snapshot()
-        return account, len(snapshot.keys), sum(snapshot.octets)
-
-    account, letters, octets = with_store(data, look)
-    click.echo(f"address  {account.address}")
-    click.echo(f"created  {datetime.fromtimestamp(account.created, UTC):%Y-%m-%d %H:%M:%S} UTC")
-    click.echo(f"letters  {letters}")
-    click.echo(f"octets   {octets}")
-
-
+account.add_command(show_account)
+account.add_command(set_account)
 account.add_command(password)
 account.add_command(passwords)
 
@@ -106,10 +89,7 @@ def domain() -> None:
 @data_option
 def add_domain(name: str, data: Path | None) -> None:
     """Take letters for a domain."""
-    try:
-        ascii_name = parse_domain(name)
-    except Refusal as refusal:
-        raise UsageError(f"{name}: {refusal.public}", os.EX_USAGE) from refusal
+    ascii_name = normalized_domain(name)
 
     async def do(store: Store) -> None:
         try:
@@ -131,6 +111,10 @@ def list_domains(data: Path | None) -> None:
 
     for name in with_store(data, names):
         click.echo(name)
+
+
+domain.add_command(show_domain)
+domain.add_command(set_domain)
 
 
 async def add_account(store: Store, address: str, secret: str, kind: Kept = Kept.OWN) -> Account:

@@ -261,6 +261,7 @@ class Session:
         if isinstance(outcome, sasl.Failed):
             self._say(replies.from_failed(outcome))
             return
+        await self._door.login.bylaws.admit(outcome.account, "submission", self._dialogue.peer[0])
         self._account, self._credential = outcome
         self._say(Reply(235, ("Welcome",), "2.7.0"))
 

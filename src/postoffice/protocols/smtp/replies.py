@@ -139,6 +139,7 @@ _PERMANENT: Final = {
     "7.8": 535,
     "7.9": 534,
     "7.11": 538,
+    "7.13": 525,
 }
 """Codes of permanent refusals that are not 550. 5.7.0 is "authenticate first" (RFC 4954 §6)."""
 
