@@ -10,10 +10,11 @@ import apsw
 import pytest
 
 from postoffice.database.migrate import prepare
+from postoffice.database.sqlite import Kind
 from postoffice.errors import DamagedStore, StoreError, StoreUnavailable
 from postoffice.store.embedded import EmbeddedStore, MailboxFile
 from postoffice.store.embedded.premises import mailbox_path
-from postoffice.store.embedded.schema import OFFICE
+from postoffice.store.embedded.schema import MAILBOX, OFFICE
 from postoffice.store.model import CHUNK_OCTETS, OWNER, Letter
 from postoffice.testing.check_store import walk
 from postoffice.testing.check_store.walk import (
@@ -139,6 +140,69 @@ async def test_an_office_of_the_first_version_gets_a_secret(tmp_path: Path) -> N
     again = EmbeddedStore.open(tmp_path / "data")
     assert (len(secret), await again.directory.secret()) == (32, secret)
     await again.close()
+
+
+UTF8_LETTER = "Subject: thư\r\n\r\n".encode() + b".\r\n"
+LARGE_LETTER = "From: <ái@b.example>\r\n\r\n".encode() + b"x" * 1022 + b"\r\n"
+LARGE_LETTER += (b"y" * 1022 + b"\r\n") * 400
+
+
+def before_surrogates(kind: Kind) -> Kind:
+    """The kind as it was when what surrogates measure was not reckoned."""
+    count = next(number for number, step in enumerate(kind.steps) if "surrogate_growth" in step)
+    return replace(kind, steps=kind.steps[:count])
+
+
+def copied(path: Path, source: Path, **columns: str) -> None:
+    """Rows of `source` into the same tables of `path`, by their columns."""
+    copies = (f"INSERT INTO {table} ({names}) SELECT {names} FROM new.{table};" for table, names in columns.items())
+    change(path, f"ATTACH '{source}' AS new; {' '.join(copies)}")
+
+
+CONTENT_COLUMNS = "content_id, sha256, octets, wire_octets, has_dot_lines, has_ascii_header, holds, spool"
+CHUNK_COLUMNS = "chunk_id, checksum, sha256, data"
+
+
+async def test_a_mailbox_of_before_learns_what_surrogates_measure(tmp_path: Path) -> None:
+    path, source = tmp_path / "home.mailbox", tmp_path / "new.mailbox"
+    new = MailboxFile.open(source, create=True)
+    await put(new, text(1), UTF8_LETTER, LARGE_LETTER)
+    sizes = dict((await new.snapshot()).surrogates)
+    await new.close()
+    change(source, "UPDATE entries SET surrogate_octets = NULL WHERE surrogate_octets != octets")
+    prepare(path, before_surrogates(MAILBOX), create=True)
+    entries = "folder_id, uid, content_id, email_id, unique_id, octets, surrogate_octets, has_dot_lines, flags, modseq"
+    entries += ", internal_date, prefix"
+    copied(path, source, contents=CONTENT_COLUMNS, chunks=CHUNK_COLUMNS, entries=entries)
+    mailbox = MailboxFile.open(path)
+    assert len(sizes) == 2
+    assert dict((await mailbox.snapshot()).surrogates) == sizes
+    described = await mailbox.describe([1, 2, 3])
+    assert [entry.surrogate_octets for entry in described if entry] == [len(text(1)), *sizes.values()]
+    await mailbox.close()
+
+
+async def test_arrivals_of_an_older_office_learn_what_surrogates_measure(tmp_path: Path) -> None:
+    path, source = tmp_path / "data" / "office.db", tmp_path / "new.db"
+    store = EmbeddedStore.open(tmp_path / "data")
+    account = await new_account(store)
+    for plain in (text(1), UTF8_LETTER, LARGE_LETTER):
+        await deliver(store, plain, account.account_id)
+    told = list((await (await store.office.mailbox(account.account_id)).snapshot()).surrogates.values())
+    await store.close()
+    path.rename(source)
+    prepare(path, before_surrogates(OFFICE), create=True)
+    people = {"domains": "domain", "accounts": "account_id, address, domain, created"}
+    arrivals = "account_id, content_id, email_id, octets, arrived, prefix"
+    copied(path, source, contents=CONTENT_COLUMNS, chunks=CHUNK_COLUMNS, arrivals=arrivals, **people)
+    store = EmbeddedStore.open(tmp_path / "data")
+    mailbox = await store.office.mailbox(account.account_id)
+    assert len(told) == 2
+    assert list((await mailbox.snapshot()).surrogates.values()) == told[:1]
+    await mailbox.changes(0)  # takes in what lay in the office, the large one too
+    assert list((await mailbox.snapshot()).surrogates.values()) == told
+    await must_be_sound(mailbox)
+    await store.close()
 
 
 async def test_a_file_that_was_cut_off_is_damaged(tmp_path: Path) -> None:

@@ -76,6 +76,8 @@ def _version(connection: Connection, path: Path, kind: Kind) -> int:
 def _climb_from_below(path: Path, kind: Kind, vfs: str | None) -> None:
     connection = open_writer(path, vfs)
     try:
+        for name, function in kind.functions:
+            connection.create_scalar_function(name, function)
         _climb(connection, kind)
     except apsw.Error as error:
         raise store_error(error, path) from error

@@ -19,8 +19,8 @@ HEAD_OCTETS = 64 * 1024
 class Content:
     """The facts of one content.
 
-    `octets` counts the content itself, `wire_octets` its wire form. `has_ascii_header` tells whether the header,
-    as far as it lies in the first 64 KiB, is ASCII, so that it needs no surrogate (RFC 6856 §2).
+    `octets` counts the content itself, `wire_octets` its wire form. `has_ascii_header` tells whether all octets
+    before the first empty line are ASCII, so that the letter needs no surrogate (RFC 6856 §2.1).
     """
 
     sha256: bytes
@@ -37,7 +37,17 @@ class ContentReader:
     `has_bare_line_ends` becomes true with the first LF without CR, or CR without LF.
     """
 
-    __slots__ = ("_dots", "_first", "_hash", "_octets", "_wire_octets", "has_bare_line_ends", "head")
+    __slots__ = (
+        "_dots",
+        "_first",
+        "_hash",
+        "_header_tail",
+        "_is_ascii_behind",
+        "_octets",
+        "_wire_octets",
+        "has_bare_line_ends",
+        "head",
+    )
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
@@ -45,6 +55,8 @@ class ContentReader:
         self._wire_octets = 0
         self._dots = False
         self._first = True
+        self._header_tail: bytes | None = None  # its last octets, while a header goes on behind the head
+        self._is_ascii_behind = True
         self.has_bare_line_ends = False
         self.head = b""
 
@@ -65,13 +77,37 @@ class ContentReader:
             without_pairs = plain.replace(b"\r\n", b"")
             self.has_bare_line_ends = b"\n" in without_pairs or b"\r" in without_pairs
         if len(self.head) < HEAD_OCTETS:
-            self.head += plain[: HEAD_OCTETS - len(self.head)]
+            room = HEAD_OCTETS - len(self.head)
+            self.head += plain[:room]
+            if len(plain) >= room and not self._ends_in_head():
+                self._header_tail = self.head[-3:]
+                self._look_behind(plain[room:])
+        elif self._header_tail is not None:
+            self._look_behind(plain)
         return wire
 
     def content(self) -> Content:
+        is_ascii = self._is_ascii_behind and self._header().isascii()
+        return Content(self._hash.digest(), self._octets, self._wire_octets, self._dots, is_ascii)
+
+    def _header(self) -> bytes:
+        """The header as far as it lies in the head."""
+        if self.head.startswith(b"\r\n"):
+            return b""
         end = self.head.find(b"\r\n\r\n")
-        header = self.head if end < 0 else self.head[:end]
-        return Content(self._hash.digest(), self._octets, self._wire_octets, self._dots, header.isascii())
+        return self.head if end < 0 else self.head[:end]
+
+    def _ends_in_head(self) -> bool:
+        return self.head.startswith(b"\r\n") or b"\r\n\r\n" in self.head
+
+    def _look_behind(self, plain: bytes) -> None:
+        """A header of more than 64 KiB goes on: is it ASCII, and does it end here?"""
+        assert self._header_tail is not None
+        joined = self._header_tail + plain
+        end = joined.find(b"\r\n\r\n")
+        header = joined if end < 0 else joined[:end]
+        self._is_ascii_behind = self._is_ascii_behind and header.isascii()
+        self._header_tail = None if end >= 0 else joined[-3:]
 
 
 def _restuff(wire: bytes, *, at_line_start: bool) -> tuple[bytes, bytes]:

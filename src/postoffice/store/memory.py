@@ -141,7 +141,8 @@ class MemoryMailbox:
         keys = array("q", [entry.key for entry in seen])
         if before is None or keys != before.keys:
             octets = array("q", [entry.octets for entry in seen])
-            before = Snapshot((self._version,), keys, octets, [entry.unique_id for entry in seen])
+            others = {entry.key: entry.surrogate_octets for entry in seen if entry.surrogate_octets != entry.octets}
+            before = Snapshot((self._version,), keys, octets, [entry.unique_id for entry in seen], others)
         self._shown[viewer, folder] = self._version, before
         return before
 
@@ -170,15 +171,13 @@ class MemoryMailbox:
         folder = self._changed(letter.folder)
         key = next(self._next_key)
         email_id = new_email_id(self._clock())
-        octets = len(letter.prefix) + kept.content.octets
-        is_ascii = kept.content.has_ascii_header and letter.prefix.isascii()
         entry = Entry(
             key=key,
             uid=folder.uid_next,
             email_id=email_id,
             unique_id=letter.unique_id or email_id,
-            octets=octets,
-            surrogate_octets=octets if is_ascii else None,
+            octets=len(letter.prefix) + kept.content.octets,
+            surrogate_octets=letter.staged.surrogate_octets(letter.prefix),
             has_dot_lines=kept.content.has_dot_lines or has_dot_lines(letter.prefix),
             flags=letter.flags,
             modseq=folder.highest_modseq,

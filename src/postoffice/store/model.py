@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntFlag
 from typing import NamedTuple
 
-from postoffice.message.content import Content
+from postoffice.message.content import HEAD_OCTETS, Content
+from postoffice.message.surrogate import growth
 
 CHUNK_OCTETS = 256 * 1024
 """The most wire octets that a `Piece` holds and that an engine keeps in one place."""
@@ -46,7 +47,7 @@ class Entry:
     never used twice (RFC 9051 §2.3.1.1); `email_id` names the letter for ever, also where it is copied (RFC 8474
     §4); `unique_id` is what UIDL shows, 1 to 70 octets of 0x21-0x7E (RFC 1939 §7). `octets` counts prefix and
     content before dot-stuffing; `surrogate_octets` the same for readers who did not ask for UTF-8 (RFC 6856 §2.1),
-    None where that is not reckoned yet. `internal_date` is in seconds since the epoch.
+    and equal to it where they are shown the same (`message.surrogate`). `internal_date` is in seconds since the epoch.
     """
 
     key: int
@@ -54,7 +55,7 @@ class Entry:
     email_id: str
     unique_id: str
     octets: int
-    surrogate_octets: int | None
+    surrogate_octets: int
     has_dot_lines: bool
     flags: Flag
     modseq: int
@@ -68,13 +69,15 @@ class Snapshot:
     """Who sees which letters, frozen, oldest first: three columns of one length.
 
     `generation` differs between two snapshots of one mailbox, folder and viewer whenever they show different
-    letters, and is the same while nothing changed.
+    letters, and is the same while nothing changed. `surrogates` has the `surrogate_octets`, by key, of letters that
+    are shown otherwise to readers who did not ask for UTF-8: of few or none.
     """
 
     generation: tuple[int, ...]
     keys: array[int]
     octets: array[int]
     unique_ids: Sequence[str]
+    surrogates: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,13 @@ class Staged:
     head: bytes
     place: bytes | str
     has_bare_line_ends: bool
+
+    def surrogate_octets(self, prefix: bytes) -> int:
+        """What a letter of this content below `prefix` measures for readers who did not ask for UTF-8."""
+        octets = len(prefix) + self.content.octets
+        if self.content.has_ascii_header and prefix.isascii():
+            return octets
+        return octets + growth((prefix + self.head)[:HEAD_OCTETS])
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,10 @@ KEEP = (
     "INSERT INTO contents (content_id, sha256, octets, wire_octets, has_dot_lines, has_ascii_header, holds, spool)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
-ARRIVE = "INSERT INTO arrivals (account_id, content_id, email_id, octets, arrived, prefix) VALUES (?, ?, ?, ?, ?, ?)"
+ARRIVE = (
+    "INSERT INTO arrivals (account_id, content_id, email_id, octets, surrogate_octets, arrived, prefix)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 ENQUEUE = (
     "INSERT INTO queue (item_id, content_id, letter_id, domain, reverse_path, prefix, accepted, due, expires,"
     " needs_smtputf8) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -43,7 +46,7 @@ def accept_all(connection: Connection, accepts: Sequence[Accept], spool: Path) -
     arrivals = [
         (
             *(to.account_id, ids[accept.content.sha256], to.email_id),
-            *(len(to.prefix) + accept.content.octets, accept.accepted, to.prefix),
+            *(len(to.prefix) + accept.content.octets, to.surrogate_octets, accept.accepted, to.prefix),
         )
         for accept in accepts
         for to in accept.local

@@ -109,20 +109,21 @@ class AccountMailbox:
 
     def _both(self, viewer: str, last: int) -> tuple[Snapshot, Seen | None]:
         """What is in the file and what is not, as one; `last` is the newest arrival or 0."""
-        rows: tuple[str | None, str | None, str | None] = (None, None, None)
+        rows: tuple[str | None, str | None, str | None, str | None] = (None, None, None, None)
         file = self.file()
         if last:
             mark = file.ask(lambda near: arrivals.watermark(near, self._premises.incarnation)) if file else 0
             query = (self.account_id, mark)
             rows = self._premises.ask(lambda office: office.execute(arrivals.COLUMNS, query).fetchone()) or rows
             file = self.file()
-        numbers, octets, unique_ids = sight.split(*rows)
+        numbers, octets, unique_ids, grown = sight.split(*rows)
         if file is None:
             if viewer != OWNER:
                 raise StoreError(f"{viewer!r} does not look at this mailbox")
             keys = array("q", [-number for number in numbers])
             newest = unique_ids[-1] if unique_ids else ""
-            return sight.Columns(keys, octets, unique_ids, newest, 1).snapshot(), None
+            surrogates = {-number: size for number, size in grown.items()}
+            return sight.Columns(keys, octets, unique_ids, surrogates, newest, 1).snapshot(), None
         seen = file.seen(viewer, INBOX)
         done = seen.watermark if seen.incarnation == self._premises.incarnation else 0
         fresh = next((at for at, number in enumerate(numbers) if number > done), len(numbers))
@@ -132,6 +133,7 @@ class AccountMailbox:
             seen.snapshot.keys + array("q", [-number for number in numbers[fresh:]]),
             seen.snapshot.octets + octets[fresh:],
             [*seen.snapshot.unique_ids, *unique_ids[fresh:]],
+            {**seen.snapshot.surrogates, **{-number: size for number, size in grown.items() if number > done}},
             unique_ids[-1],
             seen.viewer_id,
         )

@@ -19,6 +19,7 @@ from postoffice.errors import DamagedStore
 from postoffice.message.content import Content
 from postoffice.store.embedded import contents, folders, sight
 from postoffice.store.embedded.spool import Spool
+from postoffice.store.embedded.surrogates import growth_of
 from postoffice.store.model import CHUNK_OCTETS, INBOX, Flag, Piece, Staged
 
 BATCH_LETTERS = 256
@@ -26,7 +27,7 @@ BATCH_OCTETS = 8 * 1024 * 1024
 """What is absorbed in one transaction at most, but for a letter that is larger alone."""
 
 COLUMNS = sight.IN_COLUMNS.format(
-    "SELECT number AS entry_id, octets, email_id AS unique_id FROM arrivals"
+    "SELECT number AS entry_id, octets, email_id AS unique_id, surrogate_octets FROM arrivals"
     " WHERE account_id = ? AND number > ? ORDER BY number"
 )
 PIECES = (
@@ -34,8 +35,8 @@ PIECES = (
     " LEFT JOIN chunks c ON c.chunk_id = (a.content_id << 20) WHERE a.account_id = ?"
 )
 NEXT = (
-    "SELECT number, email_id, a.octets, arrived, prefix, content_id, sha256, c.octets, wire_octets, has_dot_lines,"
-    " has_ascii_header, spool FROM arrivals a JOIN contents c USING (content_id)"
+    "SELECT number, email_id, a.octets, surrogate_octets, arrived, prefix, content_id, sha256, c.octets, wire_octets,"
+    " has_dot_lines, has_ascii_header, spool FROM arrivals a JOIN contents c USING (content_id)"
     " WHERE account_id = ? AND number > ? ORDER BY number LIMIT ?"
 )
 
@@ -83,11 +84,12 @@ def spooled(connection: Connection, content_id: int, prefix: bytes) -> Spooled:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A letter to be taken into the mailbox file."""
+    """A letter to be taken into the mailbox file; a large one from before may not know its `surrogate_octets`."""
 
     number: int
     email_id: str
     octets: int
+    surrogate_octets: int | None
     arrived: float
     prefix: bytes
     content_id: int
@@ -107,7 +109,7 @@ def next_arrivals(office: Connection, account_id: int, after: int) -> list[Arriv
     """The next batch."""
     batch: list[Arrival] = []
     octets = 0
-    for number, email_id, size, arrived, prefix, content_id, *facts, spool in office.execute(
+    for number, email_id, size, surrogate, arrived, prefix, content_id, *facts, spool in office.execute(
         NEXT, (account_id, after, BATCH_LETTERS)
     ):
         name, plain, wire, dotted, is_ascii = facts
@@ -115,7 +117,7 @@ def next_arrivals(office: Connection, account_id: int, after: int) -> list[Arriv
         if batch and octets > BATCH_OCTETS:
             break
         content = Content(name, plain, wire, bool(dotted), bool(is_ascii))
-        batch.append(Arrival(number, email_id, size, arrived, prefix, content_id, content, spool))
+        batch.append(Arrival(number, email_id, size, surrogate, arrived, prefix, content_id, content, spool))
     return batch
 
 
@@ -157,12 +159,17 @@ def absorb(mailbox: Connection, batch: Sequence[tuple[Arrival, Staged]], incarna
 
 
 def _filing(mailbox: Connection, arrival: Arrival, staged: Staged) -> folders.Filing:
+    content_id = contents.keep(mailbox, staged)
+    surrogate_octets = arrival.surrogate_octets
+    if surrogate_octets is None:
+        wire, _ = contents.read_chunk(mailbox, content_id, 0)
+        surrogate_octets = arrival.octets + (growth_of(arrival.prefix, wire, arrival.content.has_ascii_header) or 0)
     return folders.Filing(
-        content_id=contents.keep(mailbox, staged),
+        content_id=content_id,
         email_id=arrival.email_id,
         unique_id=arrival.email_id,
         octets=arrival.octets,
-        has_ascii_header=arrival.content.has_ascii_header,
+        surrogate_octets=surrogate_octets,
         has_dot_lines=arrival.content.has_dot_lines,
         flags=Flag(0),
         internal_date=arrival.arrived,

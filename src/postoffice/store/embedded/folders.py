@@ -34,7 +34,7 @@ class Filing:
     email_id: str
     unique_id: str
     octets: int
-    has_ascii_header: bool
+    surrogate_octets: int
     has_dot_lines: bool
     flags: Flag
     internal_date: float
@@ -71,14 +71,20 @@ def file(connection: Connection, folder: int, filings: Sequence[Filing]) -> list
     uid = one_number(connection, "SELECT uid_next FROM folders WHERE folder_id = ?", (folder,))
     keys = []
     for number, filing in enumerate(filings, uid):
-        is_ascii = filing.has_ascii_header and filing.prefix.isascii()
         dotted = filing.has_dot_lines or has_dot_lines(filing.prefix)
-        surrogate = filing.octets if is_ascii else None
         connection.execute(
             ADD,
             (
-                *(folder, number, filing.content_id, filing.email_id, filing.unique_id, filing.octets, surrogate),
-                *(dotted, int(filing.flags), modseq, filing.internal_date, filing.arrival, filing.prefix),
+                *(folder, number, filing.content_id, filing.email_id, filing.unique_id, filing.octets),
+                *(
+                    filing.surrogate_octets,
+                    dotted,
+                    int(filing.flags),
+                    modseq,
+                    filing.internal_date,
+                    filing.arrival,
+                    filing.prefix,
+                ),
             ),
         )
         keys.append(connection.last_insert_rowid())
@@ -102,7 +108,7 @@ def append(connection: Connection, letters: Sequence[Letter], email_ids: Sequenc
             email_id=email_id,
             unique_id=letter.unique_id or email_id,
             octets=len(letter.prefix) + content.octets,
-            has_ascii_header=content.has_ascii_header,
+            surrogate_octets=letter.staged.surrogate_octets(letter.prefix),
             has_dot_lines=content.has_dot_lines,
             flags=letter.flags,
             internal_date=letter.internal_date,

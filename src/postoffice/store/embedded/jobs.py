@@ -28,6 +28,7 @@ class Delivery(Struct, frozen=True, array_like=True):
     account_id: int
     email_id: str
     prefix: bytes
+    surrogate_octets: int
 
 
 class Accept(Job[bool], frozen=True):
@@ -185,9 +186,9 @@ def accept_job(acceptance: Acceptance, clock: Clock) -> Accept:
     for recipient in acceptance.remote:
         by_domain.setdefault(recipient.rpartition("@")[2], []).append(recipient)
     now = clock() if acceptance.local else 0.0
-    place = acceptance.staged.place
+    staged, place = acceptance.staged, acceptance.staged.place
     return Accept(
-        content=acceptance.staged.content,
+        content=staged.content,
         wire=place if isinstance(place, bytes) else None,
         spool=place if isinstance(place, str) else None,
         letter_id=acceptance.letter_id,
@@ -195,7 +196,10 @@ def accept_job(acceptance: Acceptance, clock: Clock) -> Accept:
         accepted=acceptance.accepted,
         expires=acceptance.expires,
         needs_smtputf8=acceptance.needs_smtputf8,
-        local=[Delivery(to.account_id, new_email_id(now), to.prefix) for to in acceptance.local],
+        local=[
+            Delivery(to.account_id, new_email_id(now), to.prefix, staged.surrogate_octets(to.prefix))
+            for to in acceptance.local
+        ],
         remote=list(by_domain.items()),
         relay_prefix=acceptance.relay_prefix,
     )

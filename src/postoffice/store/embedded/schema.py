@@ -11,6 +11,7 @@ index where a look at a handful of rows does. `spool` names a file beside `offic
 from __future__ import annotations
 
 from postoffice.database.sqlite import Kind
+from postoffice.store.embedded.surrogates import FUNCTIONS
 
 CONTENTS = """
 CREATE TABLE contents (
@@ -95,7 +96,15 @@ CREATE TABLE pulled (
     PRIMARY KEY (source, source_id)
 ) WITHOUT ROWID;
 """,
+        """
+UPDATE entries SET surrogate_octets = octets + coalesce(
+    surrogate_growth(prefix, (SELECT data FROM chunks WHERE chunk_id = content_id << 20), 0), 0)
+WHERE surrogate_octets IS NULL;
+DROP INDEX entries_shown;
+CREATE INDEX entries_shown ON entries (folder_id, uid, octets, unique_id, surrogate_octets);
+""",
     ),
+    functions=FUNCTIONS,
 )
 
 OFFICE = Kind(
@@ -181,5 +190,15 @@ CREATE TABLE logins (
     full_again REAL NOT NULL
 );
 """,
+        """
+ALTER TABLE arrivals ADD COLUMN surrogate_octets INTEGER;
+UPDATE arrivals SET surrogate_octets = octets + surrogate_growth(
+    prefix,
+    (SELECT data FROM chunks WHERE chunk_id = content_id << 20),
+    (SELECT has_ascii_header FROM contents c WHERE c.content_id = arrivals.content_id));
+DROP INDEX arrivals_shown;
+CREATE INDEX arrivals_shown ON arrivals (account_id, number, octets, email_id, surrogate_octets);
+""",
     ),
+    functions=FUNCTIONS,
 )

@@ -20,12 +20,15 @@ from postoffice.protocols.dots import stuff
 from postoffice.store.embedded import folders
 from postoffice.store.model import Changes, Entry, Flag, Folder, Piece, Snapshot
 
-SHOWN_TO_ALL = "SELECT entry_id, octets, unique_id FROM entries WHERE folder_id = ? ORDER BY uid"
+SHOWN_TO_ALL = "SELECT entry_id, octets, unique_id, surrogate_octets FROM entries WHERE folder_id = ? ORDER BY uid"
 SHOWN_TO_ONE = (
-    "SELECT entry_id, octets, unique_id FROM entries WHERE folder_id = ? AND entry_id NOT IN"
+    "SELECT entry_id, octets, unique_id, surrogate_octets FROM entries WHERE folder_id = ? AND entry_id NOT IN"
     " (SELECT entry_id FROM removed WHERE viewer_id = ?) ORDER BY uid"
 )
-IN_COLUMNS = "SELECT group_concat(entry_id, ' '), group_concat(octets, ' '), group_concat(unique_id, ' ') FROM ({})"
+IN_COLUMNS = (
+    "SELECT group_concat(entry_id, ' '), group_concat(octets, ' '), group_concat(unique_id, ' '), group_concat("
+    "CASE WHEN surrogate_octets != octets THEN entry_id || ' ' || surrogate_octets END, ' ') FROM ({})"
+)
 PIECES = (
     "SELECT e.entry_id, e.prefix, c.data, c.sha256 IS NULL FROM carray(?) k"
     " CROSS JOIN entries e ON e.entry_id = k.value"
@@ -46,19 +49,24 @@ class Columns:
     keys: array[int]
     octets: array[int]
     unique_ids: list[str]
+    surrogates: dict[int, int]
     last: str
     viewer_id: int
 
     def snapshot(self) -> Snapshot:
-        last = int.from_bytes(self.last.encode(), "big")
-        return Snapshot((last, len(self.keys), self.viewer_id), self.keys, self.octets, self.unique_ids)
+        generation = (int.from_bytes(self.last.encode(), "big"), len(self.keys), self.viewer_id)
+        return Snapshot(generation, self.keys, self.octets, self.unique_ids, self.surrogates)
 
 
-def split(keys: str | None, octets: str | None, unique_ids: str | None) -> tuple[array[int], array[int], list[str]]:
-    """Three long texts as columns."""
+def split(
+    keys: str | None, octets: str | None, unique_ids: str | None, surrogates: str | None
+) -> tuple[array[int], array[int], list[str], dict[int, int]]:
+    """Long texts as columns; the last one names each letter that has a surrogate before its octets."""
     if keys is None or octets is None or unique_ids is None:
-        return array("q"), array("q"), []
-    return array("q", map(int, keys.split())), array("q", map(int, octets.split())), unique_ids.split(" ")
+        return array("q"), array("q"), [], {}
+    numbers = map(int, surrogates.split()) if surrogates else iter(())
+    pairs = dict(zip(numbers, numbers, strict=True))
+    return array("q", map(int, keys.split())), array("q", map(int, octets.split())), unique_ids.split(" "), pairs
 
 
 def columns(connection: Connection, viewer: str, folder: str) -> Columns:
@@ -70,11 +78,11 @@ def columns(connection: Connection, viewer: str, folder: str) -> Columns:
     else:
         row = connection.execute(IN_COLUMNS.format(SHOWN_TO_ALL), (folder_id,)).fetchone()
     assert row is not None
-    keys, octets, unique_ids = split(*row)
+    keys, octets, unique_ids, surrogates = split(*row)
     last = ""
     if keys:
         last = connection.execute("SELECT email_id FROM entries WHERE entry_id = ?", (keys[-1],)).get
-    return Columns(keys, octets, unique_ids, last, viewer_id)
+    return Columns(keys, octets, unique_ids, surrogates, last, viewer_id)
 
 
 def piece(prefix: bytes, data: bytes, index: int, *, more: bool) -> Piece:

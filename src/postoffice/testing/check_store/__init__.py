@@ -15,15 +15,18 @@ from contextlib import AbstractAsyncContextManager
 
 from postoffice.store.base import Store
 from postoffice.testing.check_store.directory import DIRECTORY_CHECKS
-from postoffice.testing.check_store.mailbox import MAILBOX_CHECKS
+from postoffice.testing.check_store.mailbox import LETTER_CHECKS
 from postoffice.testing.check_store.office import OFFICE_CHECKS
 from postoffice.testing.check_store.queue import QUEUE_CHECKS
 from postoffice.testing.check_store.reopen import MAILBOX_REOPEN_CHECKS, REOPEN_CHECKS, MailboxOpener, Opener
-from postoffice.testing.check_store.walk import Check, name_of, on_an_account
+from postoffice.testing.check_store.surrogates import MAILBOX_SURROGATES, OFFICE_SURROGATES
+from postoffice.testing.check_store.walk import Check, MailboxCheck, name_of, on_an_account
 
+MAILBOX_CHECKS: list[MailboxCheck] = [*LETTER_CHECKS, *MAILBOX_SURROGATES]
 CHECKS: list[Check] = [
     *(on_an_account(check) for check in MAILBOX_CHECKS),
     *OFFICE_CHECKS,
+    *OFFICE_SURROGATES,
     *QUEUE_CHECKS,
     *DIRECTORY_CHECKS,
 ]

@@ -84,14 +84,6 @@ async def a_forgotten_dot_is_mended(mailbox: Mailbox) -> None:
     assert not (await entry(mailbox, key)).has_dot_lines, "there is no dot line left"
 
 
-async def surrogates_are_reckoned_or_owned_to_be_unknown(mailbox: Mailbox) -> None:
-    ascii_key, utf8_key = await put(mailbox, text(1), "Subject: thư\r\n\r\n".encode(), prefix=PREFIX)
-    described = await entry(mailbox, ascii_key)
-    assert described.surrogate_octets in {None, described.octets}, "an ASCII header needs no surrogate"
-    described = await entry(mailbox, utf8_key)
-    assert described.surrogate_octets != 0, "surrogate_octets is a size or None"
-
-
 async def a_letter_of_many_pieces_is_whole(mailbox: Mailbox) -> None:
     plain = large_text("large")
     small_key, large_key = await put(mailbox, text(1), plain, prefix=PREFIX)
@@ -409,13 +401,12 @@ async def a_letter_is_pulled_once(mailbox: Mailbox) -> None:
     await must_be_sound(mailbox)
 
 
-MAILBOX_CHECKS: list[MailboxCheck] = [
+LETTER_CHECKS: list[MailboxCheck] = [
     a_new_mailbox_is_empty,
     letters_come_out_as_they_went_in_oldest_first,
     sizes_count_prefix_and_content_before_stuffing,
     a_dotted_prefix_is_stuffed,
     a_forgotten_dot_is_mended,
-    surrogates_are_reckoned_or_owned_to_be_unknown,
     a_letter_of_many_pieces_is_whole,
     a_letter_at_the_edge_of_a_piece_is_whole,
     an_empty_letter_is_a_letter,
