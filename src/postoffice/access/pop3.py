@@ -24,7 +24,7 @@ from postoffice.events import event
 from postoffice.net.dialogue import FLIGHT_OCTETS, Dialogue
 from postoffice.net.pause import pause
 from postoffice.net.switchboard import Switchboard
-from postoffice.net.tls import describe, end_point
+from postoffice.net.tls import end_point
 from postoffice.protocols.lines import NEED_DATA, Oddity
 from postoffice.protocols.pop3.commands import Command, Invalid
 from postoffice.protocols.pop3.replies import Code
@@ -160,7 +160,7 @@ class _Session:
                 account=self._account.address,
                 credential=self._credential,
                 peer=self._dialogue.peer[0],
-                tls=describe(self._dialogue.tls)[0] if self._dialogue.tls else "",
+                tls=self._dialogue.tls_version,
                 letters=len(self._view.snapshot.keys) if self._view else 0,
                 retrieved=self._sent_letters,
                 octets=self._sent_octets,
@@ -215,7 +215,8 @@ class _Session:
 
     async def _stls(self, _: Command) -> None:
         if not self._may_start_tls or self._door.tls is None:
-            self._dialogue.send(self._machine.error("TLS is on already" if self._dialogue.tls else "no TLS here"))
+            because = "TLS is on already" if self._dialogue.is_encrypted else "no TLS here"
+            self._dialogue.send(self._machine.error(because))
             return
         if self._machine.unread_octets:
             self._ending = "octets behind STLS"
@@ -428,11 +429,11 @@ class _Session:
 
     @property
     def _may_log_in(self) -> bool:
-        return self._dialogue.tls is not None or self._door.login.may_speak_clearly(self._dialogue.peer[0])
+        return self._dialogue.is_encrypted or self._door.login.may_speak_clearly(self._dialogue.peer[0])
 
     @property
     def _may_start_tls(self) -> bool:
-        return self._door.tls is not None and self._dialogue.tls is None and self._view is None
+        return self._door.tls is not None and not self._dialogue.is_encrypted and self._view is None
 
     def _require_privacy(self) -> None:
         """The same answer for right and wrong passwords (RFC 5034 §4, RFC 8314 §4.1)."""

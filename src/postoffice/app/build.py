@@ -15,7 +15,7 @@ from postoffice.clock import Clock, system_clock
 from postoffice.events import event
 from postoffice.net import tls as tls_room
 from postoffice.net.dialogue import Dialogue, Tracer
-from postoffice.net.listen import Door, answer
+from postoffice.net.listen import Answering, Door, answer
 from postoffice.net.switchboard import Switchboard
 from postoffice.store.base import Store
 from postoffice.transfer.courier import Courier
@@ -59,7 +59,7 @@ class OpenOffice:
         self._runner = QueueRunner(store.office, self._intake, self._courier, config.queue, clock)
         self._intake.on_queued = self._runner.wake
         self._clock = clock
-        self._servers: list[asyncio.AbstractServer] = []
+        self._servers: list[Answering] = []
         self._carrying: asyncio.Task[None] | None = None
         self._tidying: asyncio.Task[None] | None = None
 
@@ -67,7 +67,7 @@ class OpenOffice:
         """Open the doors."""
         for name, door in doors.items():
             context = self._tls if name in IMPLICIT_TLS else None
-            self._servers += await answer(door, self._answerer(name), context)
+            self._servers += await answer(door, self._answerer(name), context, self._config.office.proxy_networks)
 
     def work(self, *, tidies: bool = True) -> None:
         """Carry what is in the queue, and keep house."""

@@ -33,7 +33,8 @@ EX_CONFIG = getattr(os, "EX_CONFIG", 78)
 
 @dataclass(frozen=True, slots=True)
 class OfficeSettings:
-    """`host` is the office's own name, empty: the first domain's. `addresses` is where it listens.
+    """`host` is the office's own name, empty: the first domain's. `addresses` is where it listens. From
+    `proxy_networks` come balancers, who say by the PROXY protocol who is calling.
 
     `port_offset` is added to every standard port; None: 0 where ports below 1024 can be bound, else 10000. `ports`
     sets single doors; port 0 takes any free one; -1 closes the door. `workers` 0: one per core. `user` is whom to
@@ -45,6 +46,7 @@ class OfficeSettings:
     data: Path | None = None
     host: str = ""
     addresses: tuple[str, ...] = ("127.0.0.1", "::1")
+    proxy_networks: tuple[Network, ...] = ()
     port_offset: int | None = None
     ports: dict[str, int] = field(default_factory=dict)
     workers: int = 0

@@ -64,6 +64,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
 
     `patience` is how many seconds the other side may be silent, `is_amid` whether what comes next belongs to something
     begun that may come to its end before we stop; a conversation sets them as its state demands.
+    `is_encrypted`: the other side speaks TLS, with us (`tls` is that connection) or with a balancer whom we believe.
     `on_end` hears the result of the conversation or the exception that ended it, `on_lost` that the connection is
     closed.
     """
@@ -80,10 +81,13 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         "_reading",
         "_role",
         "_switchboard",
+        "_told",
+        "_told_tls",
         "_tracer",
         "_transport",
         "_wait",
         "is_amid",
+        "is_encrypted",
         "local",
         "machine",
         "on_end",
@@ -110,7 +114,10 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self.peer: Address = ("", 0)
         self.local: Address = ("", 0)
         self.tls: ssl.SSLObject | None = None
+        self.is_encrypted = False
         self.on_end = on_end
+        self._told: tuple[Address, Address] | None = None
+        self._told_tls = ""
         self.on_lost: Callable[[], None] | None = None
         self._converse = converse
         self._conversation: Coroutine[Any, Any, Any] | None = None
@@ -192,8 +199,25 @@ class Dialogue(asyncio.Protocol, Generic[M]):
             raise ConnectionLost("the connection was lost in the TLS handshake")
         self._transport = secured
         self.tls = secured.get_extra_info("ssl_object")
+        self.is_encrypted = True
         if self._tracer:
             self._tracer("!", b"TLS")
+
+    @property
+    def tls_version(self) -> str:
+        """What the other side speaks, for the log: `TLSv1.3`; empty where nobody told."""
+        return self.tls.version() or "" if self.tls is not None else self._told_tls
+
+    # --- what a gate calls, before the connection is made
+
+    def believe(self, peer: Address, local: Address) -> None:
+        """A balancer whom we trust says who called whom."""
+        self._told = (peer, local)
+
+    def believe_tls(self, version: str) -> None:
+        """It says that the way to it was encrypted; the way from it is the owner's own."""
+        self.is_encrypted = True
+        self._told_tls = version
 
     # --- what the event loop calls
 
@@ -201,8 +225,11 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self._transport = cast(asyncio.Transport, transport)
         self.peer = _address(transport.get_extra_info("peername"))
         self.local = _address(transport.get_extra_info("sockname"))
+        if self._told is not None:
+            self.peer, self.local = self._told
         self.tls = transport.get_extra_info("ssl_object")
-        if self.tls is not None and self._tracer:
+        self.is_encrypted = self.is_encrypted or self.tls is not None
+        if self.is_encrypted and self._tracer:
             self._tracer("!", b"TLS")
         self._switchboard.add(self)
         self._conversation = self._converse(self)

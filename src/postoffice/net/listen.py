@@ -10,10 +10,12 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from postoffice.errors import UsageError
 from postoffice.net.dialogue import Dialogue
+from postoffice.net.gate import Answerer, Gate
+from postoffice.net.networks import Network
 
 BACKLOG = 1024
 
@@ -113,13 +115,29 @@ def _listening(name: str, hosts: tuple[str, ...], port: int, *, is_shared: bool 
     return sockets
 
 
+class Answering(Protocol):
+    """A socket at which somebody answers."""
+
+    def close(self) -> None:
+        """Nobody does any more."""
+
+
 async def answer(
-    door: Door, make: Callable[[], Dialogue[Any]], tls: ssl.SSLContext | None = None
-) -> list[asyncio.AbstractServer]:
-    """Let `make` answer every connection at the door; with `tls`, after a handshake."""
+    door: Door,
+    make: Callable[[], Dialogue[Any]],
+    tls: ssl.SSLContext | None = None,
+    balancers: tuple[Network, ...] = (),
+) -> list[Answering]:
+    """Let `make` answer every connection at the door; with `tls`, after a handshake.
+
+    Who comes from the networks of `balancers` says first who is calling, by the PROXY protocol.
+    """
     loop = asyncio.get_running_loop()
-    servers: list[asyncio.AbstractServer] = []
+    servers: list[Answering] = []
     for sock in door.sockets:
+        if balancers and sock.family is not socket.AF_UNIX:
+            servers.append(Gate(sock, Answerer(make, tls, balancers)))
+            continue
         create = loop.create_unix_server if sock.family is socket.AF_UNIX else loop.create_server
         patience = 60 if tls else None
         servers.append(await create(make, sock=sock, ssl=tls, backlog=BACKLOG, ssl_handshake_timeout=patience))

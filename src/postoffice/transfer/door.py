@@ -21,7 +21,7 @@ from postoffice.message.envelope import Envelope
 from postoffice.message.received import Hop
 from postoffice.net.dialogue import Dialogue
 from postoffice.net.switchboard import Switchboard
-from postoffice.net.tls import describe, end_point
+from postoffice.net.tls import end_point
 from postoffice.protocols.lines import NEED_DATA
 from postoffice.protocols.sasl import server as sasl
 from postoffice.protocols.smtp import replies
@@ -137,7 +137,7 @@ class Session:
     async def talk(self) -> None:
         dialogue, machine = self._dialogue, self._machine
         dialogue.patience = self._door.settings.patience_seconds
-        machine.is_encrypted = dialogue.tls is not None
+        machine.is_encrypted = dialogue.is_encrypted
         dialogue.send(machine.greet(self._door.intake.host))
         try:
             while machine.state is not State.CLOSED:
@@ -168,7 +168,7 @@ class Session:
             client=self._machine.client_name.decode("ascii", "backslashreplace"),
             account=self._account.address if self._account else None,
             credential=self._credential,
-            tls=describe(self._dialogue.tls)[0] if self._dialogue.tls else "",
+            tls=self._dialogue.tls_version,
             accepted=self._accepted,
         )
 
@@ -225,7 +225,7 @@ class Session:
             "SMTPUTF8",
             "ENHANCEDSTATUSCODES",
         ]
-        if self._door.tls is not None and self._dialogue.tls is None:
+        if self._door.tls is not None and not self._dialogue.is_encrypted:
             capabilities.append("STARTTLS")
         if self._door.policy.offers_login and self._is_private and self._account is None:
             mechanisms = await self._door.login.mechanisms(self._end_point)
@@ -371,7 +371,7 @@ class Session:
 
     @property
     def _is_private(self) -> bool:
-        return self._dialogue.tls is not None or self._door.login.may_speak_clearly(self._dialogue.peer[0])
+        return self._dialogue.is_encrypted or self._door.login.may_speak_clearly(self._dialogue.peer[0])
 
     @property
     def _end_point(self) -> bytes:
@@ -389,7 +389,7 @@ class Session:
             self._dialogue.peer[0],
             self._door.intake.host,
             self._machine.is_extended,
-            self._dialogue.tls is not None,
+            self._dialogue.is_encrypted,
             self._account is not None,
         )
 
