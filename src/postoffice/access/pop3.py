@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from postoffice.access.policy import site_policy
+from postoffice.accounts.guard import is_failed_login
 from postoffice.accounts.login import Admission, Login
 from postoffice.accounts.terms import Terms
 from postoffice.clock import Clock, system_clock
@@ -97,6 +98,7 @@ class _Session:
         "_dialogue",
         "_door",
         "_ending",
+        "_failures",
         "_fetched",
         "_lock",
         "_machine",
@@ -121,7 +123,7 @@ class _Session:
         self._mailbox: Mailbox | None = None
         self._view: FrozenView | None = None
         self._fetched: dict[int, Piece | None] = {}
-        self._bad = 0
+        self._bad = self._failures = 0
         self._sent_letters = self._sent_octets = self._removed = 0
         self._ending = "lost"
 
@@ -180,6 +182,7 @@ class _Session:
         except Refusal as refusal:
             event("pop3.refused", command=command.keyword.name, peer=self._dialogue.peer[0], reply=str(refusal))
             self._dialogue.send(self._machine.error(refusal.public, _code(refusal)))
+            self._tire_of(refusal)
         except Disconnected:
             raise
         except StoreError as error:
@@ -200,6 +203,13 @@ class _Session:
             return True
         self._ending = "bad commands"
         return False
+
+    def _tire_of(self, refusal: Refusal) -> None:
+        """A few failed logins end the connection."""
+        self._failures += is_failed_login(refusal)
+        if self._failures >= self._door.login.guard.settings.login_tries:
+            self._ending = "failed logins"
+            raise Disconnected(self._ending)
 
     async def _capa(self, _: Command) -> None:
         lines = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING"]
@@ -239,7 +249,7 @@ class _Session:
             self._dialogue.send(self._machine.error("USER comes first"))
             return
         self._require_privacy()
-        await self._enter(await self._door.login.by_password(username, _text(command.text)))
+        await self._enter(await self._door.login.by_password(username, _text(command.text), self._host))
 
     async def _apop(self, command: Command) -> None:
         if not self._machine.stamp:
@@ -247,7 +257,8 @@ class _Session:
             return
         digest = command.arguments[1]
         assert isinstance(digest, bytes)
-        await self._enter(await self._door.login.by_digest(_text(command.text), self._machine.stamp, digest))
+        name, stamp = _text(command.text), self._machine.stamp
+        await self._enter(await self._door.login.by_digest(name, stamp, digest, self._host))
 
     async def _auth(self, command: Command) -> None:
         if not command.arguments:
@@ -261,7 +272,7 @@ class _Session:
         if exchange is None:
             self._dialogue.send(self._machine.error("no such mechanism here"))
             return
-        outcome = await self._door.login.by_exchange(exchange, self._ask)
+        outcome = await self._door.login.by_exchange(exchange, self._ask, self._host)
         if isinstance(outcome, sasl.Failed):
             self._dialogue.send(self._machine.error(outcome.because))
             return
@@ -443,6 +454,10 @@ class _Session:
     @property
     def _end_point(self) -> bytes:
         return end_point(self._dialogue.tls) if self._dialogue.tls else b""
+
+    @property
+    def _host(self) -> str:
+        return self._dialogue.peer[0]
 
     async def _mechanisms(self) -> tuple[bytes, ...]:
         return await self._door.login.mechanisms(self._end_point) if self._may_log_in else ()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from postoffice.accounts import scram, verifiers
+from postoffice.accounts.guard import Guard
 from postoffice.accounts.passwords import PasswordPool
 from postoffice.accounts.terms import Bylaws
 from postoffice.clock import Clock, system_clock
@@ -72,14 +72,15 @@ class Login:
         settings: LoginSettings | None = None,
         clock: Clock = system_clock,
         tokens: Tokens | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.bylaws = Bylaws(directory, clock)
+        self.guard = guard or Guard(clock=clock)
         self._tokens = tokens
         self._directory = directory
         self._settings = settings or LoginSettings()
         self._clock = clock
         self._pool = PasswordPool()
-        self._key = secrets.token_bytes(32)
         self._remembered: OrderedDict[bytes, tuple[Admission, float]] = OrderedDict()
         self._generation = -1
         self._announced: tuple[int, tuple[bytes, ...]] = (-1, ())
@@ -96,9 +97,11 @@ class Login:
             known = self._clear_text[host] = is_in(host, self._settings.clear_text_networks)
         return known
 
-    async def by_password(self, username: str, password: str) -> Admission:
+    async def by_password(self, username: str, password: str, host: str = "") -> Admission:
         """Into the account whose name and password these are, else a `Refusal`: permanent only if they are wrong."""
         remembered = self._fingerprint(username, password)
+        if not self.guard.is_clean(host):
+            await self.guard.admit(host, await self._full(username), remembered)
         generation = await self._directory.generation()
         if generation != self._generation:
             self._remembered.clear()
@@ -106,6 +109,8 @@ class Login:
         known = self._remembered.get(remembered)
         if known is not None and known[1] > self._clock():
             self._remembered.move_to_end(remembered)
+            if not self.guard.knows(host, remembered):
+                self.guard.worked(host, await self._full(username), remembered)
             self.bylaws.note(generation)
             return known[0]
         account = await self._find(username)
@@ -114,7 +119,8 @@ class Login:
         if credential is None:
             credential = await self._slowly_right(credentials, unicodedata.normalize("NFC", password))
         if account is None or credential is None:
-            raise _wrong(username)
+            raise await self._wrong(host, username, remembered)
+        self.guard.worked(host, await self._full(username), remembered)
         admission = Admission(account, credential.name)
         if generation == self._generation:  # else it may have been changed while we reckoned
             self._remember(remembered, admission)
@@ -156,7 +162,9 @@ class Login:
         knows = is_bound or f"{mechanism.decode()}-PLUS".encode() in await self.mechanisms(end_point)
         return sasl.begin(mechanism, initial, Channel(end_point if knows else b""))
 
-    async def by_exchange(self, exchange: Exchange, ask: Callable[[bytes], Awaitable[bytes]]) -> Admission | Failed:
+    async def by_exchange(
+        self, exchange: Exchange, ask: Callable[[bytes], Awaitable[bytes]], host: str = ""
+    ) -> Admission | Failed:
         """A SASL exchange to its end; `ask` brings a challenge to the client and its response back."""
         account: Account | None = None
         names: list[str] = []
@@ -169,22 +177,25 @@ class Login:
                 case NeedVerifiers():
                     assert isinstance(exchange, ScramExchange)
                     username = outcome.username
+                    await self.guard.admit(host, await self._full(username))
                     account, names, found = await self._verifiers(username, outcome.scheme)
                     outcome = exchange.supply(found)
                 case NeedToken():
                     assert isinstance(exchange, TokenExchange)
                     username = outcome.username
+                    await self.guard.admit(host, await self._full(username))
                     account, names = await self._by_token(outcome), ["token"]
                     outcome = exchange.accept() if account else exchange.refuse()
                 case Failed(fault=Fault.UNPROVEN):
-                    raise _wrong(username)
+                    raise await self._wrong(host, username)
                 case Failed():
                     return outcome
                 case Claim():
-                    return await self.by_claim(outcome)
+                    return await self.by_claim(outcome, host)
                 case Proven():
                     if account is None:
-                        raise _wrong(username)
+                        raise await self._wrong(host, username)
+                    self.guard.worked(host, await self._full(username or account.address))
                     return Admission(account, names[outcome.which])
 
     async def _by_token(self, need: NeedToken) -> Account | None:
@@ -203,22 +214,24 @@ class Login:
         address = account.address if account else await self._full(username)
         return account, list(fitting), list(fitting.values()) or [scram.nobody(scheme, address, secret)]
 
-    async def by_claim(self, claim: Claim) -> Admission:
+    async def by_claim(self, claim: Claim, host: str = "") -> Admission:
         """The same from a SASL exchange. Nobody may act for another yet (RFC 4616 §2)."""
         if claim.authorization and normalized(claim.authorization) != normalized(claim.authentication):
-            raise _wrong(claim.authentication)
-        return await self.by_password(claim.authentication, claim.password)
+            raise await self._wrong(host, claim.authentication)
+        return await self.by_password(claim.authentication, claim.password, host)
 
-    async def by_digest(self, username: str, stamp: bytes, digest: bytes) -> Admission:
+    async def by_digest(self, username: str, stamp: bytes, digest: bytes, host: str = "") -> Admission:
         """APOP: MD5 over the greeting's stamp and a secret that is kept in clear (RFC 1939 §7)."""
+        await self.guard.admit(host, await self._full(username))
         account = await self._find(username)
         for credential in await self._directory.credentials(account.account_id) if account else []:
             secret = verifiers.clear_secret(credential.verifier)
             if secret is not None and account is not None:
                 expected = hashlib.md5(stamp + secret, usedforsecurity=False).hexdigest().encode()
                 if hmac.compare_digest(expected, digest.lower()):
+                    self.guard.worked(host, await self._full(username))
                     return Admission(account, credential.name)
-        raise _wrong(username)
+        raise await self._wrong(host, username)
 
     def close(self) -> None:
         self._pool.close()
@@ -234,8 +247,14 @@ class Login:
         name = normalized(username)
         return name if "@" in name else f"{name}@{next(iter(await self._directory.domains()), '')}"
 
+    async def _wrong(self, host: str, username: str, fingerprint: bytes = b"") -> Refusal:
+        """The same answer whatever is wrong, and a point for it."""
+        self.guard.failed(host, await self._full(username), fingerprint)
+        event("login.failed", username=username[:256], peer=host)
+        return Refusal(permanent=True, status="7.8", public="user name or password is wrong")
+
     def _fingerprint(self, username: str, password: str) -> bytes:
-        return hashlib.blake2b(f"{username}\0{password}".encode(), key=self._key, digest_size=16).digest()
+        return hashlib.blake2b(f"{username}\0{password}".encode(), key=self.guard.key, digest_size=16).digest()
 
     def _remember(self, fingerprint: bytes, admission: Admission) -> None:
         self._remembered[fingerprint] = (admission, self._clock() + self._settings.remember_seconds)
@@ -246,8 +265,3 @@ class Login:
 def normalized(username: str) -> str:
     """A login name as the directory knows it: lower case, NFC."""
     return unicodedata.normalize("NFC", username.strip()).lower()
-
-
-def _wrong(username: str) -> Refusal:
-    event("login.failed", username=username[:256])
-    return Refusal(permanent=True, status="7.8", public="user name or password is wrong")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from postoffice.access.pop3 import Pop3Door
+from postoffice.accounts.guard import Guard
 from postoffice.accounts.login import Login
 from postoffice.app.config import Config
 from postoffice.clock import Clock, system_clock
@@ -46,6 +47,7 @@ class OpenOffice:
         *,
         host: str,
         tracer: Callable[[Dialogue[Any]], Tracer | None] | None = None,
+        guard: Guard | None = None,
         clock: Clock = system_clock,
     ) -> None:
         self._store = store
@@ -53,7 +55,8 @@ class OpenOffice:
         self._certificate = certificate
         self._tls: ssl.SSLContext = tls_room.server_context(*certificate)
         self._switchboard = Switchboard(tracer)
-        self._login = Login(store.directory, config.login, clock, _tokens(config, clock))
+        guard = guard or Guard(config.guard, clock=clock)
+        self._login = Login(store.directory, config.login, clock, _tokens(config, clock), guard)
         self._intake = Intake(host, store.office, store.directory, config.intake, clock)
         self._courier = Courier(host, store.office, Router(config.relay, host), self._switchboard, config.courier)
         self._runner = QueueRunner(store.office, self._intake, self._courier, config.queue, clock)

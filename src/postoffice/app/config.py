@@ -16,6 +16,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from postoffice.access.pop3 import Pop3Settings
+from postoffice.accounts.guard import GuardSettings
 from postoffice.accounts.login import LoginSettings
 from postoffice.accounts.oauth import OAuthSettings
 from postoffice.errors import UsageError
@@ -72,6 +73,7 @@ class Config:
     office: OfficeSettings = OfficeSettings()
     tls: TlsSettings = TlsSettings()
     login: LoginSettings = LoginSettings()
+    guard: GuardSettings = GuardSettings()
     oauth: OAuthSettings = OAuthSettings()
     pop3: Pop3Settings = Pop3Settings()
     smtp: SmtpSettings = SmtpSettings()
@@ -91,6 +93,7 @@ OPEN_IF_NAMED = frozenset({"lmtp"})
 
 NEVER_ZERO = frozenset(
     {
+        *("guard.failures", "guard.login_tries", "guard.refuse_seconds"),
         *("office.tidy_seconds", "office.stuck_seconds", "smtp.patience_seconds", "smtp.max_recipients"),
         *("queue.retry_minutes", "queue.carriers", "queue.lease_seconds", "queue.poll_seconds"),
         *("courier.connect_seconds", "courier.reply_seconds", "courier.final_seconds", "pop3.login_seconds"),

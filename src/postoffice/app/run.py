@@ -28,6 +28,8 @@ from types import FrameType
 from typing import Any
 
 from postoffice import __version__
+from postoffice.accounts.guard import Guard
+from postoffice.accounts.ledger import BOOK, begin_book
 from postoffice.app import worker as worker_module
 from postoffice.app.board import STATUS_SOCKET, Board, give, listen_for_readers
 from postoffice.app.config import DOORS, OPEN_IF_NAMED, Config
@@ -143,6 +145,10 @@ class Supervisor:
         self._committer_socket = _listen_for_jobs()
         self._board = Board.make(["parent", "committer", *_worker_names(len(doors))], self._facts())
         self._board.enter("parent")
+        ledger, trouble = begin_book(Path(BOOK))
+        if trouble:
+            self._say(trouble)
+        self._guard = Guard(config.guard, ledger)
         self._readers = listen_for_readers()
         self._wakeup, wakeup = os.pipe()
         for end in (self._wakeup, wakeup):
@@ -183,6 +189,7 @@ class Supervisor:
             self._certificate,
             Path(COMMITTER_SOCKET),
             self._doors[index],
+            self._guard,
             self._options.log_json,
             self._options.trace,
             is_first=index == 0,

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from postoffice.accounts.guard import Guard
 from postoffice.app.build import OpenOffice, own_host
 from postoffice.app.config import Config
 from postoffice.app.observe import Log
@@ -44,6 +45,7 @@ class Work:
     certificate: tuple[Path, Path]
     committer: Path
     doors: Mapping[str, Door]
+    guard: Guard
     log_json: bool
     trace: bool
     is_first: bool
@@ -79,6 +81,7 @@ async def _serve(job: Work, status: int, lifeline: socket.socket) -> None:
         job.certificate,
         host=await own_host(store, job.config),
         tracer=_tracer if job.trace else None,
+        guard=job.guard,
     )
     await office.answer(job.doors)
     office.work(tidies=job.is_first)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from postoffice.accounts.guard import is_failed_login
 from postoffice.accounts.login import Login
 from postoffice.errors import Disconnected, Draining, PatienceLost, Refusal, StoreError, temporary
 from postoffice.events import event
@@ -38,6 +39,7 @@ ROOM_CHECK_OCTETS = 16 * 1024 * 1024
 
 _IDLE = Reply(421, ("Silent for too long, closing",), "4.4.2")
 _CLOSING = Reply(421, ("This office is closing, come back",), "4.3.2")
+_TOO_MANY_LOGINS = Reply(421, ("Too many failed logins, closing",), "4.7.0")
 _TOO_MANY_ERRORS = Reply(421, ("Too many errors, closing",), "4.7.0")
 
 
@@ -110,6 +112,7 @@ class Session:
         "_declared",
         "_dialogue",
         "_door",
+        "_failures",
         "_is_8bit",
         "_machine",
         "_path",
@@ -123,7 +126,7 @@ class Session:
         self._machine = dialogue.machine
         self._account: Account | None = None
         self._credential: str | None = None
-        self._bad = 0
+        self._bad = self._failures = 0
         self._accepted = 0
         self._forget()
 
@@ -181,6 +184,7 @@ class Session:
         except Refusal as refusal:
             self._tell(command, refusal)
             self._say(replies.from_refusal(refusal))
+            self._tire_of(refusal)
         except Disconnected:
             raise
         except StoreError as error:
@@ -211,6 +215,12 @@ class Session:
             return False
         self._dialogue.send(self._machine.reject(invalid))
         return True
+
+    def _tire_of(self, refusal: Refusal) -> None:
+        """A few failed logins end the connection."""
+        self._failures += is_failed_login(refusal)
+        if self._failures >= self._door.login.guard.settings.login_tries:
+            self._dialogue.send(self._machine.hang_up(_TOO_MANY_LOGINS))
 
     def _say(self, reply: Reply) -> None:
         self._dialogue.send(self._machine.reply(reply))
@@ -254,7 +264,7 @@ class Session:
             self._say(Reply(504, ("No such mechanism here",), "5.5.4"))
             return
         try:
-            outcome = await self._door.login.by_exchange(exchange, self._ask)
+            outcome = await self._door.login.by_exchange(exchange, self._ask, self._dialogue.peer[0])
         except _NoResponse as problem:
             self._dialogue.send(self._machine.reject(problem.invalid))
             return
