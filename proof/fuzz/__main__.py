@@ -55,7 +55,7 @@ def seeds() -> list[bytes]:
         said = [step for step in parse(path.read_text()) if isinstance(step, Line)]
         for who in ("C", "S"):
             octets = b"".join(line_octets(step.text) for step in said if step.who == who)
-            found += [control + octets[:290] for control in (b"\x06", b"\x07")]
+            found += [control + octets[:190] for control in (b"\x06", b"\x07")]
     return found
 
 
@@ -88,7 +88,7 @@ def main() -> None:
             Path(folder, f"seed-{index}").write_bytes(seed)
         words = Path(folder) / "words.dict"
         words.write_text("".join(f'"{_escaped(word)}"\n' for word in WORDS))
-        settings = ["-max_len=300", "-len_control=0", f"-runs={options.runs}", f"-dict={words}", "-rss_limit_mb=1024"]
+        settings = ["-max_len=200", "-len_control=0", f"-runs={options.runs}", f"-dict={words}", "-rss_limit_mb=1024"]
         atheris.Setup([sys.argv[0], *settings, folder], target)
         atheris.Fuzz()
 

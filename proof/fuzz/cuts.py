@@ -8,14 +8,18 @@ from itertools import pairwise
 
 _FILL = re.compile(rb"\xfe(.)", re.DOTALL)
 _FILL_OCTETS = 300
-_SINGLY_AT_MOST = 150
+_FILLS = 2
+_SINGLY_AT_MOST = 60
 
 
 def control_and_octets(data: bytes) -> tuple[int, bytes]:
-    """The first octet, which chooses among variants, and the rest; 0xFE and N stand for N times 300 octets."""
+    """The first octet, which chooses among variants, and the rest.
+
+    0xFE and N stand for N times 300 octets, twice at most.
+    """
     if not data:
         return 0, b""
-    return data[0], _FILL.sub(lambda found: b"x" * (found[1][0] * _FILL_OCTETS), data[1:])
+    return data[0], _FILL.sub(lambda found: b"x" * (found[1][0] * _FILL_OCTETS), data[1:], count=_FILLS)
 
 
 def cut(octets: bytes, control: int) -> list[bytes]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from postoffice.conformance.crowd import Crowd
 from postoffice.conformance.dialogue import Failed, NotApplicable, Server, survey
 from postoffice.conformance.nasty import nasty_letters
 from postoffice.conformance.post import MaildirPost, MboxPost, SmtpPost
@@ -33,7 +34,7 @@ LETTERS = {
 @pytest.fixture(scope="module")
 def office() -> Iterator[OfficeProcess]:
     with open_folder() as folder:
-        make_office(folder / "office", {f"{name}@a.example": "tanstaaf" for name in ("mrose", "prog")})
+        make_office(folder / "office", {f"{name}@a.example": "tanstaaf" for name in ("mrose", "prog")}, scram=True)
         with OfficeProcess(folder / "office", CLEAR_TEXT) as office:
             yield office
 
@@ -42,9 +43,12 @@ def office() -> Iterator[OfficeProcess]:
 @pytest.mark.parametrize(("tls", "door"), [("none", "pop3"), ("stls", "pop3"), ("implicit", "pop3s")])
 def test_our_office_passes_every_row(office: OfficeProcess, tls: str, door: str) -> None:
     server = Server("127.0.0.1", office.ports[door], "mrose@a.example", "tanstaaf", tls, opportunistic_context())  # type: ignore[arg-type]
-    verdicts = list(Suite(server, SmtpPost("127.0.0.1", office.ports["smtp"], "mrose@a.example")))
+    crowd = Crowd(letters=60, octets=1 << 20)
+    verdicts = list(Suite(server, SmtpPost("127.0.0.1", office.ports["smtp"], "mrose@a.example"), crowd))
     assert [verdict for verdict in verdicts if verdict.outcome == "fail"] == []
-    assert sum(verdict.outcome == "pass" for verdict in verdicts) > 75
+    passed = {verdict.name for verdict in verdicts if verdict.outcome == "pass"}
+    assert len(passed) > 80
+    assert passed > {"scram", "scram-wrong", "scram-nobody", "letter-large", "crowd"}
 
 
 def test_the_program_writes_what_it_found(office: OfficeProcess, tmp_path: Path) -> None:
@@ -118,6 +122,15 @@ def test_a_fault_fails_its_row(said: str, answer: bytes, row: str) -> None:
     verdict = verdicts_of(Pop3Peer(dict(LETTERS), says={"STAT": b"+OK 3 60\r\n", said: answer}))[row]
     assert verdict.outcome == "fail"
     assert answer.strip().decode() in verdict.heard
+
+
+def test_a_login_that_proves_nothing_fails_its_row() -> None:
+    """Whatever is said to AUTH and APOP, this server calls it good."""
+    says = {"STAT": b"+OK 3 60\r\n", "AUTH": b"+OK\r\n", "APOP": b"+OK\r\n"}
+    peer = Pop3Peer(dict(LETTERS), ("UIDL", "SASL SCRAM-SHA-256"), b"+OK <1.1@peer.example>\r\n", says)
+    verdicts = verdicts_of(peer)
+    assert {verdicts[name].outcome for name in ("scram", "scram-wrong", "scram-nobody", "apop")} == {"fail"}
+    assert "signature" in verdicts["scram"].expected
 
 
 def test_without_a_way_to_place_letters_none_is_removed() -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 @click.option("--to", "recipient", help="The address of the account, for --smtp and --lmtp (the user).")
 @click.option("--maildir", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Place letters there.")
 @click.option("--mbox", type=click.Path(path_type=Path, dir_okay=False), help="Place letters there.")
+@click.option("--many", type=click.IntRange(min=0), default=0, help="Also ask with so many letters at once; 100000.")
+@click.option("--large", type=click.IntRange(min=0), default=0, help="Also ask with a letter of so many MiB; 50.")
 @click.option("--patience", type=click.FloatRange(min=0.1), default=15.0, help="Seconds to wait for a reply (15).")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the verdicts there; - for stdout.")
 @click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write them there, for a browser.")
@@ -37,6 +39,7 @@ def conformance(server: str, user: str, *, password_stdin: bool, **options: Any)
 
     Rows that remove letters need a way to place them. Ends with status 0 only if no row fails.
     """
+    from postoffice.conformance.crowd import Crowd
     from postoffice.conformance.dialogue import Failed, NotApplicable, Server, Survey, survey
     from postoffice.conformance.report import Report, as_line
     from postoffice.conformance.run import Suite
@@ -50,7 +53,8 @@ def conformance(server: str, user: str, *, password_stdin: bool, **options: Any)
     verdicts = []
     try:
         seen: Survey = survey(asked)
-        for verdict in Suite(asked, _post(options, user)):
+        crowd = Crowd(options["many"], options["large"] << 20)
+        for verdict in Suite(asked, _post(options, user), crowd):
             verdicts.append(verdict)
             click.echo(as_line(verdict), err=to_stdout)
     except (Failed, NotApplicable) as error:

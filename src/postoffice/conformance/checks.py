@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from postoffice.conformance import logins
 from postoffice.conformance.dialogue import Failed, NotApplicable, Server, Survey, Wire
 from postoffice.protocols.dots import unstuff
 
@@ -14,7 +14,6 @@ LOCK_SECONDS = 40.0
 
 _REGISTERED = {"TOP", "USER", "SASL", "RESP-CODES", "LOGIN-DELAY", "PIPELINING", "EXPIRE", "UIDL", "IMPLEMENTATION"}
 _REGISTERED |= {"STLS", "AUTH-RESP-CODE", "UTF8", "LANG"}
-_STAMP = re.compile(r"<[^<>@\s]+@[^<>@\s]+>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +143,7 @@ def first_line_is_short(server: Server, seen: Survey) -> None:
 def stamp_is_fresh(server: Server, seen: Survey) -> None:
     if "<" not in seen.greeting:
         raise NotApplicable("the greeting has no stamp")
-    found = _STAMP.search(seen.greeting)
+    found = logins.STAMP.search(seen.greeting)
     if not found:
         raise Failed("<process.clock@host>", seen.greeting)
     with Wire(server) as wire:
@@ -180,5 +179,15 @@ CHECKS = (
         first_line_is_short,
     ),
     Check("stamp", "RFC 1939 §7", "the stamp of a greeting is never given twice", stamp_is_fresh),
+    Check("scram", "RFC 5802 §3, RFC 7677", "by SCRAM both sides show that they know the password", logins.scram),
+    Check(
+        "scram-nobody", "RFC 5802 §9", "who is not there gets a salt like anybody, always the same", logins.scram_nobody
+    ),
 )
 """All of them, in the order in which they run."""
+
+WRONG_LOGINS = (
+    Check("apop", "RFC 1939 §7", "APOP opens with the digest of stamp and password, and with no other", logins.apop),
+    Check("scram-wrong", "RFC 5802 §3", "a wrong password is refused by SCRAM", logins.scram_wrong),
+)
+"""These fail to log in: a server may make whoever does so wait, so they run last."""

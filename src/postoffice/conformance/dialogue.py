@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from postoffice.conformance.facts import Facts
+from postoffice.net.tls import end_point
 from postoffice.protocols.dots import unstuff
 from postoffice.protocols.notation import Closes, Handshake, Passes
 from postoffice.testing.matching import Mismatch, check
@@ -132,6 +133,12 @@ class Wire:
     def begin_tls(self) -> None:
         with self.telling("a TLS handshake"):
             self._client.begin_tls(self._server.trust)
+
+    @property
+    def end_point(self) -> bytes:
+        """What a login over this connection can be bound to (RFC 5929 §4); empty without TLS."""
+        tls = self._client.tls
+        return end_point(tls) if tls else b""
 
     def must_close(self) -> None:
         """Nothing more is said, and the connection is closed."""

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from postoffice.conformance.checks import CHECKS, Check
+from postoffice.conformance.checks import CHECKS, WRONG_LOGINS, Check
+from postoffice.conformance.crowd import Crowd, ask_crowd, crowd_letters, large_letter, take_away
 from postoffice.conformance.dialogue import Failed, NotApplicable, Server, Wire, survey
 from postoffice.conformance.facts import fill
 from postoffice.conformance.nasty import NastyLetter, nasty_letters
@@ -28,7 +29,7 @@ MOST_LETTERS = 50
 
 _DOTTED = b"From: <mrose@example.org>\r\nSubject: dots, letter %d\r\n\r\n.\r\n..two\r\n.three\r\nplain\r\n"
 _LAST_LINES = 1 << 31
-_WRONG_LOGINS = ("wrong-password", "wrong-password-code", "password-space")
+_WRONG_PASSWORDS = ("wrong-password", "wrong-password-code", "password-space")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,10 @@ class Verdict:
 class Suite:
     """One run. Iterate over it to make it happen."""
 
-    def __init__(self, server: Server, post: Post | None) -> None:
+    def __init__(self, server: Server, post: Post | None, crowd: Crowd | None = None) -> None:
         self._server = server
         self._post = post
+        self._crowd = crowd or Crowd()
         self._placed = 0
         self._seen = survey(server)
         count = len(self._seen.facts.letters)
@@ -59,7 +61,7 @@ class Suite:
 
     def __iter__(self) -> Iterator[Verdict]:
         rows = all_rows()
-        for row in (row for row in rows if row.name not in _WRONG_LOGINS):
+        for row in (row for row in rows if row.name not in _WRONG_PASSWORDS):
             yield _judged(row.name, row.section, row.claim, partial(self._play, row))
         for check in CHECKS:
             yield _judged(check.name, check.section, check.claim, partial(self._check, check))
@@ -69,9 +71,12 @@ class Suite:
             name = "letter-" + "-".join(letter.what.lower().replace(".", "dot").replace(",", "").split())
             claim = f"LIST, RETR, TOP and STAT agree: {letter.what}"
             yield _judged(name, "RFC 1939 §5, §7, §11", claim, partial(self._bear, letter))
+        yield from self._much()
         # a server may make whoever failed to log in wait, so these come last
-        for row in (row for row in rows if row.name in _WRONG_LOGINS):
+        for row in (row for row in rows if row.name in _WRONG_PASSWORDS):
             yield _judged(row.name, row.section, row.claim, partial(self._play, row))
+        for check in WRONG_LOGINS:
+            yield _judged(check.name, check.section, check.claim, partial(self._check, check))
 
     # --- rows
 
@@ -162,6 +167,26 @@ class Suite:
             self._compare()
         finally:
             self._clear()
+
+    def _much(self) -> Iterator[Verdict]:
+        """What was asked for by name because it takes long."""
+        if octets := self._crowd.octets:
+            letter = NastyLetter("large", large_letter(octets))
+            claim = f"LIST, RETR, TOP and STAT agree: {octets:,} octets"
+            yield _judged("letter-large", "RFC 1939 §5, §7, §11", claim, partial(self._bear, letter))
+        if count := self._crowd.letters:
+            claim = f"{count:,} letters are listed, read and removed as few are"
+            yield _judged("crowd", "RFC 1939 §5, §6, RFC 2449 §6.6", claim, partial(self._bear_crowd, count))
+
+    def _bear_crowd(self, count: int) -> None:
+        if self._post is None:
+            raise NotApplicable("there is no way to place letters")
+        self._post.place_all(crowd_letters(count))
+        self._wait_for(count)
+        try:
+            ask_crowd(self._server, count)
+        finally:
+            take_away(self._server)
 
     def _compare(self) -> None:
         seen = survey(self._server)

@@ -106,7 +106,7 @@ def describe(connection: ssl.SSLObject | ssl.SSLSocket) -> tuple[str, str]:
     return connection.version() or "", cipher[0] if cipher else ""
 
 
-def end_point(connection: ssl.SSLObject) -> bytes:
+def end_point(connection: ssl.SSLObject | ssl.SSLSocket) -> bytes:
     """What both ends of a connection can bind a login to (tls-server-end-point); empty where there is nothing."""
     if connection.server_side:
         context = connection.context

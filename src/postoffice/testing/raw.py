@@ -57,6 +57,11 @@ class RawClient:
     def begin_tls(self, context: ssl.SSLContext) -> None:
         self._socket = context.wrap_socket(self._socket, server_hostname=self._name)
 
+    @property
+    def tls(self) -> ssl.SSLSocket | None:
+        """The encrypted connection, None where it is not."""
+        return self._socket if isinstance(self._socket, ssl.SSLSocket) else None
+
     def say(self, octets: bytes) -> None:
         self._socket.sendall(octets)
 
@@ -69,13 +74,16 @@ class RawClient:
 
     def block(self) -> bytes:
         """The lines up to a line that is only a dot, in wire form."""
-        while not self._buffer.startswith(b".\r\n") and b"\r\n.\r\n" not in self._buffer:
-            self._more()
-        if self._buffer.startswith(b".\r\n"):
-            self._buffer = self._buffer[3:]
-            return b""
-        wire, _, self._buffer = self._buffer.partition(b"\r\n.\r\n")
-        return wire + b"\r\n"
+        data, searched = bytearray(b"\r\n" + self._buffer), 0
+        try:
+            while (end := data.find(b"\r\n.\r\n", searched)) < 0:
+                searched = max(0, len(data) - 4)
+                data += self._receive()
+        except BaseException:
+            self._buffer = bytes(data[2:])
+            raise
+        self._buffer = bytes(data[end + 5 :])
+        return bytes(data[2 : end + 2])
 
     @property
     def unread(self) -> bytes:
@@ -92,10 +100,13 @@ class RawClient:
             return octets
 
     def _more(self) -> None:
+        self._buffer += self._receive()
+
+    def _receive(self) -> bytes:
         octets = self._socket.recv(1 << 16)
         if not octets:
             raise ConnectionError("the server closed the connection")
-        self._buffer += octets
+        return octets
 
     def close(self) -> None:
         self._socket.close()
