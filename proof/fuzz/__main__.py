@@ -13,36 +13,38 @@ import tempfile
 from pathlib import Path
 
 TRANSCRIPTS = Path(__file__).parents[2] / "tests" / "transcripts"
-WORDS = (
-    *(
-        b"USER mrose",
-        b"PASS x",
-        b"AUTH PLAIN",
-        b"AUTH",
-        b"STAT",
-        b"LIST 1",
-        b"UIDL 1",
-        b"RETR 1",
-        b"DELE 1",
-        b"TOP 1 1",
-    ),
-    *(b"NOOP", b"RSET", b"QUIT", b"CAPA", b"STLS", b"APOP a 0123456789abcdef0123456789abcdef", b"UTF8", b"LANG *"),
-    *(b"EHLO a", b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>", b"DATA", b"VRFY a", b"HELO a", b"BODY=8BITMIME", b"SIZE=1"),
-    *(b"n,,n=bob,r=abc", b"c=biws,r=abcournonce,p=AAAA", b"n,,\x01auth=Bearer t\x01\x01", b"user=a\x01auth=Bearer t"),
-    *(
-        b"\r\n",
-        b"\r\n.\r\n",
-        b"\n.\n",
-        b"..",
-        b"=",
-        b"*",
-        b"\xfe\x01",
-        b"\xfe\xff",
-        b"4294967297",
-        b"+OK ",
-        b"-ERR [",
-        b"+ ",
-    ),
+WORDS = tuple(
+    word.encode("latin-1")
+    for word in (
+        *("USER mrose", "PASS x", "AUTH PLAIN", "AUTH", "STAT", "LIST 1", "UIDL 1", "RETR 1", "DELE 1", "TOP 1 1"),
+        *("NOOP", "RSET", "QUIT", "CAPA", "STLS", "APOP a 0123456789abcdef0123456789abcdef", "UTF8", "LANG *"),
+        *(
+            "EHLO a",
+            "HELO a",
+            "LHLO a",
+            "MAIL FROM:<a@b>",
+            "RCPT TO:<a@b>",
+            "DATA",
+            "VRFY a",
+            "BODY=8BITMIME",
+            "SIZE=1",
+        ),
+        *("n,,n=bob,r=abc", "c=biws,r=abcournonce,p=AAAA", "n,,\x01auth=Bearer t\x01\x01", "user=a\x01auth=Bearer t"),
+        *(
+            "PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n",
+            "PROXY TCP6 ::1 ::2 1 2\r\n",
+            "PROXY UNKNOWN\r\n",
+            "\x21\x11\0\x0c",
+            "\x20\0\0\0",
+        ),
+        *(
+            "From: Qu\xc3\xaa <a@b>\r\n",
+            'To: (\xe9) a@b, "\xe9" <c@d>\r\n',
+            'Content-Type: a/b; name="\xe9"\r\n',
+            "\xe9",
+        ),
+        *("\r\n", "\r\n.\r\n", "\n.\n", "..", "=", "*", "\xfe\x01", "\xfe\xff", "4294967297", "+OK ", "-ERR [", "+ "),
+    )
 )
 
 
@@ -74,7 +76,7 @@ def main() -> None:
         import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError:
         raise SystemExit("fuzz: atheris is missing: .venv/bin/python -m pip install atheris") from None
-    with atheris.instrument_imports(include=["postoffice.protocols"]):
+    with atheris.instrument_imports(include=["postoffice.protocols", "postoffice.message"]):
         import postoffice.protocols.notation  # noqa: F401 - which the seeds want
         from proof.fuzz.targets import TARGETS
     if options.target not in TARGETS:

@@ -1,9 +1,12 @@
-"""Lines, dots and tops, against models that are too simple to be wrong."""
+"""Lines, dots, tops and surrogates, against models that are too simple to be wrong."""
 
 from __future__ import annotations
 
+from postoffice.message.content import HEAD_OCTETS, ContentReader
+from postoffice.message.surrogate import growth, surrogate
 from postoffice.protocols.dots import DotReader, Unstuffer, stuff, unstuff
 from postoffice.protocols.lines import BARE_LF, NEED_DATA, TOO_LONG, LineReader, Oddity
+from postoffice.protocols.pop3.surrogate import SurrogateReader
 from postoffice.protocols.pop3.top import TopReader
 from proof.fuzz.cuts import control_and_octets, cut
 
@@ -68,3 +71,22 @@ def top(data: bytes) -> None:
     rows = body.split(b"\r\n")
     wanted = b"\r\n".join([*rows[: control // 3 % 5], b""]) if len(rows) > control // 3 % 5 else body
     assert heard == (header + blank + wanted)[2:]
+
+
+def surrogates(data: bytes) -> None:
+    """A header that is not ASCII becomes one that needs no surrogate, of the size that was reckoned."""
+    control, octets = control_and_octets(data)
+    plain = octets + b"\r\n"
+    wire = stuff(plain)
+    content = ContentReader()
+    assert content.add(wire) == wire
+    if content.content().has_ascii_header:
+        return
+    reader = SurrogateReader()
+    first = 2 * HEAD_OCTETS  # the first portion holds the whole head, whatever was stuffed
+    sent = reader.feed(wire[:first]) + b"".join(reader.feed(part) for part in cut(wire[first:], control))
+    shown = unstuff(sent)
+    assert stuff(shown) == sent
+    assert len(shown) - len(plain) == growth(plain[:HEAD_OCTETS])
+    again = surrogate(shown[:HEAD_OCTETS])
+    assert again is None or again.goes_on

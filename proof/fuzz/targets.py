@@ -12,8 +12,11 @@ TARGETS: dict[str, Target] = {
     "lines": octets.lines,
     "dots": octets.dots,
     "top": octets.top,
+    "surrogates": octets.surrogates,
     "pop3-server": pop3.server,
     "pop3-client": pop3.client,
     "smtp-server": smtp.server,
+    "lmtp-server": smtp.lmtp,
+    "proxy": smtp.proxy,
     "sasl": exchanges.server,
 }
