@@ -8,6 +8,7 @@
     ├── Disconnected          the conversation is over before its end
     │   ├── ConnectionLost        the other side is gone
     │   ├── PatienceLost          the other side was silent for too long
+    │   ├── TakenOver             whose it is came again
     │   └── Draining              we are being stopped
     ├── StoreError            what keeps the letters failed
     │   ├── DamagedStore          a file is not what it must be
@@ -77,6 +78,10 @@ class ConnectionLost(Disconnected):
 
 class PatienceLost(Disconnected):
     """The other side was silent for longer than we wait."""
+
+
+class TakenOver(Disconnected):
+    """The same person began another conversation in its place."""
 
 
 class Draining(Disconnected):

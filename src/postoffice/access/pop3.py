@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from postoffice.access.policy import site_policy
+from postoffice.access.takeover import Holders
 from postoffice.accounts.guard import is_failed_login
 from postoffice.accounts.login import Admission, Login
 from postoffice.accounts.terms import Terms
 from postoffice.clock import Clock, system_clock
-from postoffice.errors import Disconnected, Draining, PatienceLost, Refusal, StoreError
+from postoffice.errors import Disconnected, Draining, PatienceLost, Refusal, StoreError, TakenOver
 from postoffice.events import event
 from postoffice.net.dialogue import FLIGHT_OCTETS, Dialogue
 from postoffice.net.pause import pause
@@ -34,11 +35,14 @@ from postoffice.protocols.pop3.table import Keyword, State
 from postoffice.protocols.pop3.top import TopReader
 from postoffice.protocols.sasl import server as sasl
 from postoffice.store.base import Mailbox, MaildropLock, Office
-from postoffice.store.model import Account, Piece
+from postoffice.store.model import OWNER, Account, Piece
 from postoffice.store.view import FrozenView, NoSuchLetter
 
 _UNKNOWN = ("something is wrong here, try again later", Code.SYS_TEMP)
 FLIGHT_LETTERS = 64
+CLAIM_SECONDS = 1.0
+"""How often one who waits for a maildrop asks whether its holder may be ended; a claim is good for as long."""
+
 BAD_COMMANDS_BEFORE_LOGIN = 3
 BAD_COMMANDS_AFTER_LOGIN = 20
 
@@ -50,6 +54,7 @@ class Pop3Settings:
     login_seconds: float = 60.0
     idle_seconds: float = 600.0
     lock_wait_seconds: float = 5.0
+    takeover_seconds: float = 30.0
     apop: bool = False
 
 
@@ -66,6 +71,7 @@ class Pop3Door:
         tls: ssl.SSLContext | None = None,
         settings: Pop3Settings | None = None,
         make_stamp: Callable[[], str] | None = None,
+        holders: Holders | None = None,
         clock: Clock = system_clock,
     ) -> None:
         self.host = host
@@ -75,6 +81,7 @@ class Pop3Door:
         self.settings = settings or Pop3Settings()
         self.make_stamp = make_stamp
         self.clock = clock
+        self.holders = holders or Holders(self.settings.takeover_seconds)
         self._switchboard = switchboard
 
     def __call__(self) -> Dialogue[Pop3Server]:
@@ -148,6 +155,9 @@ class _Session:
             await dialogue.flush()
         except PatienceLost:
             self._ending = "idle"
+            raise
+        except TakenOver:
+            self._ending = "taken over"
             raise
         except Draining:
             self._ending = "drained"
@@ -307,6 +317,7 @@ class _Session:
             self._dialogue.send(self._machine.error(text, Code.LOGIN_DELAY))
             return
         self._account, self._credential = admission
+        self._door.holders.enter((account.account_id, OWNER), self._dialogue)
         self._terms, self._view = terms, view
         self._ending = "lost"
         self._dialogue.patience = self._door.settings.idle_seconds
@@ -316,8 +327,12 @@ class _Session:
     async def _locked(self, account: Account) -> MaildropLock | None:
         """The lock, waited for a little: housekeeping, or a session that is just ending, may have it."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._door.settings.lock_wait_seconds
+        wait = self._door.settings.lock_wait_seconds
+        end, claims = loop.time() + wait, loop.time()
         while (lock := await self._door.office.lock(account.account_id)) is None and loop.time() < end:
+            if loop.time() >= claims:
+                claims = min(loop.time() + CLAIM_SECONDS, end)
+                self._door.holders.claim((account.account_id, OWNER), self._dialogue.peer[0], claims - loop.time())
             await pause(0.05)
         return lock
 
@@ -465,6 +480,8 @@ class _Session:
     async def _unlock(self) -> None:
         if self._lock is not None:
             lock, self._lock = self._lock, None
+            if self._account is not None:
+                self._door.holders.leave((self._account.account_id, OWNER))
             await lock.release()
 
 

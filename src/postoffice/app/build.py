@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from postoffice.access.pop3 import Pop3Door
+from postoffice.access.takeover import Holders
 from postoffice.accounts.guard import Guard
 from postoffice.accounts.login import Login
 from postoffice.app.config import Config
@@ -55,6 +56,7 @@ class OpenOffice:
         self._certificate = certificate
         self._tls: ssl.SSLContext = tls_room.server_context(*certificate)
         self._switchboard = Switchboard(tracer)
+        self.holders = Holders(config.pop3.takeover_seconds)
         guard = guard or Guard(config.guard, clock=clock)
         self._login = Login(store.directory, config.login, clock, _tokens(config, clock), guard)
         self._intake = Intake(host, store.office, store.directory, config.intake, clock)
@@ -115,6 +117,7 @@ class OpenOffice:
                 self._switchboard,
                 tls=tls,
                 settings=config.pop3,
+                holders=self.holders,
             )
         if name == "lmtp":
             return LmtpDoor(LmtpPolicy(), self._intake, self._login, self._switchboard, tls=tls, settings=config.smtp)

@@ -20,6 +20,7 @@ from postoffice.accounts.guard import GuardSettings
 from postoffice.accounts.login import LoginSettings
 from postoffice.accounts.oauth import OAuthSettings
 from postoffice.errors import UsageError
+from postoffice.net.listen import GONE_SECONDS
 from postoffice.net.networks import Network
 from postoffice.protocols.smtp.lmtp import LMTP_PORT
 from postoffice.transfer.courier import CourierSettings
@@ -41,7 +42,7 @@ class OfficeSettings:
     sets single doors; port 0 takes any free one; -1 closes the door. `workers` 0: one per core. `user` is whom to
     become after binding when started as root; empty: the owner of the data folder. Every `tidy_seconds` mailboxes
     take in what arrived more than `absorb_seconds` ago and space is given back; a worker silent for `stuck_seconds`
-    is killed and replaced.
+    is killed and replaced; a connection whose other end acknowledges nothing for `gone_seconds` is broken off.
     """
 
     data: Path | None = None
@@ -56,6 +57,7 @@ class OfficeSettings:
     tidy_seconds: float = 10.0
     absorb_seconds: float = 3600.0
     stuck_seconds: float = 60.0
+    gone_seconds: float = GONE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def open_doors(config: Config) -> list[dict[str, Door]]:
     for name, standard in DOORS.items():
         port = config.office.ports.get(name, -1 if name in OPEN_IF_NAMED else standard + offset)
         addresses = config.lmtp.addresses if name == "lmtp" else config.office.addresses
-        shares = bind_door(name, addresses, port, workers) if port >= 0 else []
+        shares = bind_door(name, addresses, port, workers, config.office.gone_seconds) if port >= 0 else []
         if name == "lmtp" and config.lmtp.socket is not None:
             shares = bind_socket(shares or [Door(name, ())] * workers, config.lmtp.socket)
         for own, share in zip(doors, shares, strict=False):
@@ -192,7 +192,7 @@ class Supervisor:
             self._guard,
             self._options.log_json,
             self._options.trace,
-            is_first=index == 0,
+            index,
         )
         self._spawn(f"worker {index}", lambda status, lifeline: worker_module.work(job, status, lifeline))
 

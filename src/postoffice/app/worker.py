@@ -27,6 +27,7 @@ from postoffice.errors import UsageError
 from postoffice.events import event
 from postoffice.net.dialogue import Dialogue, Tracer
 from postoffice.net.listen import Door
+from postoffice.net.neighbours import Neighbours
 from postoffice.protocols.notation import Recorder
 from postoffice.store.embedded import EmbeddedStore
 from postoffice.store.embedded.remote import RemoteCommitter
@@ -48,7 +49,7 @@ class Work:
     guard: Guard
     log_json: bool
     trace: bool
-    is_first: bool
+    index: int
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -84,7 +85,9 @@ async def _serve(job: Work, status: int, lifeline: socket.socket) -> None:
         guard=job.guard,
     )
     await office.answer(job.doors)
-    office.work(tidies=job.is_first)
+    neighbours = Neighbours(job.data, f"worker-{job.index}", office.holders.hear)
+    office.holders.tell_others = neighbours.tell
+    office.work(tidies=job.index == 0)
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _reload, office)
     lifeline.setblocking(False)
@@ -97,6 +100,7 @@ async def _serve(job: Work, status: int, lifeline: socket.socket) -> None:
     loop.remove_reader(lifeline)
     await office.close(job.config.office.drain_seconds)
     heart.cancel()
+    neighbours.close()
     await store.close()
 
 

@@ -282,6 +282,16 @@ class Dialogue(asyncio.Protocol, Generic[M]):
     def lose_patience(self) -> None:
         self._step(PatienceLost(f"silent for {self.patience:.0f} seconds"))
 
+    @property
+    def idle_seconds(self) -> float:
+        """How long we have been waiting for the other side; none while the next move is ours."""
+        return self._switchboard.now() - self.since if self.waits_for_peer else 0.0
+
+    def dismiss(self, problem: Disconnected) -> None:
+        """End it with `problem`, if the next move is the other side's; what we have begun comes to its end."""
+        if self.waits_for_peer:
+            self._step(problem)
+
     def drain(self) -> None:
         """Stop, if the conversation stands between two commands; else it stops when it gets there.
 

@@ -18,6 +18,8 @@ from postoffice.net.gate import Answerer, Gate
 from postoffice.net.networks import Network
 
 BACKLOG = 1024
+GONE_SECONDS = 120.0
+"""After how long a silent network counts as one that is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +35,23 @@ class Door:
         return tuple(_written(sock) for sock in self.sockets)
 
 
-def bind_door(name: str, hosts: tuple[str, ...], port: int, shares: int = 1) -> list[Door]:
+def bind_door(
+    name: str, hosts: tuple[str, ...], port: int, shares: int = 1, gone_seconds: float = GONE_SECONDS
+) -> list[Door]:
     """Listen on `port` of every address; port 0 takes any free one, the same on all. A busy one is a `UsageError`.
 
     Gives the door `shares` times, each with sockets of its own: the kernel spreads connections over them, so that
     one does not wake every process. Whoever keeps a share open keeps the connections that wait there.
+    A connection whose other end acknowledges nothing for `gone_seconds` is broken off by the kernel; 0 waits as long
+    as the system does.
     """
     _must_be_free(name, hosts, port)
     shared: list[Door] = []
     for _ in range(shares):
         door = Door(name, tuple(_listening(name, hosts, port)))
         port = port or int(door.sockets[0].getsockname()[1])
+        for sock in door.sockets:
+            _notice_the_dead(sock, gone_seconds)
         shared.append(door)
     return shared
 
@@ -142,6 +150,18 @@ async def answer(
         patience = 60 if tls else None
         servers.append(await create(make, sock=sock, ssl=tls, backlog=BACKLOG, ssl_handshake_timeout=patience))
     return servers
+
+
+def _notice_the_dead(listening: socket.socket, seconds: float) -> None:
+    """Connections inherit it: in silence the other end is asked whether it lives, in half of that time and then four
+    times; and what we sent waits no longer for its acknowledgement (RFC 9293 §3.8.4, RFC 5482)."""
+    if not seconds:
+        return
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, round(seconds / 2)))
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, round(seconds / 8)))
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
 
 
 def _written(sock: socket.socket) -> str:
