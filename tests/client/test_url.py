@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from postoffice.client.url import Source, format_url, parse_url
 from postoffice.errors import UsageError
+from postoffice.protocols.sasl import client as sasl
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?(\.[a-z]{2,5}){0,2}", fullmatch=True)
 HOSTS = st.one_of(NAMES, st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str))
-MECHANISMS = st.sampled_from(["*", "PLAIN", "LOGIN", "+APOP", "SCRAM-SHA-256"])
+MECHANISMS = st.sampled_from(["*", *(name.decode() for name in sasl.MECHANISMS), "+APOP", "+X Y;Z"])
 SOURCES = st.builds(Source, HOSTS, st.integers(1, 65535), TEXT, st.booleans(), MECHANISMS)
 
 
@@ -38,6 +39,11 @@ def test_the_way_to_a_maildrop_is_no_part_of_its_name(source: Source) -> None:
         ("POPS://bob@Pop.B.Example/", Source("pop.b.example", 995, "bob", implicit_tls=True)),
         ("pops://bob@b.example@pop.b.example", Source("pop.b.example", 995, "bob@b.example", implicit_tls=True)),
         ("pop://b%6Fb%40b%3Ax;auth=*@[::1]:1110", Source("::1", 1110, "bob@b:x")),
+        ("pop://bob;AUTH=*@b.example", Source("b.example", 110, "bob")),
+        ("pop://bob;AUTH=EXTERNAL@b.example", Source("b.example", 110, "bob", mechanism="EXTERNAL")),
+        ("pop://b%3Bob%2F;AUTH=CRAM-MD5@b.example", Source("b.example", 110, "b;ob/", mechanism="CRAM-MD5")),
+        ("pop://b.example", Source("b.example", 110, "")),
+        ("pops://b.example:1995/", Source("b.example", 1995, "", implicit_tls=True)),
         ("pop://bob@bücher.example", Source("xn--bcher-kva.example", 110, "bob")),
     ],
 )
@@ -50,7 +56,6 @@ def test_what_a_url_names(url: str, source: Source) -> None:
     [
         "",
         "bob@b.example",
-        "pop://b.example",
         "pop://@b.example",
         "http://bob@b.example",
         "pop://bob@",
@@ -66,6 +71,7 @@ def test_what_a_url_names(url: str, source: Source) -> None:
         "pop://bob%zz@b.example",
         "pop://bob%ff@b.example",
         "pop://bob;AUTH=@b.example",
+        "pop://;AUTH=PLAIN@b.example",
     ],
 )
 def test_what_is_no_pop_url_is_refused(url: str) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from postoffice.errors import LocalProtocolError
 from postoffice.protocols.sasl import client, server
 from postoffice.protocols.sasl.bearer import Server
-from postoffice.protocols.sasl.server import BEARER, Challenge, Claim, Failed, Fault, NeedToken, Proven
+from postoffice.protocols.sasl.server import BEARER, Challenge, Channel, Claim, Failed, Fault, NeedToken, Proven
 
 TOKEN = "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg=="
 
@@ -87,16 +87,56 @@ def test_nothing_that_follows_a_refusal_opens(response: bytes) -> None:
      b"n,a=b=2Xb,\x01auth=Bearer t\x01\x01", b"n,a=b\0b,\x01auth=Bearer t\x01\x01", b"n,,\x01auth=Bearer t t\x01\x01",
      b"n,,\x01auth=Bearer t\x01\x01x", b"\xff,,\x01auth=Bearer t\x01\x01"],
 )  # fmt: skip
-def test_another_form_carries_no_token(message: bytes) -> None:
-    for mechanism in BEARER:
-        outcome = heard(mechanism, message)
+def test_a_message_of_another_form_is_told_so_before_it_fails(message: bytes) -> None:
+    for mechanism, status in ((b"OAUTHBEARER", "invalid_request"), (b"XOAUTH2", "400")):
+        exchange = server.begin(mechanism, base64.b64encode(message) or b"=")
+        assert isinstance(exchange.outcome, Challenge)
+        assert json.loads(base64.b64decode(exchange.outcome.encoded))["status"] == status
+        outcome = exchange.step(b"AQ==")
         assert isinstance(outcome, Failed)
         assert outcome.fault is Fault.MALFORMED
 
 
+HERE = Channel(names=frozenset({"pop.b.example", "*.mail.example"}), ports=frozenset({995, 10995}))
+
+
+@pytest.mark.parametrize(
+    ("pairs", "is_here"),
+    [
+        ("", True),
+        ("host=pop.b.example\x01port=995\x01", True),
+        ("host=POP.B.Example\x01", True),
+        ("host=x.mail.example\x01port=10995\x01", True),
+        ("host=pop.c.example\x01", False),
+        ("host=x.y.mail.example\x01", False),
+        ("host=pop.b.example\x01port=110\x01", False),
+        ("port=99999999999999999999\x01", False),
+        ("port=+995\x01", False),
+        ("HOST=pop.c.example\x01", False),
+    ],
+)
+def test_a_token_for_another_host_or_port_is_not_taken(pairs: str, is_here: bool) -> None:
+    exchange = server.begin(b"OAUTHBEARER", b64(f"n,a=bob,\x01{pairs}auth=Bearer {TOKEN}\x01\x01"), HERE)
+    if is_here:
+        assert exchange.outcome == NeedToken("bob", TOKEN)
+        return
+    assert isinstance(exchange.outcome, Challenge)
+    outcome = exchange.step(b"AQ==")
+    assert isinstance(outcome, Failed)
+    assert outcome.fault is Fault.UNPROVEN
+
+
+def test_one_pair_said_twice_is_malformed() -> None:
+    outcome = heard(b"OAUTHBEARER", b"n,,\x01host=a\x01host=b\x01auth=Bearer t\x01\x01")
+    assert isinstance(outcome, Challenge)
+
+
 @given(st.binary(max_size=80), st.sampled_from(BEARER))
 def test_any_octets_end_in_a_question_or_a_failure(octets: bytes, mechanism: bytes) -> None:
-    for outcome in (server.begin(mechanism, None).step(octets), heard(mechanism, octets)):
+    asked, told = server.begin(mechanism, None), server.begin(mechanism, base64.b64encode(octets) or b"=")
+    asked.step(octets)
+    for exchange in (asked, told):
+        outcome = exchange.step(b"") if isinstance(exchange.outcome, Challenge) else exchange.outcome
         assert isinstance(outcome, NeedToken | Failed)
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from postoffice.errors import LocalProtocolError
 from postoffice.protocols.sasl import client, server
-from postoffice.protocols.sasl.server import Challenge, Channel, Claim, Failed, Fault
+from postoffice.protocols.sasl.server import CRAM_MD5, EXTERNAL, Challenge, Channel, Claim, Failed, Fault
 
 BOB = Claim("", "bob", "secret")
-BOUND = Channel(b"hash of a certificate")
+BOUND = Channel(b"hash of a certificate", certificate=b"a client's", host="b.example")
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40).map(
     lambda text: unicodedata.normalize("NFC", text)
 )
@@ -86,7 +86,8 @@ def test_login_refuses_empty_names_nul_and_what_is_not_utf8(response: bytes) -> 
 )
 def test_base64_is_read_strictly(mechanism: bytes, response: bytes) -> None:
     assert fault(server.begin(mechanism, None, BOUND).step(response)) is Fault.NOT_BASE64
-    assert fault(server.begin(mechanism, response, BOUND).outcome) is Fault.NOT_BASE64
+    if mechanism != CRAM_MD5:
+        assert fault(server.begin(mechanism, response, BOUND).outcome) is Fault.NOT_BASE64
 
 
 @given(st.binary(max_size=60))
@@ -142,12 +143,22 @@ def test_login_cannot_act_for_somebody_else() -> None:
 
 def test_an_unknown_mechanism_never_begins() -> None:
     with pytest.raises(LocalProtocolError):
-        server.begin(b"CRAM-MD5", None)
+        server.begin(b"DIGEST-MD5", None)
     with pytest.raises(LocalProtocolError):
-        client.begin(b"CRAM-MD5", Claim("", "bob", "x"))
+        client.begin(b"DIGEST-MD5", Claim("", "bob", "x"))
+    with pytest.raises(LocalProtocolError):
+        server.begin(EXTERNAL, None)
 
 
 def test_a_client_chooses_the_best_mechanism_offered() -> None:
     assert client.choose([b"login", b"plain", b"CRAM-MD5"], BOB) == b"PLAIN"
     assert client.choose([b"LOGIN"], BOB) == b"LOGIN"
-    assert client.choose([b"CRAM-MD5"], BOB) is None
+    assert client.choose([b"DIGEST-MD5", b"EXTERNAL"], BOB) is None
+
+
+def test_a_client_prefers_a_digest_to_its_password_only_where_others_listen() -> None:
+    offered = [b"LOGIN", b"PLAIN", b"CRAM-MD5"]
+    assert client.choose(offered, BOB) == b"PLAIN"
+    assert client.choose(offered, BOB, is_heard=True) == b"CRAM-MD5"
+    assert client.choose([*offered, b"SCRAM-SHA-1"], BOB, is_heard=True) == b"SCRAM-SHA-1"
+    assert client.choose([b"CRAM-MD5"], BOB) == b"CRAM-MD5"

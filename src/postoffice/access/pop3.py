@@ -17,6 +17,7 @@ from typing import Any
 
 from postoffice.access.policy import site_policy
 from postoffice.access.takeover import Holders
+from postoffice.accounts.channel import channel_of
 from postoffice.accounts.guard import is_failed_login
 from postoffice.accounts.login import Admission, Login
 from postoffice.accounts.terms import Terms
@@ -26,7 +27,6 @@ from postoffice.events import event
 from postoffice.net.dialogue import FLIGHT_OCTETS, Dialogue
 from postoffice.net.pause import pause
 from postoffice.net.switchboard import Switchboard
-from postoffice.net.tls import end_point
 from postoffice.protocols.lines import NEED_DATA, Oddity
 from postoffice.protocols.pop3.commands import Command, Invalid
 from postoffice.protocols.pop3.replies import Code
@@ -34,6 +34,7 @@ from postoffice.protocols.pop3.server import END_OF_LETTER, Pop3Server, Response
 from postoffice.protocols.pop3.table import Keyword, State
 from postoffice.protocols.pop3.top import TopReader
 from postoffice.protocols.sasl import server as sasl
+from postoffice.protocols.sasl.server import Channel
 from postoffice.store.base import Mailbox, MaildropLock, Office
 from postoffice.store.model import OWNER, Account, Piece
 from postoffice.store.view import FrozenView, NoSuchLetter
@@ -43,6 +44,8 @@ FLIGHT_LETTERS = 64
 CLAIM_SECONDS = 1.0
 """How often one who waits for a maildrop asks whether its holder may be ended; a claim is good for as long."""
 
+PORTS = frozenset({110, 995})
+"""What a client may believe to speak to, wherever a router leads it."""
 BAD_COMMANDS_BEFORE_LOGIN = 3
 BAD_COMMANDS_AFTER_LOGIN = 20
 
@@ -278,7 +281,7 @@ class _Session:
         self._require_privacy()
         initial = command.arguments[1] if len(command.arguments) > 1 else None
         assert not isinstance(initial, int)
-        exchange = await self._door.login.begin(command.text, initial, self._end_point)
+        exchange = await self._door.login.begin(command.text, initial, self._channel)
         if exchange is None:
             self._dialogue.send(self._machine.error("no such mechanism here"))
             return
@@ -467,15 +470,15 @@ class _Session:
             raise Refusal(permanent=True, status="7.11", public="TLS first: passwords are not taken in clear")
 
     @property
-    def _end_point(self) -> bytes:
-        return end_point(self._dialogue.tls) if self._dialogue.tls else b""
+    def _channel(self) -> Channel:
+        return channel_of(self._dialogue, self._door.host, PORTS)
 
     @property
     def _host(self) -> str:
         return self._dialogue.peer[0]
 
     async def _mechanisms(self) -> tuple[bytes, ...]:
-        return await self._door.login.mechanisms(self._end_point) if self._may_log_in else ()
+        return await self._door.login.mechanisms(self._channel) if self._may_log_in else ()
 
     async def _unlock(self) -> None:
         if self._lock is not None:

@@ -8,11 +8,10 @@ account cost the same and are answered the same (RFC 1939 §13).
 from __future__ import annotations
 
 import hashlib
-import hmac
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from postoffice.accounts import scram, verifiers
@@ -23,8 +22,10 @@ from postoffice.clock import Clock, system_clock
 from postoffice.errors import Refusal
 from postoffice.events import event
 from postoffice.net.networks import Network, is_in
+from postoffice.protocols.sasl import digest as digests
 from postoffice.protocols.sasl import server as sasl
 from postoffice.protocols.sasl.bearer import Server as TokenExchange
+from postoffice.protocols.sasl.digest import Server as DigestExchange
 from postoffice.protocols.sasl.scram import Server as ScramExchange
 from postoffice.protocols.sasl.scram import Verifier
 from postoffice.protocols.sasl.server import (
@@ -34,9 +35,11 @@ from postoffice.protocols.sasl.server import (
     Exchange,
     Failed,
     Fault,
+    NeedSecrets,
     NeedToken,
     NeedVerifiers,
     Proven,
+    Vouched,
 )
 from postoffice.store.base import Directory
 from postoffice.store.model import Account, Credential
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
 
 
 class Admission(NamedTuple):
-    """Who got in, and by which of his credentials: a password's name, or `token`."""
+    """Who got in, and by which of his credentials: a password's name, `token` or `certificate`."""
 
     account: Account
     credential: str
@@ -54,10 +57,30 @@ class Admission(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LoginSettings:
-    """`clear_text_networks` may log in without TLS; a right password is remembered for `remember_seconds`."""
+    """`clear_text_networks` may log in without TLS; a right password is remembered for `remember_seconds`.
+
+    `cram_md5` is off: it needs passwords kept in clear. `certificates` says whose single certificates are, by their
+    SHA-256; else that stands in them.
+    """
 
     clear_text_networks: tuple[Network, ...] = ()
     remember_seconds: float = 300.0
+    cram_md5: bool = False
+    certificates: Mapping[str, str] = field(default_factory=dict)
+
+    def problems(self) -> list[str]:
+        """What is wrong with them, each beginning with the setting's name."""
+        if not self.certificates:
+            return []
+        from postoffice.accounts.certificates import fingerprint
+
+        found = []
+        for text in self.certificates:
+            try:
+                fingerprint(text)
+            except ValueError as error:
+                found.append(f"certificates.{text!r}: {error}")
+        return found
 
 
 REMEMBERED_LIMIT = 100_000
@@ -132,11 +155,11 @@ class Login:
                 return credential
         return None
 
-    async def mechanisms(self, end_point: bytes) -> tuple[bytes, ...]:
-        """What to announce on a connection with this end point, empty where there is none.
+    async def mechanisms(self, channel: Channel) -> tuple[bytes, ...]:
+        """What to announce in a channel: EXTERNAL where the client showed a certificate, -PLUS where it can bind.
 
-        SCRAM only where everybody's passwords can be used with it: a client takes the best that it is told of, and
-        tries no other.
+        SCRAM and CRAM-MD5 only where everybody's passwords can be used with it: a client takes the best that it is
+        told of, and tries no other.
         """
         generation = await self._directory.generation()
         if self._announced[0] != generation:
@@ -144,23 +167,28 @@ class Login:
             for scheme in scram.SCHEMES:
                 if not await self._directory.everybody_has(scram.marker(scheme)):
                     lacking.add(scheme.encode())
+            if not (self._settings.cram_md5 and await self._directory.everybody_has(verifiers.CLEAR)):
+                lacking.add(sasl.CRAM_MD5)
             usable = tuple(name for name in sasl.MECHANISMS if name.removesuffix(b"-PLUS") not in lacking)
             self._announced = (generation, usable)
         self.bylaws.note(generation)
-        return tuple(name for name in self._announced[1] if end_point or not name.endswith(b"-PLUS"))
+        return tuple(name for name in self._announced[1] if _is_possible(name, channel))
 
-    async def begin(self, mechanism: bytes, initial: bytes | None, end_point: bytes) -> Exchange | None:
+    async def begin(self, mechanism: bytes, initial: bytes | None, channel: Channel) -> Exchange | None:
         """An exchange, None if there is no such mechanism here. SCRAM may also be used where it is not announced.
 
         A client that says that it was told of no -PLUS (RFC 5802 §6) is believed only if that is so.
         """
-        is_bound = mechanism.endswith(b"-PLUS")
         # deviates: RFC 7628 §1, because whoever may send a password in clear may also send a token.
-        is_known = mechanism in sasl.MECHANISMS and (mechanism not in sasl.BEARER or self._tokens is not None)
-        if not is_known or (is_bound and not end_point):
+        is_off = (mechanism in sasl.BEARER and self._tokens is None) or (
+            mechanism == sasl.CRAM_MD5 and not self._settings.cram_md5
+        )
+        if mechanism not in sasl.MECHANISMS or is_off or not _is_possible(mechanism, channel):
             return None
-        knows = is_bound or f"{mechanism.decode()}-PLUS".encode() in await self.mechanisms(end_point)
-        return sasl.begin(mechanism, initial, Channel(end_point if knows else b""))
+        if mechanism in sasl.SCRAM and not mechanism.endswith(b"-PLUS"):
+            knows = f"{mechanism.decode()}-PLUS".encode() in await self.mechanisms(channel)
+            channel = channel if knows else replace(channel, binding=b"")
+        return sasl.begin(mechanism, initial, channel)
 
     async def by_exchange(
         self, exchange: Exchange, ask: Callable[[bytes], Awaitable[bytes]], host: str = ""
@@ -180,6 +208,12 @@ class Login:
                     await self.guard.admit(host, await self._full(username))
                     account, names, found = await self._verifiers(username, outcome.scheme)
                     outcome = exchange.supply(found)
+                case NeedSecrets():
+                    assert isinstance(exchange, DigestExchange)
+                    username = outcome.username
+                    await self.guard.admit(host, await self._full(username))
+                    account, names, kept = await self._secrets(username)
+                    outcome = exchange.supply(kept)
                 case NeedToken():
                     assert isinstance(exchange, TokenExchange)
                     username = outcome.username
@@ -192,11 +226,30 @@ class Login:
                     return outcome
                 case Claim():
                     return await self.by_claim(outcome, host)
+                case Vouched():
+                    return await self._by_certificate(outcome, host)
                 case Proven():
-                    if account is None:
+                    if account is None or not await self._is_same(outcome.authorization, username):
                         raise await self._wrong(host, username)
                     self.guard.worked(host, await self._full(username or account.address))
                     return Admission(account, names[outcome.which])
+
+    async def _by_certificate(self, vouched: Vouched, host: str) -> Admission:
+        """Whose certificate it is, if that is who asks. Nobody is postmaster by a certificate.
+
+        The guard is not asked: certificates are not guessed.
+        """
+        from postoffice.accounts.certificates import addresses
+
+        shown = addresses(vouched.certificate, self._settings.certificates, self._clock())
+        found = [await self._directory.find(address) for address in shown]
+        accounts = [account for account in found if account is not None and account.address in shown]
+        if vouched.authorization:
+            asked = await self._find(vouched.authorization)
+            accounts = [account for account in accounts if account == asked]
+        if len(accounts) != 1:
+            raise await self._wrong(host, vouched.authorization or " ".join(shown))
+        return Admission(accounts[0], "certificate")
 
     async def _by_token(self, need: NeedToken) -> Account | None:
         """Whose token it is, if that is who asks; a name may be left out."""
@@ -214,29 +267,38 @@ class Login:
         address = account.address if account else await self._full(username)
         return account, list(fitting), list(fitting.values()) or [scram.nobody(scheme, address, secret)]
 
+    async def _secrets(self, username: str) -> tuple[Account | None, list[str], list[bytes]]:
+        """The passwords of a name that are kept in clear, and what each is called."""
+        account = await self._find(username)
+        credentials = await self._directory.credentials(account.account_id if account else 0)
+        kept = {one.name: verifiers.clear_secret(one.verifier) for one in credentials}
+        clear = {name: secret for name, secret in kept.items() if secret is not None}
+        return account, list(clear), list(clear.values())
+
     async def by_claim(self, claim: Claim, host: str = "") -> Admission:
         """The same from a SASL exchange. Nobody may act for another yet (RFC 4616 §2)."""
-        if claim.authorization and normalized(claim.authorization) != normalized(claim.authentication):
+        if not await self._is_same(claim.authorization, claim.authentication):
             raise await self._wrong(host, claim.authentication)
         return await self.by_password(claim.authentication, claim.password, host)
 
     async def by_digest(self, username: str, stamp: bytes, digest: bytes, host: str = "") -> Admission:
         """APOP: MD5 over the greeting's stamp and a secret that is kept in clear (RFC 1939 §7)."""
         await self.guard.admit(host, await self._full(username))
-        account = await self._find(username)
-        for credential in await self._directory.credentials(account.account_id) if account else []:
-            secret = verifiers.clear_secret(credential.verifier)
-            if secret is not None and account is not None:
-                expected = hashlib.md5(stamp + secret, usedforsecurity=False).hexdigest().encode()
-                if hmac.compare_digest(expected, digest.lower()):
-                    self.guard.worked(host, await self._full(username))
-                    return Admission(account, credential.name)
-        raise await self._wrong(host, username)
+        account, names, kept = await self._secrets(username)
+        which = digests.fitting(digest, [digests.apop(stamp, secret) for secret in kept])
+        if account is None or which is None:
+            raise await self._wrong(host, username)
+        self.guard.worked(host, await self._full(username))
+        return Admission(account, names[which])
 
     def close(self) -> None:
         self._pool.close()
         if self._tokens is not None:
             self._tokens.close()
+
+    async def _is_same(self, authorization: str, username: str) -> bool:
+        """Whether somebody wants to act as himself; to say nothing means that."""
+        return not authorization or await self._full(authorization) == await self._full(username)
 
     async def _find(self, username: str) -> Account | None:
         """Whose name this is."""
@@ -265,3 +327,10 @@ class Login:
 def normalized(username: str) -> str:
     """A login name as the directory knows it: lower case, NFC."""
     return unicodedata.normalize("NFC", username.strip()).lower()
+
+
+def _is_possible(mechanism: bytes, channel: Channel) -> bool:
+    """Whether the channel has what a mechanism stands on."""
+    if mechanism.endswith(b"-PLUS"):
+        return bool(channel.binding)
+    return mechanism != sasl.EXTERNAL or bool(channel.certificate)

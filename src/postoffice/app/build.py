@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from postoffice.net import tls as tls_room
 from postoffice.net.dialogue import Dialogue, Tracer
 from postoffice.net.listen import Answering, Door, answer
 from postoffice.net.switchboard import Switchboard
+from postoffice.protocols.sasl.digest import stamp
 from postoffice.store.base import Store
 from postoffice.transfer.courier import Courier
 from postoffice.transfer.door import SmtpDoor
@@ -55,6 +57,9 @@ class OpenOffice:
         self._config = config
         self._certificate = certificate
         self._tls: ssl.SSLContext = tls_room.server_context(*certificate)
+        # Only people are asked for a certificate: an office that shows one of somebody else's must not be turned away.
+        clients = config.tls.client_authorities
+        self._login_tls = tls_room.server_context(*certificate, clients) if clients else self._tls
         self._switchboard = Switchboard(tracer)
         self.holders = Holders(config.pop3.takeover_seconds)
         guard = guard or Guard(config.guard, clock=clock)
@@ -71,7 +76,7 @@ class OpenOffice:
     async def answer(self, doors: Mapping[str, Door]) -> None:
         """Open the doors."""
         for name, door in doors.items():
-            context = self._tls if name in IMPLICIT_TLS else None
+            context = self._login_tls if name in IMPLICIT_TLS else None
             self._servers += await answer(door, self._answerer(name), context, self._config.office.proxy_networks)
 
     def work(self, *, tidies: bool = True) -> None:
@@ -83,6 +88,8 @@ class OpenOffice:
     def reload(self) -> None:
         """Read certificate and key again; conversations that stand keep theirs."""
         tls_room.reload(self._tls, *self._certificate)
+        if self._login_tls is not self._tls:
+            tls_room.reload(self._login_tls, *self._certificate, self._config.tls.client_authorities)
         event("tls.reloaded", certificate=str(self._certificate[0]))
 
     def cut(self) -> None:
@@ -108,7 +115,7 @@ class OpenOffice:
 
     def _answerer(self, name: str) -> Callable[[], Dialogue[Any]]:
         config = self._config
-        tls = None if name in IMPLICIT_TLS else self._tls
+        tls = None if name in IMPLICIT_TLS else self._tls if name in ("smtp", "lmtp") else self._login_tls
         if name in ("pop3", "pop3s"):
             return Pop3Door(
                 self._intake.host,
@@ -118,6 +125,7 @@ class OpenOffice:
                 tls=tls,
                 settings=config.pop3,
                 holders=self.holders,
+                make_stamp=partial(stamp, self._intake.host),
             )
         if name == "lmtp":
             return LmtpDoor(LmtpPolicy(), self._intake, self._login, self._switchboard, tls=tls, settings=config.smtp)

@@ -62,10 +62,14 @@ class OfficeSettings:
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """Where chain and key are; None: what `init` put into the data folder."""
+    """Where chain and key are; None: what `init` put into the data folder.
+
+    `client_authorities` are those whose certificates clients may log in with; None: nobody is asked for one.
+    """
 
     certificate: Path | None = None
     key: Path | None = None
+    client_authorities: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +213,7 @@ def _wrong_values(config: Config) -> list[str]:
     if config.pop3.idle_seconds < 600:
         problems.append("pop3.idle_seconds: RFC 1939 §3 wants at least 600")
     problems += [f"oauth.{problem}" for problem in config.oauth.problems()]
+    problems += [f"login.{problem}" for problem in config.login.problems()]
     if (config.tls.certificate is None) != (config.tls.key is None):
         problems.append("tls: certificate and key come together")
     return problems

@@ -24,8 +24,10 @@ LATE_MODULES = (
     "dns.nameserver",
     "dns._asyncio_backend",
     "idna",
+    "postoffice.accounts.certificates",
     "postoffice.accounts.scram",
     "postoffice.accounts.tokens",
+    "postoffice.protocols.sasl.external",
     "quopri",
     "uvloop",
 )

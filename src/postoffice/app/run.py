@@ -22,7 +22,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -93,10 +93,14 @@ def _serve_behind(doors: Sequence[Mapping[str, Door]], config: Config, options: 
         certificate = (config.tls.certificate.resolve(), config.tls.key.resolve())
     else:
         certificate = (Path("tls/certificate.pem"), Path("tls/key.pem"))
+    if config.tls.client_authorities:
+        tls = replace(config.tls, client_authorities=config.tls.client_authorities.resolve())
+        config = replace(config, tls=tls)
     settle_in(data, config.office.user)
     if not Path("office.db").exists():
         raise UsageError(f"{data}: there is no office here; make one with: postoffice init", os.EX_NOINPUT)
-    server_context(*certificate)  # what is wrong with it is said now, once, and not by every worker
+    # What is wrong with them is said now, once, and not by every worker.
+    server_context(*certificate, config.tls.client_authorities)
     lock = _only_one(data)
     _look_at_store()
     try:

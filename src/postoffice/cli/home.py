@@ -9,6 +9,7 @@ import ssl
 import sys
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from postoffice.cli.secrets import known_password, password_stdin
+from postoffice.cli.secrets import known_password, known_user, password_stdin
 from postoffice.errors import Disconnected, UsageError
 from postoffice.events import Fact, listen
 from postoffice.message import header
@@ -46,6 +47,13 @@ file_argument = click.argument("file", type=click.Path(path_type=Path, readable=
     "--into", "file", type=click.Path(path_type=Path, readable=False), required=True, help="The mailbox file."
 )
 @click.option("--ca", type=click.Path(path_type=Path, readable=False), default=None, help="Trust this authority (PEM).")
+@click.option(
+    "--client-certificate",
+    type=click.Path(path_type=Path, readable=False),
+    default=None,
+    help="Log in by this certificate (PEM) instead of a password.",
+)
+@click.option("--client-key", type=click.Path(path_type=Path, readable=False), default=None, help="Its key (PEM).")
 @click.option("--delete", is_flag=True, help="Remove from the server what is safe in FILE.")
 @click.option("--clear-text", is_flag=True, help="Allow the password to go over a network without TLS.")
 @click.option("--trace", is_flag=True, help="Show the conversation on standard error, without secrets.")
@@ -55,6 +63,8 @@ def fetch(
     url: str,
     file: Path,
     ca: Path | None,
+    client_certificate: Path | None,
+    client_key: Path | None,
     delete: bool,
     clear_text: bool,
     trace: bool,
@@ -67,13 +77,12 @@ def fetch(
     already are not fetched again.
     """
     from postoffice.client.collect import Options
-    from postoffice.client.url import parse_url
-    from postoffice.net.tls import client_context
 
-    source = parse_url(url)
+    source, tls = _entrance(url, ca, client_certificate, client_key)
+    is_external = source.mechanism == "EXTERNAL"
     options = Options(
-        known_password(f"{source.user} at {source.host}", from_stdin=password_stdin),
-        tls=client_context(ca) if ca else None,
+        "" if is_external else known_password(f"{source.user} at {source.host}", from_stdin=password_stdin),
+        tls=tls,
         delete=delete,
         allows_clear_text=clear_text,
         tracer=_tracer if trace else None,
@@ -91,6 +100,25 @@ def fetch(
     click.echo(_summary(report))
     if report.refused:
         raise UsageError(f"{source.host} did not give {report.refused} of its letters; try again", os.EX_TEMPFAIL)
+
+
+def _entrance(
+    url: str, ca: Path | None, certificate: Path | None, key: Path | None
+) -> tuple[Source, ssl.SSLContext | None]:
+    """Whose maildrop, and how it is opened. A certificate is shown to log in by it, unless the URL says how else."""
+    from postoffice.client.url import ANY_MECHANISM, parse_url
+    from postoffice.net.tls import client_context, show
+
+    source = parse_url(url)
+    if not source.user:
+        source = replace(source, user=known_user(source.host))
+    if certificate is None and (key is not None or source.mechanism == "EXTERNAL"):
+        raise UsageError("a login by certificate needs --client-certificate, and --client-key if the key is elsewhere")
+    if certificate is None:
+        return source, client_context(ca) if ca else None
+    tls = client_context(ca)
+    show(tls, certificate, key or certificate)
+    return replace(source, mechanism="EXTERNAL") if source.mechanism == ANY_MECHANISM else source, tls
 
 
 @click.command()

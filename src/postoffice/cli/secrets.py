@@ -52,6 +52,13 @@ def known_password(whose: str, *, from_stdin: bool) -> str:
     return _usable(str(click.prompt(f"Password for {whose}", hide_input=True, err=True)))
 
 
+def known_user(host: str) -> str:
+    """Who somebody is at a server, if he did not say so."""
+    if not sys.stdin.isatty():
+        raise UsageError(f"whose maildrop at {host}? Write the URL as pops://USER@{host}", os.EX_USAGE)
+    return str(click.prompt(f"User name at {host}", err=True))
+
+
 def _first_line() -> str:
     """UTF-8 whatever the locale says: it is what goes over the wire (RFC 4616 §2)."""
     line = sys.stdin.buffer.readline().rstrip(b"\r\n")

@@ -1,12 +1,12 @@
 """The way into a maildrop: greeting, capabilities, TLS, login (RFC 1939 §4, RFC 2449, RFC 2595, RFC 5034).
 
 TLS is used wherever it is offered. Without it a password leaves this machine only if that is allowed: a server that
-hides its STLS, or somebody between us and it who does, gets none.
+hides its STLS, or somebody between us and it who does, gets none. A mechanism that a URL names is used and no other;
+else the best that is offered, and where it fails no weaker one is tried (RFC 2384 §4).
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import ssl
 from dataclasses import dataclass
@@ -22,7 +22,8 @@ from postoffice.protocols.pop3.commands import Command
 from postoffice.protocols.pop3.replies import Challenge, Reply
 from postoffice.protocols.pop3.table import COMMAND_OCTETS, Keyword
 from postoffice.protocols.sasl import client as sasl
-from postoffice.protocols.sasl.server import NOTHING_BOUND, Channel, Claim
+from postoffice.protocols.sasl import digest as digests
+from postoffice.protocols.sasl.server import EXTERNAL, NOTHING_BOUND, SCRAM, Channel, Claim
 
 Capabilities = dict[bytes, list[bytes]]
 """What a server can do: each tag, in upper case, with its arguments."""
@@ -32,8 +33,8 @@ Capabilities = dict[bytes, list[bytes]]
 class Key:
     """What opens a maildrop.
 
-    `tls` None trusts the authorities of this system. `allows_clear_text`: the password may go over a network
-    without TLS.
+    `tls` None trusts the authorities of this system; it may show a certificate of ours, and then the password is
+    empty. `allows_clear_text`: the password may go over a network without TLS.
     """
 
     source: Source
@@ -90,19 +91,22 @@ async def _secure(talk: Talk, key: Key, capabilities: Capabilities) -> Capabilit
 async def _log_in(talk: Talk, key: Key, stamp: bytes, capabilities: Capabilities) -> Reply:
     """The reply to the last command of a login, by the source's mechanism or the best there is."""
     source, password = key.source, key.password
+    claim = Claim("", source.user, password)
+    offered = [name.upper() for name in capabilities.get(b"SASL", [])]
+    if source.mechanism == EXTERNAL.decode():
+        if EXTERNAL not in offered:
+            raise UsageError(f"{source.host} offers no login by the certificate that we show", os.EX_UNAVAILABLE)
+        return await _exchange(talk, EXTERNAL, claim, NOTHING_BOUND)
     if not password or any(character in password for character in "\r\n\0"):
         raise UsageError("the password is empty, or has a line end or a NUL in it")
     if source.mechanism == "+APOP":
         if not stamp:
             raise UsageError(f"{source.host} does not offer APOP", os.EX_UNAVAILABLE)
-        # MD5 is what APOP is made of (RFC 1939 §7); it is used only where somebody asked for it.
-        digest = hashlib.md5(stamp + password.encode(), usedforsecurity=False).hexdigest()
-        return await talk.ask(Command(Keyword.APOP, (source.user.encode(), digest.encode())))
-    claim = Claim("", source.user, password)
-    offered = capabilities.get(b"SASL", [])
+        digest = digests.apop(stamp, password.encode())
+        return await talk.ask(Command(Keyword.APOP, (source.user.encode(), digest)))
     channel = Channel(end_point(talk.dialogue.tls) if talk.dialogue.tls else b"")
     if source.mechanism == ANY_MECHANISM:
-        chosen = sasl.choose(offered, claim, channel)
+        chosen = sasl.choose(offered, claim, channel, is_heard=talk.dialogue.tls is None)
         if chosen is None:
             reply = await talk.ask(commands.user(source.user.encode()))
             return await talk.ask(commands.password(password.encode())) if reply.is_ok else reply
@@ -111,7 +115,11 @@ async def _log_in(talk: Talk, key: Key, stamp: bytes, capabilities: Capabilities
     if mechanism not in sasl.MECHANISMS:
         known = ", ".join(name.decode() for name in sasl.MECHANISMS)
         raise UsageError(f"the mechanism {source.mechanism} is not spoken here; spoken are {known} and +APOP")
-    if not mechanism.endswith(b"-PLUS") and any(name.upper().endswith(b"-PLUS") for name in offered):
+    if (
+        mechanism in SCRAM
+        and not mechanism.endswith(b"-PLUS")
+        and any(name.upper().endswith(b"-PLUS") for name in offered)
+    ):
         channel = NOTHING_BOUND  # by choice, not because none was offered (RFC 5802 §6)
     return await _exchange(talk, mechanism, claim, channel)
 

@@ -3,6 +3,8 @@
     pop://bob@pop.b.example              STLS if the server has it, port 110
     pops://bob@pop.b.example             TLS from the first octet, port 995 (RFC 8314 §3.3)
     pop://bob;AUTH=PLAIN@[::1]:10110     this mechanism and no other; `+APOP` is one too
+    pop://bob;AUTH=*@pop.b.example       any, the best first: the same as to say nothing
+    pop://pop.b.example                  somebody's, who is asked for his name (§4)
 
 People write an address as the user, `pops://bob@b.example@pop.b.example`: the last `@` is the one before the host.
 No error here repeats what was given, because it may hold a password.
@@ -24,7 +26,7 @@ TLS_PORT: Final = 995
 ANY_MECHANISM: Final = "*"
 
 _URL: Final = re.compile(
-    r"(?P<scheme>[A-Za-z]+)://(?P<login>.*)@(?P<host>\[[^\]]*\]|[^:@/\[\]]*)(?::(?P<port>[0-9]*))?/?"
+    r"(?P<scheme>[A-Za-z]+)://(?:(?P<login>.*)@)?(?P<host>\[[^\]]*\]|[^:@/\[\]]*)(?::(?P<port>[0-9]*))?/?"
 )
 _AUTH: Final = re.compile(r";auth=", re.IGNORECASE)
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -33,7 +35,8 @@ _HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A maildrop on a server. `mechanism` is a SASL name in upper case, `+APOP`, or `ANY_MECHANISM`."""
+    """A maildrop on a server. `mechanism` is a SASL name in upper case, `+APOP`, or `ANY_MECHANISM`; `user` is empty
+    where the URL names none."""
 
     host: str
     port: int
@@ -71,13 +74,13 @@ def parse_url(url: str) -> Source:
     scheme = scheme.lower()
     if scheme not in ("pop", "pops"):
         raise UsageError(f"a POP URL begins with pop:// or pops://, not with {scheme}://")
-    user, *mechanism = _AUTH.split(login, maxsplit=1)
-    if ":" in login:
+    user, *mechanism = _AUTH.split(login or "", maxsplit=1)
+    if login and ":" in login:
         raise UsageError("a password has no place in a POP URL (RFC 2384 §3): leave it out, it is asked for")
     return Source(
         host=_host(host),
         port=_port(port) if port else (TLS_PORT if scheme == "pops" else PORT),
-        user=_decoded("user name", user),
+        user="" if login is None else _decoded("user name", user),
         implicit_tls=scheme == "pops",
         mechanism=_decoded("mechanism", mechanism[0]).upper() if mechanism else ANY_MECHANISM,
     )
@@ -88,7 +91,8 @@ def format_url(source: Source) -> str:
     port = "" if source.port == (TLS_PORT if source.implicit_tls else PORT) else f":{source.port}"
     mechanism = "" if source.mechanism == ANY_MECHANISM else f";AUTH={quote(source.mechanism, safe='+')}"
     scheme = "pops" if source.implicit_tls else "pop"
-    return f"{scheme}://{quote(source.user, safe='')}{mechanism}@{_written(source.host)}{port}"
+    login = f"{quote(source.user, safe='')}{mechanism}@" if source.user else ""
+    return f"{scheme}://{login}{_written(source.host)}{port}"
 
 
 def _decoded(what: str, text: str) -> str:

@@ -35,15 +35,20 @@ _TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
 class ServerContext(ssl.SSLContext):
     """`end_point` is what a login can be bound to: the hash of the certificate that is shown (RFC 5929 §4).
 
-    `is_second` where another certificate was shown before: who resumes a session may mean that one.
+    `names` are those in it. `is_second` where another certificate was shown before: who resumes a session may mean
+    that one.
     """
 
     end_point: bytes = b""
+    names: frozenset[str] = frozenset()
     is_second: bool = False
 
 
-def server_context(certificate: Path, key: Path) -> ServerContext:
-    """For a server that shows this chain (PEM, its own certificate first). A UsageError names a file that is wrong."""
+def server_context(certificate: Path, key: Path, clients: Path | None = None) -> ServerContext:
+    """For a server that shows this chain (PEM, its own certificate first). A UsageError names a file that is wrong.
+
+    With `clients`, authorities in PEM, it asks clients for a certificate by one of them; who has none is welcome too.
+    """
     context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_TLS12_CIPHERS)
@@ -59,17 +64,22 @@ def server_context(certificate: Path, key: Path) -> ServerContext:
         because = error.reason if isinstance(error, ssl.SSLError) and error.reason else str(error)
         sentence = f"{certificate} and {key} are not a certificate and its key: {because}"
         raise UsageError(sentence, CONFIG_STATUS) from error
-    context.end_point = _hash(ssl.PEM_cert_to_DER_cert(_first_certificate(certificate)))
+    first = ssl.PEM_cert_to_DER_cert(_first_certificate(certificate))
+    context.end_point = _hash(first)
+    context.names = _names(first)
+    if clients is not None:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        _trust(context, clients)
     return context
 
 
-def reload(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+def reload(context: ssl.SSLContext, certificate: Path, key: Path, clients: Path | None = None) -> None:
     """From the next handshake on, `context` shows another chain. If the files are wrong nothing changes: UsageError.
 
     Loading into the context itself would leave it with half a pair on an error, and with two certificates where the
     kind of key changed. So it hands its handshakes over to a fresh one; the tickets it gave stay good.
     """
-    fresh = server_context(certificate, key)
+    fresh = server_context(certificate, key, clients)
     fresh.is_second = True
 
     def hand_over(connection: ssl.SSLObject, name: str | None, asked: ssl.SSLContext) -> None:
@@ -82,13 +92,29 @@ def client_context(ca: Path | None = None, *, verify: bool = True) -> ssl.SSLCon
     """What a client trusts: the authorities in `ca`, or those of this system; without `verify`, everybody."""
     if not verify:
         return opportunistic_context()
-    try:
-        context = ssl.create_default_context(cafile=ca)
-    except (OSError, ssl.SSLError) as error:
-        because = error.strerror or "there is no certificate in it"
-        raise UsageError(f"{ca}: cannot be used as an authority: {because}", CONFIG_STATUS) from error
+    context = ssl.create_default_context() if ca is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca is not None:
+        _trust(context, ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    """What a client shows of itself where it is asked (PEM, its own certificate first). UsageError: it cannot be."""
+    try:
+        context.load_cert_chain(certificate, key, password=_no_passphrase)
+    except (OSError, ssl.SSLError, ValueError) as error:
+        because = error.reason if isinstance(error, ssl.SSLError) and error.reason else str(error)
+        sentence = f"{certificate} and {key} are not a certificate and its key: {because}"
+        raise UsageError(sentence, CONFIG_STATUS) from error
+
+
+def _trust(context: ssl.SSLContext, authorities: Path) -> None:
+    try:
+        context.load_verify_locations(authorities)
+    except (OSError, ssl.SSLError) as error:
+        because = error.strerror or "there is no certificate in it"
+        raise UsageError(f"{authorities}: cannot be used as an authority: {because}", CONFIG_STATUS) from error
 
 
 def opportunistic_context() -> ssl.SSLContext:
@@ -110,11 +136,34 @@ def end_point(connection: ssl.SSLObject | ssl.SSLSocket) -> bytes:
     """What both ends of a connection can bind a login to (tls-server-end-point); empty where there is nothing."""
     if connection.server_side:
         context = connection.context
-        if not isinstance(context, ServerContext) or (context.is_second and connection.session_reused):
-            return b""
-        return context.end_point
+        return context.end_point if isinstance(context, ServerContext) and not _is_of_before(connection) else b""
     shown = connection.getpeercert(binary_form=True)
     return _hash(shown) if shown else b""
+
+
+def client_certificate(connection: ssl.SSLObject) -> bytes:
+    """What the client showed and an authority of ours has signed (DER); empty where there is none."""
+    return b"" if _is_of_before(connection) else connection.getpeercert(binary_form=True) or b""
+
+
+def _is_of_before(connection: ssl.SSLObject | ssl.SSLSocket) -> bool:
+    """Whether it resumes a session that may have begun under other certificates and authorities."""
+    context = connection.context
+    return isinstance(context, ServerContext) and context.is_second and bool(connection.session_reused)
+
+
+def _names(certificate: bytes) -> frozenset[str]:
+    """The hosts and addresses of a certificate, in lower case."""
+    from cryptography import x509
+
+    try:
+        found = x509.load_der_x509_certificate(certificate).extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        )
+    except (ValueError, x509.ExtensionNotFound):
+        return frozenset()
+    hosts = [name.lower() for name in found.value.get_values_for_type(x509.DNSName)]
+    return frozenset((*hosts, *map(str, found.value.get_values_for_type(x509.IPAddress))))
 
 
 def _first_certificate(chain: Path) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from postoffice.clock import Clock, system_clock
 from postoffice.net.tls import server_certificate, write_pair
@@ -42,6 +42,26 @@ class Authority:
         certificate = builder.add_extension(issuer, critical=False).sign(self._key, hashes.SHA256())
         return write_pair(directory, certificate, key)
 
+    def issue_to(self, addresses: Sequence[str], directory: Path, *, ends: float = DAYS) -> tuple[Path, Path]:
+        """The same for a person with mail addresses; good for so many days."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A person")])
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(self._certificate.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=ends))
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        )
+        if addresses:
+            names = x509.SubjectAlternativeName([_mailbox(address) for address in addresses])
+            builder = builder.add_extension(names, critical=False)
+        return write_pair(directory, builder.sign(self._key, hashes.SHA256()), key)
+
     def _sign_itself(self) -> x509.Certificate:
         begin = datetime.fromtimestamp(self._clock(), UTC) - timedelta(days=1)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "An authority to be thrown away")])
@@ -70,3 +90,11 @@ class Authority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
             .sign(self._key, hashes.SHA256())
         )
+
+
+def _mailbox(address: str) -> x509.GeneralName:
+    """An rfc822Name, or a SmtpUTF8Mailbox (RFC 9598) where it is not ASCII."""
+    if address.isascii():
+        return x509.RFC822Name(address)
+    octets = address.encode()
+    return x509.OtherName(x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9"), bytes((0x0C, len(octets))) + octets)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from postoffice.accounts.channel import channel_of
 from postoffice.accounts.guard import is_failed_login
 from postoffice.accounts.login import Login
 from postoffice.errors import Disconnected, Draining, PatienceLost, Refusal, StoreError, temporary
@@ -22,9 +23,9 @@ from postoffice.message.envelope import Envelope
 from postoffice.message.received import Hop
 from postoffice.net.dialogue import Dialogue
 from postoffice.net.switchboard import Switchboard
-from postoffice.net.tls import end_point
 from postoffice.protocols.lines import NEED_DATA
 from postoffice.protocols.sasl import server as sasl
+from postoffice.protocols.sasl.server import Channel
 from postoffice.protocols.smtp import replies
 from postoffice.protocols.smtp.commands import Command, Invalid
 from postoffice.protocols.smtp.replies import Reply
@@ -34,6 +35,8 @@ from postoffice.store.base import Stage
 from postoffice.store.model import Account, Staged
 from postoffice.transfer.intake import Intake, Recipient
 
+PORTS = frozenset({465, 587})
+"""What a client may believe to speak to, wherever a router leads it."""
 BAD_COMMANDS = 20
 ROOM_CHECK_OCTETS = 16 * 1024 * 1024
 
@@ -238,7 +241,7 @@ class Session:
         if self._door.tls is not None and not self._dialogue.is_encrypted:
             capabilities.append("STARTTLS")
         if self._door.policy.offers_login and self._is_private and self._account is None:
-            mechanisms = await self._door.login.mechanisms(self._end_point)
+            mechanisms = await self._door.login.mechanisms(self._channel)
             capabilities.append("AUTH " + b" ".join(mechanisms).decode())
         self._dialogue.send(self._machine.hello(self._door.intake.host, capabilities))
 
@@ -259,7 +262,7 @@ class Session:
             raise Refusal(permanent=True, status="5.1", public="No AUTH at this door")
         if not self._is_private:
             raise Refusal(permanent=True, status="7.11", public="TLS first: passwords are not taken in clear")
-        exchange = await self._door.login.begin(command.mechanism, command.initial, self._end_point)
+        exchange = await self._door.login.begin(command.mechanism, command.initial, self._channel)
         if exchange is None:
             self._say(Reply(504, ("No such mechanism here",), "5.5.4"))
             return
@@ -384,8 +387,8 @@ class Session:
         return self._dialogue.is_encrypted or self._door.login.may_speak_clearly(self._dialogue.peer[0])
 
     @property
-    def _end_point(self) -> bytes:
-        return end_point(self._dialogue.tls) if self._dialogue.tls else b""
+    def _channel(self) -> Channel:
+        return channel_of(self._dialogue, self._door.intake.host, PORTS)
 
     @property
     def _envelope(self) -> Envelope:

@@ -2,8 +2,9 @@
 
     n,a=bob@b.example,^Aauth=Bearer TOKEN^A^A       user=bob@b.example^Aauth=Bearer TOKEN^A^A
 
-Whether a token is good is decided elsewhere (`NeedToken`). If it is not, the server says why in JSON, the client
-acknowledges that with ^A or nothing, and only then the exchange has failed (RFC 7628 §3.2.3).
+Whether a token is good is decided elsewhere (`NeedToken`). If it is not, or there is none, or the client believes to
+speak to somebody else, the server says so in JSON, the client acknowledges that with ^A or nothing, and only then the
+exchange has failed (RFC 7628 §3.2.3).
 """
 
 from __future__ import annotations
@@ -35,28 +36,29 @@ _PAIRS: Final = re.compile(r"[ny],(?:a=([^,\x01\0]+))?,\x01((?:[A-Za-z]+=[^\x01\
 _GOOGLES: Final = re.compile(r"user=([^\x01\0]+)\x01auth=([^\x01\0]*)\x01\x01")
 _BEARER: Final = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
 _BAD_ESCAPE: Final = re.compile(r"=(?!2C|3D)")
+_PORT: Final = re.compile(r"[0-9]{1,5}")
 _MALFORMED: Final = Failed(Fault.MALFORMED, "this carries no bearer token")
+_REFUSED: Final = Failed(Fault.UNPROVEN, "the token is good for nothing here")
+_ELSEWHERE: Final = Failed(Fault.UNPROVEN, "the token was meant for another server")
 
 
 class Server:
     """The server's side. `accept` or `refuse` answers a `NeedToken`."""
 
-    __slots__ = ("_is_refused", "_mechanism", "_username", "outcome")
+    __slots__ = ("_channel", "_failed", "_mechanism", "_username", "outcome")
 
-    def __init__(self, mechanism: bytes, initial: bytes | None, _: Channel) -> None:
+    def __init__(self, mechanism: bytes, initial: bytes | None, channel: Channel) -> None:
         self._mechanism = mechanism
+        self._channel = channel
         self._username = ""
-        self._is_refused = False
+        self._failed: Failed | None = None
         self.outcome: Outcome = Challenge(b"")
         if initial is not None:
             self.outcome = self._hear(decoded_initial(initial))
 
     def step(self, response: bytes) -> Outcome:
         must_await(self.outcome)
-        if self._is_refused:
-            self.outcome = Failed(Fault.UNPROVEN, "the token is good for nothing here")
-        else:
-            self.outcome = self._hear(decoded(response))
+        self.outcome = self._failed or self._hear(decoded(response))
         return self.outcome
 
     def accept(self) -> Outcome:
@@ -68,11 +70,14 @@ class Server:
     def refuse(self) -> Outcome:
         """The token is not good: the client is told so, and has to acknowledge it."""
         self._must_be_asked()
-        self._is_refused = True
-        is_old = self._mechanism == XOAUTH2
-        said = {"status": "400" if is_old else "invalid_token", "schemes": "bearer", "scope": ""}
-        self.outcome = Challenge(_encoded(json.dumps(said)))
+        self.outcome = self._explain("invalid_token", _REFUSED)
         return self.outcome
+
+    def _explain(self, status: str, failed: Failed) -> Challenge:
+        """The step before the exchange has failed."""
+        self._failed = failed
+        said = {"status": "400" if self._mechanism == XOAUTH2 else status, "schemes": "bearer", "scope": ""}
+        return Challenge(_encoded(json.dumps(said)))
 
     def _hear(self, octets: bytes | Failed) -> Outcome:
         if isinstance(octets, Failed):
@@ -80,34 +85,49 @@ class Server:
         try:
             message = octets.decode()
         except UnicodeDecodeError:
-            return _MALFORMED
-        parts = _googles(message) if self._mechanism == XOAUTH2 else _pairs(message)
-        token = _BEARER.fullmatch(parts[1]) if parts else None
-        if parts is None or token is None:
-            return _MALFORMED
-        self._username = parts[0]
+            message = ""
+        pairs = _googles(message) if self._mechanism == XOAUTH2 else _pairs(message)
+        token = _BEARER.fullmatch(pairs["auth"]) if pairs else None
+        if pairs is None or token is None:
+            return self._explain("invalid_request", _MALFORMED)
+        if not self._is_meant(pairs):
+            return self._explain("invalid_request", _ELSEWHERE)
+        self._username = pairs["name"]
         return NeedToken(self._username, token[1])
+
+    def _is_meant(self, pairs: dict[str, str]) -> bool:
+        """Whether we are the server that the client believes to speak to, if it says which (RFC 7628 §3.1)."""
+        host, port = pairs.get("host"), pairs.get("port")
+        if host and self._channel.names and not _is_among(host.lower().strip("[]"), self._channel.names):
+            return False
+        return not port or not self._channel.ports or (bool(_PORT.fullmatch(port)) and int(port) in self._channel.ports)
 
     def _must_be_asked(self) -> None:
         if not isinstance(self.outcome, NeedToken):
             raise LocalProtocolError("a verdict on a token that nobody needs")
 
 
-def _googles(message: str) -> tuple[str, str] | None:
-    """User name and authorization."""
+def _googles(message: str) -> dict[str, str] | None:
+    """`name` and `auth`."""
     found = _GOOGLES.fullmatch(message)
-    return (found[1], found[2]) if found else None
+    return {"name": found[1], "auth": found[2]} if found else None
 
 
-def _pairs(message: str) -> tuple[str, str] | None:
-    """The same by RFC 7628 §3.1. The name may be left out; the token tells it."""
+def _pairs(message: str) -> dict[str, str] | None:
+    """The same by RFC 7628 §3.1, with `host` and `port`. The name may be left out; the token tells it."""
     found = _PAIRS.fullmatch(message)
     if found is None or _BAD_ESCAPE.search(found[1] or ""):
         return None
-    pairs = [pair.partition("=") for pair in found[2].split("\x01") if pair]
-    values = [value for key, _, value in pairs if key.lower() == "auth"]
-    name = (found[1] or "").replace("=2C", ",").replace("=3D", "=")
-    return (name, values[0]) if len(values) == 1 else None
+    said = [pair.partition("=") for pair in found[2].split("\x01") if pair]
+    pairs = {key.lower(): value for key, _, value in said}
+    if "auth" not in pairs or len(pairs) < len(said):
+        return None
+    return pairs | {"name": (found[1] or "").replace("=2C", ",").replace("=3D", "=")}
+
+
+def _is_among(host: str, names: frozenset[str]) -> bool:
+    """A name of ours may begin with `*.`, as in a certificate (RFC 9525 §6.3)."""
+    return host in names or f"*.{host.partition('.')[2]}" in names
 
 
 class Client:

@@ -14,10 +14,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from postoffice.errors import LocalProtocolError
-from postoffice.protocols.sasl.server import BEARER, NOTHING_BOUND, SCRAM, Channel, Claim
+from postoffice.protocols.sasl.server import BEARER, CRAM_MD5, EXTERNAL, NOTHING_BOUND, SCRAM, Channel, Claim
 
 if TYPE_CHECKING:
     from postoffice.protocols.sasl.bearer import Client as Bearer
+    from postoffice.protocols.sasl.digest import Client as Digest
+    from postoffice.protocols.sasl.external import Client as External
     from postoffice.protocols.sasl.scram import Client as Scram
 
 CANCEL: Final = b"*"
@@ -83,6 +85,18 @@ def _bearer(mechanism: bytes, claim: Claim, channel: Channel) -> Bearer:
     return Client(mechanism, claim, channel)
 
 
+def _external(claim: Claim, channel: Channel) -> External:
+    from postoffice.protocols.sasl.external import Client
+
+    return Client(claim, channel)
+
+
+def _digest(claim: Claim, channel: Channel) -> Digest:
+    from postoffice.protocols.sasl.digest import Client
+
+    return Client(claim, channel)
+
+
 class _Begin(Protocol):
     def __call__(self, claim: Claim, channel: Channel, /) -> Exchange: ...
 
@@ -91,23 +105,30 @@ MECHANISMS: Final[dict[bytes, _Begin]] = {
     **{name: partial(_scram, name) for name in SCRAM},
     b"PLAIN": Plain,
     b"LOGIN": Login,
+    CRAM_MD5: _digest,
+    EXTERNAL: _external,
     **{name: partial(_bearer, name) for name in BEARER},
 }
 """By name, in upper case, the preferred one first."""
 
 
-def choose(offered: Iterable[bytes], claim: Claim, channel: Channel = NOTHING_BOUND) -> bytes | None:
-    """The mechanism that we like best among those offered that can carry this claim in this channel.
+def choose(
+    offered: Iterable[bytes], claim: Claim, channel: Channel = NOTHING_BOUND, *, is_heard: bool = False
+) -> bytes | None:
+    """The mechanism for a password that we like best among those offered that can carry this claim in this channel.
 
-    Never one of tokens: a password is not shown to whoever takes it for one.
+    Never one of tokens: a password is not shown to whoever takes it for one. Where others may listen (`is_heard`),
+    CRAM-MD5 goes before those that say the password; else behind them, for it wants a server that can read it.
     """
-    names = {name.upper() for name in offered}.difference(BEARER)
+    names = {name.upper() for name in offered}.difference(BEARER, (EXTERNAL,))
     if not channel.binding:
         names = {name for name in names if not name.endswith(b"-PLUS")}
     if names.intersection(SCRAM):
         from postoffice.protocols.sasl.scram import can_carry
 
         names = names if can_carry(claim) else names.difference(SCRAM)
+    if is_heard and CRAM_MD5 in names and names.isdisjoint(SCRAM):
+        return CRAM_MD5
     return next((mechanism for mechanism in MECHANISMS if mechanism in names), None)
 
 

@@ -17,6 +17,7 @@ The arithmetic, SASLprep (RFC 4013) and the grammar are `scramp`'s.
 from __future__ import annotations
 
 import binascii
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ from postoffice.protocols.sasl.server import (
 
 BINDING: Final = "tls-server-end-point"
 CANCEL: Final = b"*"
+_AUTHORIZATION: Final = re.compile(r"([^,]+),a=((?:[^,=\0]|=2C|=3D)+),")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,18 @@ def make_verifier(scheme: str, password: str, salt: bytes, iterations: int) -> V
     return Verifier(salt, count, stored, server)
 
 
+class _Header:
+    """A gs2 header with an authorization identity, which scramp does not know: it counts in the proof as it stands
+    (RFC 5802 §5.1)."""
+
+    def __init__(self, header: str, flag: str) -> None:
+        self._header = header.encode()
+        self._is_bound = flag.startswith("p=")
+
+    def make_cbind_input(self, binding: Any) -> bytes:
+        return self._header + (bytes(binding.data) if self._is_bound else b"")
+
+
 class Step(Enum):
     """What the other side says next."""
 
@@ -75,7 +89,19 @@ class Step(Enum):
 class Server:
     """The server's side. `supply` answers a `NeedVerifiers`."""
 
-    __slots__ = ("_channel", "_first", "_mechanism", "_nonce", "_servers", "_step", "_username", "_which", "outcome")
+    __slots__ = (
+        "_authorization",
+        "_channel",
+        "_first",
+        "_header",
+        "_mechanism",
+        "_nonce",
+        "_servers",
+        "_step",
+        "_username",
+        "_which",
+        "outcome",
+    )
 
     def __init__(self, mechanism: bytes, initial: bytes | None, channel: Channel) -> None:
         if mechanism.endswith(b"-PLUS") and not channel.binding:
@@ -83,7 +109,8 @@ class Server:
         self._mechanism = scramp.ScramMechanism(mechanism.decode())
         self._channel = channel
         self._nonce = channel.nonce or secrets.token_urlsafe(24)  # one for all verifiers
-        self._first = self._username = ""
+        self._first = self._username = self._authorization = ""
+        self._header: _Header | None = None
         self._servers: list[Any] = []
         self._which = 0
         self._step = Step.FIRST
@@ -112,7 +139,7 @@ class Server:
         if isinstance(octets, Failed):
             return octets
         if self._step is Step.LAST:
-            return Failed(Fault.MALFORMED, "SCRAM was over") if octets else Proven(self._username, self._which)
+            return Failed(Fault.MALFORMED, "SCRAM was over") if octets else self._proven
         try:
             message = octets.decode()
             return self._hear_first(message) if self._step is Step.FIRST else self._hear_final(message)
@@ -126,6 +153,11 @@ class Server:
     def _hear_first(self, message: str) -> Outcome:
         """Whoever asks is known only when the message is read, and everybody is looked up: so it is read twice."""
         self._first = message
+        found = _AUTHORIZATION.match(message)
+        if found:
+            self._header = _Header(found[0], found[1])
+            self._authorization = found[2].replace("=2C", ",").replace("=3D", "=")
+            self._first = f"{found[1]},,{message[found.end() :]}"
         names: list[str] = []
         self._begin(Verifier(bytes(16), 4096, b"", b""), names)
         self._username = names[0]
@@ -149,6 +181,10 @@ class Server:
         return Challenge(_encoded(signature))
 
     @property
+    def _proven(self) -> Proven:
+        return Proven(self._username, self._which, self._authorization)
+
+    @property
     def _scheme(self) -> str:
         return str(self._mechanism.name).removesuffix("-PLUS")
 
@@ -164,6 +200,8 @@ class Server:
 
         server = self._mechanism.make_server(kept, _binding(self._channel), self._nonce)
         server.set_client_first(self._first)
+        if self._header is not None:
+            server.gs2_header = self._header
         return server
 
 

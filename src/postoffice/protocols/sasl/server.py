@@ -1,9 +1,9 @@
 """The server's side of an exchange: responses in, a `Claim` or a `Proven` out.
 
 PLAIN (RFC 4616) is one message of the client; LOGIN is what old scanners know instead: the server asks for a name,
-then for a password; SCRAM is in `scram`, tokens are in `bearer`. Base64 is read strictly (RFC 4954 §4), a line `*`
-cancels, and `=` is an initial response without octets. Names and passwords are UTF-8, brought into NFC, and not
-empty; an empty authorization identity means the authentication identity itself (RFC 4616 §2).
+then for a password; `scram`, `bearer`, `external` and `digest` hold the others. Base64 is read strictly (RFC 4954
+§4), a line `*` cancels, and `=` is an initial response without octets. Names and passwords are UTF-8, brought into
+NFC, and not empty; an empty authorization identity means the authentication identity itself (RFC 4616 §2).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from postoffice.errors import LocalProtocolError
 
 if TYPE_CHECKING:
     from postoffice.protocols.sasl.bearer import Server as Bearer
+    from postoffice.protocols.sasl.digest import Server as Digest
+    from postoffice.protocols.sasl.external import Server as External
     from postoffice.protocols.sasl.scram import Server as Scram
 
 
@@ -44,6 +46,19 @@ class NeedVerifiers(NamedTuple):
     scheme: str
 
 
+class NeedSecrets(NamedTuple):
+    """CRAM-MD5 cannot go on without the secrets of this name."""
+
+    username: str
+
+
+class Vouched(NamedTuple):
+    """TLS says who is there, by this certificate (DER). `authorization` is whom they want to act as, or empty."""
+
+    authorization: str
+    certificate: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class NeedToken:
     """OAUTHBEARER cannot go on without a verdict on this token. The name is empty where the token tells it."""
@@ -53,19 +68,29 @@ class NeedToken:
 
 
 class Proven(NamedTuple):
-    """Somebody knows the password of this name, and has shown it without saying it. `which`: by which verifier."""
+    """Somebody knows the password of this name, and has shown it without saying it. `which`: by which verifier.
+
+    `authorization` is whom they want to act as, empty where that is the same.
+    """
 
     username: str
     which: int = 0
+    authorization: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
     """What an exchange runs in. `binding` is the hash of the server's certificate, empty where nothing can be bound
-    to or the other side was not told so; `nonce` is drawn unless it is given."""
+    to or the other side was not told so; `nonce` is drawn unless it is given. `certificate` (DER) is the client's,
+    believed by TLS, empty where it showed none. The server calls itself `host`; `names` and `ports` are all by which
+    a client may mean it, empty where that is not known."""
 
     binding: bytes = b""
     nonce: str | None = None
+    certificate: bytes = b""
+    host: str = ""
+    names: frozenset[str] = frozenset()
+    ports: frozenset[int] = frozenset()
 
 
 NOTHING_BOUND: Final = Channel()
@@ -87,7 +112,7 @@ class Failed(NamedTuple):
     because: str
 
 
-Outcome = Challenge | Claim | Failed | NeedVerifiers | NeedToken | Proven
+Outcome = Challenge | Claim | Failed | NeedSecrets | NeedToken | NeedVerifiers | Proven | Vouched
 
 
 class Exchange(Protocol):
@@ -121,7 +146,7 @@ class Plain:
 
 
 class Login:
-    """The mechanism without an RFC: two questions, whose wording clients ignore."""
+    """The mechanism without an RFC: two questions, whose wording clients ignore. The name may be said at once."""
 
     __slots__ = ("_name", "outcome")
 
@@ -137,7 +162,7 @@ class Login:
         return self.outcome
 
     def _take(self, octets: bytes | Failed) -> None:
-        text = octets if isinstance(octets, Failed) else _prepared(octets)
+        text = octets if isinstance(octets, Failed) else prepared(octets)
         if isinstance(text, Failed):
             self.outcome = text
         elif self._name is None:
@@ -163,6 +188,18 @@ def _bearer(mechanism: bytes, initial: bytes | None, channel: Channel) -> Bearer
     return Server(mechanism, initial, channel)
 
 
+def _external(initial: bytes | None, channel: Channel) -> External:
+    from postoffice.protocols.sasl.external import Server
+
+    return Server(initial, channel)
+
+
+def _digest(initial: bytes | None, channel: Channel) -> Digest:
+    from postoffice.protocols.sasl.digest import Server
+
+    return Server(initial, channel)
+
+
 class _Begin(Protocol):
     def __call__(self, initial: bytes | None, channel: Channel, /) -> Exchange: ...
 
@@ -173,9 +210,14 @@ SCRAM: Final = tuple(b"SCRAM-SHA-%b%b" % (bits, plus) for plus in (b"-PLUS", b""
 BEARER: Final = (b"OAUTHBEARER", b"XOAUTH2")
 """The mechanisms of tokens."""
 
+EXTERNAL: Final = b"EXTERNAL"
+CRAM_MD5: Final = b"CRAM-MD5"
+
 MECHANISMS: Final[dict[bytes, _Begin]] = {
+    EXTERNAL: _external,
     **{name: partial(_scram, name) for name in SCRAM},
     **{name: partial(_bearer, name) for name in BEARER},
+    CRAM_MD5: _digest,
     b"PLAIN": Plain,
     b"LOGIN": Login,
 }
@@ -185,7 +227,7 @@ MECHANISMS: Final[dict[bytes, _Begin]] = {
 def begin(mechanism: bytes, initial: bytes | None, channel: Channel = NOTHING_BOUND) -> Exchange:
     """An exchange by one of `MECHANISMS`. `initial` is the initial response in base64, None where there was none.
 
-    A -PLUS mechanism needs a channel that can be bound to.
+    A -PLUS mechanism needs a channel that can be bound to, EXTERNAL one with a certificate.
     """
     known = MECHANISMS.get(mechanism)
     if known is None:
@@ -220,8 +262,8 @@ def _plain_claim(message: bytes | Failed) -> Outcome:
     parts = message.split(b"\0")
     if len(parts) != 3:
         return Failed(Fault.MALFORMED, "PLAIN wants two NULs")
-    authorization = _prepared(parts[0]) if parts[0] else ""
-    authentication, password = _prepared(parts[1]), _prepared(parts[2])
+    authorization = prepared(parts[0]) if parts[0] else ""
+    authentication, password = prepared(parts[1]), prepared(parts[2])
     for text in (authorization, authentication, password):
         if isinstance(text, Failed):
             return text
@@ -231,7 +273,7 @@ def _plain_claim(message: bytes | Failed) -> Outcome:
     return Claim(authorization, authentication, password)
 
 
-def _prepared(octets: bytes) -> str | Failed:
+def prepared(octets: bytes) -> str | Failed:
     """A name or a password as we compare them."""
     if not octets or b"\0" in octets:
         return Failed(Fault.MALFORMED, "a name or password is empty or holds a NUL")

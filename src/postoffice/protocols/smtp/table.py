@@ -130,8 +130,8 @@ MAIL_OCTETS = COMMAND_OCTETS + 26 + 17 + 10 + 500
 """The same for MAIL, with what SIZE, 8BITMIME, SMTPUTF8 and AUTH add (RFC 1870 §3, RFC 6152 §2, RFC 6531 §3.1,
 RFC 4954 §3)."""
 
-EXCHANGE_OCTETS = 12288
-"""The longest AUTH line and SASL response (RFC 4954 §4)."""
+EXCHANGE_OCTETS = 64 * 1024
+"""The longest AUTH line and SASL response that we take: RFC 4954 §4 wants 12,288 at least."""
 
 REPLY_OCTETS = 512
 """The longest line of a reply, CRLF included (RFC 5321 §4.5.3.1.5)."""
