@@ -39,7 +39,7 @@ DEFAULT_PEERS = "dovecot-tuned,dovecot-default,postfix-lmtp"
 def contenders() -> list[Contender]:
     """Everybody who can be measured, the floor first."""
     dovecots = [Dovecot(configuration) for configuration in reversed(CONFIGURATIONS)]
-    return [Floor(), Ours(), *dovecots, Postfix("lmtp"), Postfix("virtual")]
+    return [Floor(), Ours(), Ours(is_forgetful=True), *dovecots, Postfix("lmtp"), Postfix("virtual")]
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -51,14 +51,18 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single measurement there")
     parser.add_argument("--folder", type=Path, help="where the mail lies while it is measured (the system's choice)")
     parser.add_argument("--without-ours", action="store_true", help="measure the floor and the peers only")
-    names = ",".join(one.name for one in contenders()[2:])
+    names = ",".join(one.name for one in contenders()[3:])
     parser.add_argument("--peers", default=DEFAULT_PEERS, help=f"of {names}, or none ({DEFAULT_PEERS})")
     return parser.parse_args(words)
 
 
 def chosen(peers: str, *, with_ours: bool) -> list[Contender]:
     """The contenders to measure, in their order."""
-    names = {"floor", *(["ours"] if with_ours else []), *(name for name in peers.split(",") if name != "none")}
+    names = {
+        "floor",
+        *(["ours", "ours-forgetful"] if with_ours else []),
+        *(name for name in peers.split(",") if name != "none"),
+    }
     known = contenders()
     if unknown := names - {one.name for one in known}:
         raise SystemExit(f"bench: nobody is called {', '.join(sorted(unknown))}")
@@ -99,11 +103,18 @@ def measure(options: argparse.Namespace, able: Sequence[Contender], folder: Path
     everything: list[Measurement] = []
     for subject in SUBJECTS if options.subject == "all" else (options.subject,):
         what = scene(subject, quick=options.quick)
-        fit = [one for one in able if (one.does_pop3 if what.protocol == "pop3" else one.does_smtp)]
+        fit = [one for one in able if _fits(what, one)]
         measurements = list(run_scene(what, fit, plan))
         show(what, measurements)
         everything += measurements
     return everything
+
+
+def _fits(what: Scene, contender: Contender) -> bool:
+    """Whether somebody does what the scene is about."""
+    if what.with_scram:
+        return contender.does_logins
+    return contender.does_pop3 if what.protocol == "pop3" else contender.does_smtp
 
 
 def record(path: Path, facts: dict[str, object], measurements: Sequence[Measurement]) -> None:

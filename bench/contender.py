@@ -18,10 +18,14 @@ PASSWORD = "bench-secret"
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """How many accounts there are and which letters lie in each, in this order."""
+    """How many accounts there are and which letters lie in each, in this order.
+
+    `with_scram`: the password is kept so that it can be used by SCRAM-SHA-256 too.
+    """
 
     accounts: int
     letters: Sequence[bytes]
+    with_scram: bool = False
 
     def addresses(self) -> list[str]:
         return [f"user{index}@{DOMAIN}" for index in range(self.accounts)]
@@ -34,6 +38,8 @@ class Contender(Protocol):
     does_pop3: bool
     does_smtp: bool
     keeps_letters: bool
+    does_logins: bool
+    """Whether passwords are kept as argon2id and for SCRAM, so that logins can be compared."""
 
     def absence(self) -> str | None:
         """Why it cannot run here, or None."""

@@ -17,6 +17,7 @@ class Floor:
     does_pop3 = True
     does_smtp = True
     keeps_letters = False
+    does_logins = False
 
     def __init__(self) -> None:
         self._home = Path()

@@ -2,7 +2,7 @@
 
 Two settings are not the default, both to have what the peers have: login in clear from loopback, and an hour, as in
 the tuned Dovecot, for which a right password is remembered. Passwords are hashed as always. On a single core there
-is one worker.
+is one worker. A forgetful office remembers no password: each login with one costs an argon2id hash.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.contender import PASSWORD, Mail
 from bench.process import Server, ServerFailed
-from postoffice.accounts.verifiers import of_own
+from postoffice.accounts.verifiers import of_own, of_own_with_scram
 from postoffice.app.privilege import give_away
 from postoffice.protocols.dots import stuff
 from postoffice.store.base import Store
@@ -34,19 +34,20 @@ workers = {workers}
 
 [login]
 clear_text_networks = ["127.0.0.0/8"]
-remember_seconds = 3600.0
+remember_seconds = {remembered}
 """
 
 
 class Ours:
     """One office."""
 
-    name = "ours"
-    does_pop3 = True
-    does_smtp = True
     keeps_letters = True
+    does_logins = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_forgetful: bool = False) -> None:
+        self.name = "ours-forgetful" if is_forgetful else "ours"
+        self.does_pop3 = self.does_smtp = not is_forgetful
+        self._is_forgetful = is_forgetful
         self._home = Path()
         self._server: Server | None = None
         self._ports: dict[str, int] = {}
@@ -65,7 +66,7 @@ class Ours:
         ended = subprocess.run(words, input=f"{PASSWORD}\n", capture_output=True, text=True, check=False)
         if ended.returncode:
             raise ServerFailed(f"postoffice init: {ended.stderr.strip()}")
-        asyncio.run(_fill(self._data, others, mail.letters))
+        asyncio.run(_fill(self._data, first, others, mail))
         give_away(self._data)
 
     @property
@@ -74,7 +75,9 @@ class Ours:
 
     def start(self, core: int | None) -> None:
         config = self._home / "postoffice.toml"
-        config.write_text(_CONFIG.format(workers=0 if core is None else 1))
+        config.write_text(
+            _CONFIG.format(workers=0 if core is None else 1, remembered=0.0 if self._is_forgetful else 3600.0)
+        )
         words = [*_postoffice(), "serve", "--config", str(config), "--data", str(self._data)]
         self._server = Server(words, self._home / "serve.log", core)
         for said in self._server.read_ready().split()[1:]:
@@ -85,7 +88,7 @@ class Ours:
         return self._ports
 
     def pids(self) -> dict[str, int]:
-        return {"ours": self._server.pid} if self._server else {}
+        return {self.name: self._server.pid} if self._server else {}
 
     def settle(self) -> None:
         """A letter answered with 250 is in its mailbox. (Its file takes it in an hour later, if it is still there.)"""
@@ -104,17 +107,22 @@ def _postoffice() -> list[str]:
     return [os.fspath(Path(sys.executable).with_name("postoffice"))]
 
 
-async def _fill(data: Path, addresses: Sequence[str], contents: Sequence[bytes]) -> None:
+async def _fill(data: Path, first: str, addresses: Sequence[str], mail: Mail) -> None:
     """More accounts, and the letters in every mailbox. The command line would take a process for each."""
     store = EmbeddedStore.open(data)
     try:
         verifier = of_own(PASSWORD)
+        secret = await store.directory.secret()
         for address in addresses:
-            account = await store.directory.add_account(address, time.time())
-            await store.directory.set_credential(Credential(account.account_id, "password", verifier))
+            await store.directory.add_account(address, time.time())
+        for address in (first, *addresses):
+            account = await store.directory.find(address)
+            assert account is not None
+            kept = of_own_with_scram(PASSWORD, address, secret) if mail.with_scram else verifier
+            await store.directory.set_credential(Credential(account.account_id, "password", kept))
         for account in await store.directory.accounts():
-            for at in range(0, len(contents), _PLACED_AT_ONCE):
-                await _place(store, account, contents[at : at + _PLACED_AT_ONCE])
+            for at in range(0, len(mail.letters), _PLACED_AT_ONCE):
+                await _place(store, account, mail.letters[at : at + _PLACED_AT_ONCE])
     finally:
         await store.close()
 

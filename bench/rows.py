@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SUBJECTS = ("sessions", "pull", "pull-dele", "deliver")
+SUBJECTS = ("sessions", "logins", "pull", "pull-dele", "deliver")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Scene:
 
     `mode` is the load's; `accounts` and `letters` say what is there. With `is_used_up` every round needs
     `accounts` fresh ones. `is_pinned` gives the server a core of its own and the load another.
+    `with_scram`: every password can be used by SCRAM too; only those contenders run whose passwords are kept so.
     """
 
     mode: str
@@ -36,6 +37,7 @@ class Scene:
     rows: tuple[Row, ...]
     is_used_up: bool = False
     is_pinned: bool = True
+    with_scram: bool = False
 
 
 def scene(subject: str, *, quick: bool) -> Scene:
@@ -45,6 +47,14 @@ def scene(subject: str, *, quick: bool) -> Scene:
         what = "CAPA USER PASS STAT UIDL QUIT; {accounts} accounts with {letters} letters of 10 KB in turn"
         rows = tuple(Row(f"sessions c={c}", what, "session", ("--connections", str(c))) for c in crowds)
         return Scene("sessions", "pop3", 256, 20, rows)
+    if subject == "logins":
+        what = "CAPA, login, STAT UIDL QUIT; {accounts} accounts with {letters} letters of 10 KB in turn, login by "
+        logins = {"PASS": "USER and PASS, argon2id at rest", "SCRAM-SHA-256": "SCRAM-SHA-256, 32,768 rounds"}
+        rows = tuple(
+            Row(f"login {how}", what + text, "session", ("--connections", "16", "--how", how))
+            for how, text in logins.items()
+        )
+        return Scene("logins", "pop3", 32, 20, rows, with_scram=True)
     if subject == "pull":
         windows = {"pipelined": 64} if quick else {"pipelined": 64, "lock-step": 1}
         what = "login, RETR of {letters} letters of 10 KB, QUIT; one connection, 4 accounts in turn"

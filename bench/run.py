@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -90,7 +91,7 @@ def cores(scene: Scene) -> tuple[int | None, int | None]:
 def run_scene(scene: Scene, contenders: Sequence[Contender], plan: Plan) -> Iterator[Measurement]:
     """Every row of the scene, every contender, `plan.rounds` times."""
     accounts = scene.accounts * (plan.rounds if scene.is_used_up else 1)
-    mail = Mail(accounts, letters(scene.letters))
+    mail = Mail(accounts, letters(scene.letters), scene.with_scram)
     with ExitStack() as running:
         for contender in contenders:
             home = plan.folder / f"{scene.mode}-{contender.name}"
@@ -200,11 +201,12 @@ def _load(contender: Contender, protocol: str, words: list[str], core: int | Non
 
 
 def load(port: int, words: Sequence[str], core: int | None = None, whom: str = "the server") -> dict[str, Any]:
-    """Run `bench/load.c` against a port; gives what it reports."""
+    """Run `bench/load.c`, or `bench.logins` for what that does not do, against a port; gives what it reports."""
     fixed = ["--port", str(port), "--domain", DOMAIN, "--password", PASSWORD]
+    program = [sys.executable, "-m", "bench.logins"] if words[0] == "logins" else [str(programs.program("load"))]
     with on_core(core):
         process = subprocess.Popen(
-            [str(programs.program("load")), words[0], *fixed, *words[1:]], stdout=subprocess.PIPE, text=True
+            [*program, words[0], *fixed, *words[1:]], stdout=subprocess.PIPE, text=True, cwd=programs.HERE.parent
         )
     try:
         said, _ = process.communicate()

@@ -115,6 +115,7 @@ class Dovecot:
     does_pop3 = True
     does_smtp = False
     keeps_letters = True
+    does_logins = False
 
     def __init__(self, configuration: str) -> None:
         self.name = f"dovecot-{configuration}"

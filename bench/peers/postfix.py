@@ -84,6 +84,7 @@ class Postfix:
     does_pop3 = False
     does_smtp = True
     keeps_letters = True
+    does_logins = False
 
     def __init__(self, transport: str) -> None:
         self.name = f"postfix-{transport}"
