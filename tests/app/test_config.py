@@ -48,8 +48,10 @@ def problems(folder: Path, text: str) -> list[str]:
         ("[relay.routes.'b.example']\nport = 0", 'relay.routes."b.example".port: there is no port 0'),
         (
             "[relay.routes.'b.example']\nhos = 'x'",
-            'relay.routes."b.example".hos: there is no such setting; there are host, port',
+            'relay.routes."b.example".hos: there is no such setting; there are host, lmtp, port',
         ),
+        ("[relay.routes.'b.example']\nlmtp = true", 'relay.routes."b.example": LMTP goes to a host or a Unix socket'),
+        ("[relay.routes.'b.example']\nhost = '/run/x'", 'relay.routes."b.example": only LMTP goes to a Unix socket'),
         ("[relay]\nnameservers = [['127.0.0.1', 65536]]", "relay.nameservers[0]: there is no port 65536"),
         ("[office]\nworkers = -1", "office.workers: -1 is below zero"),
         ("[tls]\nkey = 'key.pem'", "tls: certificate and key come together"),

@@ -268,7 +268,7 @@ def test_no_notice_goes_to_where_this_office_is_itself(tmp_path: Path) -> None:
         async with FakeDNS(zone) as dns:
             router = Router(RouteSettings(nameservers=(dns.address,)), "mx.a.example")
             with pytest.raises(Refusal) as refused:
-                await router.hosts("loop.example")
+                await router.way("loop.example")
             assert refused.value.enhanced == "5.4.6"
 
     asyncio.run(ask())

@@ -197,6 +197,8 @@ def _wrong_values(config: Config) -> list[str]:
         if door not in DOORS:
             problems.append(f"office.ports.{door}: there is no such door; there are {', '.join(DOORS)}")
     problems += _wrong_ports(config)
+    routes = config.relay.routes.items()
+    problems += [f'relay.routes."{domain}": {route.problem()}' for domain, route in routes if route.problem()]
     for section, addresses in (("office", config.office.addresses), ("lmtp", config.lmtp.addresses)):
         for address in addresses:
             try:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 async def dial(
-    address: tuple[str, int],
+    address: tuple[str, int] | str,
     machine: M,
     converse: Callable[[Dialogue[M]], Coroutine[Any, Any, T]],
     switchboard: Switchboard,
@@ -29,6 +29,7 @@ async def dial(
 ) -> T:
     """Connect, hold the conversation, give its result. Every way of not reaching the other side is a `Disconnected`.
 
+    `address` is a host and a port, or the path of a Unix socket, which is spoken to in clear.
     `tls` makes TLS begin at once; for STARTTLS the conversation itself calls `Dialogue.start_tls`. A connection is
     closed behind our back when all is said; whoever ends the loop then waits up to `close_seconds` for it.
     """
@@ -52,14 +53,17 @@ async def dial(
         dialogue.on_lost = closed.set
         return dialogue
 
-    host, port = address
     try:
         async with asyncio.timeout(connect_seconds):
-            await loop.create_connection(
-                make, host, port, ssl=tls, server_hostname=(server_hostname or host) if tls else None
-            )
+            if isinstance(address, str):
+                await loop.create_unix_connection(make, address)
+            else:
+                host, port = address
+                name = (server_hostname or host) if tls else None
+                await loop.create_connection(make, host, port, ssl=tls, server_hostname=name)
     except (OSError, ssl.SSLError, TimeoutError) as error:
-        raise ConnectionLost(f"cannot reach {host} port {port}: {in_words(error)}") from error
+        where = address if isinstance(address, str) else f"{address[0]} port {address[1]}"
+        raise ConnectionLost(f"cannot reach {where}: {in_words(error)}") from error
     try:
         return await finished
     except asyncio.CancelledError:

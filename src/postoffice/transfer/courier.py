@@ -3,6 +3,9 @@
 It tries the hosts in their order and the addresses of each, speaks TLS wherever that is offered (RFC 3207; nobody's
 certificate is believed or disbelieved, RFC 7435), sends MAIL, RCPT and DATA in one go where the other side can take
 it (RFC 2920), and tells for each recipient what was said. It decides nothing about retries and notices.
+
+By LMTP (RFC 2033) the conversation is the same but for its greeting, and for the end: there each recipient that was
+accepted has a last word of his own, and is settled by it as soon as it is heard.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from postoffice.protocols.lines import NEED_DATA
 from postoffice.protocols.smtp import commands
 from postoffice.protocols.smtp.client import Answer, Greeting, SmtpClient
 from postoffice.protocols.smtp.commands import Command
+from postoffice.protocols.smtp.lmtp import LmtpClient
 from postoffice.protocols.smtp.replies import Reply
 from postoffice.protocols.smtp.table import State
 from postoffice.store.base import Office
@@ -77,7 +81,7 @@ class Courier:
         """Bring a letter to the first host that takes a decision about it."""
         outcome = Outcome()
         try:
-            hosts, port = await self._router.hosts(item.domain)
+            hosts, port, is_lmtp = await self._router.way(item.domain)
         except Refusal as refusal:
             return _all(item, refusal, "")
         for host in hosts:
@@ -87,19 +91,22 @@ class Courier:
                 outcome.last_reply = str(refusal)
                 continue
             for address in addresses:
-                outcome = await self._visit(item, host.name, (address, port))
+                place = address if address.startswith("/") else (address, port)
+                outcome = await self._visit(item, host.name, place, LmtpClient if is_lmtp else SmtpClient)
                 if outcome.is_conclusive:
                     return outcome
         return outcome
 
-    async def _visit(self, item: QueueItem, host: str, address: tuple[str, int]) -> Outcome:
+    async def _visit(
+        self, item: QueueItem, host: str, address: tuple[str, int] | str, machine: type[SmtpClient]
+    ) -> Outcome:
         """One host at one address. A TLS handshake that fails is followed by a try without."""
-        for may_use_tls in (True, False):
+        for may_use_tls in (not isinstance(address, str), False):
             visit = _Visit(self, item, Outcome(host), may_use_tls=may_use_tls)
             try:
                 await dial(
                     address,
-                    SmtpClient(),
+                    machine(),
                     visit.converse,
                     self._switchboard,
                     connect_seconds=self._settings.connect_seconds,
@@ -140,10 +147,11 @@ class _Visit:
             await dialogue.flush()
 
     async def _introduce(self) -> bool:
-        """EHLO, or HELO to those who do not know it."""
-        reply = await self._ask(commands.ehlo(self._courier._host.encode()))
-        if not reply.is_positive and not reply.is_temporary:
-            reply = await self._ask(commands.helo(self._courier._host.encode()))
+        """LHLO; or EHLO, and HELO to those who do not know it."""
+        name, is_lmtp = self._courier._host.encode(), isinstance(self._machine, LmtpClient)
+        reply = await self._ask(commands.lhlo(name) if is_lmtp else commands.ehlo(name))
+        if not reply.is_positive and not reply.is_temporary and not is_lmtp:
+            reply = await self._ask(commands.helo(name))
         self._note(reply)
         return reply.is_positive
 
@@ -201,16 +209,16 @@ class _Visit:
             for recipient in taken:
                 self._refused(recipient, go_ahead or replies[-1])
             return None
-        final = await self._send_letter(bool(taken))
-        for recipient in taken:
-            if final.is_positive:
-                self.outcome.delivered.append(recipient)
-            else:
-                self._refused(recipient, final)
-        self._note(final)
+        await self._send_letter(bool(taken))
+        if isinstance(self._machine, LmtpClient):
+            for recipient in taken:
+                self._settle([recipient], await self._reply())
+        else:
+            self._settle(taken, await self._reply())
+        self.outcome.is_uncertain = False
         return None
 
-    async def _send_letter(self, somebody_takes_it: bool) -> Reply:
+    async def _send_letter(self, somebody_takes_it: bool) -> None:
         """The content in wire form, piece by piece; nothing at all if every recipient was refused (RFC 2920 §3.1)."""
         index = 0
         while somebody_takes_it:
@@ -223,11 +231,17 @@ class _Visit:
         self._dialogue.send(self._machine.end_of_data())
         self._dialogue.patience = self._settings.final_seconds
         self.outcome.is_uncertain = somebody_takes_it
-        reply = await self._reply()
-        self.outcome.is_uncertain = False
-        return reply
 
     # --- what was said
+
+    def _settle(self, taken: list[str], final: Reply) -> None:
+        """The last word about those that were accepted."""
+        for recipient in taken:
+            if final.is_positive:
+                self.outcome.delivered.append(recipient)
+            else:
+                self._refused(recipient, final)
+        self._note(final)
 
     def _conclude(self, reply: Reply) -> None:
         for recipient in self._item.recipients:
@@ -237,7 +251,9 @@ class _Visit:
         self._note(reply)
         if not reply.is_temporary:
             status = reply.enhanced or "5.0.0"
-            self.outcome.failed[recipient] = Fate(recipient, status, str(reply), self.outcome.host)
+            host = self.outcome.host
+            told = "" if host.startswith("/") else host  # a path of this machine is nobody's business
+            self.outcome.failed[recipient] = Fate(recipient, status, str(reply), told)
 
     def _note(self, reply: Reply) -> None:
         self.outcome.last_reply = f"{self.outcome.host}: {reply}"
