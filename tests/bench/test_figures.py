@@ -96,7 +96,7 @@ def test_the_command_line_has_defaults() -> None:
 
 def test_peers_are_chosen_by_name() -> None:
     names = [one.name for one in chosen("postfix-lmtp,dovecot-tuned", with_ours=True)]
-    assert names == ["floor", "ours", "dovecot-tuned", "postfix-lmtp"]
+    assert names == ["floor", "ours", "ours-forgetful", "dovecot-tuned", "postfix-lmtp"]
     assert [one.name for one in chosen("none", with_ours=False)] == ["floor"]
     with pytest.raises(SystemExit, match="nobody is called sendmail"):
         chosen("sendmail", with_ours=True)
