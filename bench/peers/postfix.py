@@ -1,5 +1,7 @@
 """Postfix as a contender: SMTP in, delivered to Maildirs either through Dovecot's LMTP or by its own virtual(8).
 
+Tests let it deliver to our LMTP door instead.
+
 Debian's stock configuration without chroot, with no limits on one client, the log in a file. Runs in the foreground
 from folders of its own; the system's instance, its spool and /etc are not touched. With LMTP the work of Dovecot is
 part of the delivery and is counted, under a name of its own.
@@ -43,7 +45,7 @@ virtual_mailbox_base = {home}/mail
 virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{uid}
 virtual_transport = {transport}
-lmtp_destination_recipient_limit = 1
+lmtp_destination_recipient_limit = {together}
 smtpd_client_connection_count_limit = 0
 smtpd_client_connection_rate_limit = 0
 smtpd_client_message_rate_limit = 0
@@ -79,16 +81,18 @@ postlog   unix-dgram n  -       n       -       1       postlogd
 
 
 class Postfix:
-    """Postfix that delivers by `lmtp` to a tuned Dovecot, or by `virtual`."""
+    """Postfix that delivers by `lmtp` to a tuned Dovecot, or by `virtual`; or to `neighbour`, such as
+    `lmtp:inet:127.0.0.1:24`, then up to 50 recipients at once."""
 
     does_pop3 = False
     does_smtp = True
     keeps_letters = True
     does_logins = False
 
-    def __init__(self, transport: str) -> None:
+    def __init__(self, transport: str, neighbour: str = "") -> None:
         self.name = f"postfix-{transport}"
-        self._dovecot = Dovecot("tuned") if transport == "lmtp" else None
+        self._neighbour = neighbour
+        self._dovecot = Dovecot("tuned") if transport == "lmtp" and not neighbour else None
         self._home = Path()
         self._port = 0
         self._server: Server | None = None
@@ -109,7 +113,7 @@ class Postfix:
     def prepare(self, home: Path, mail: Mail) -> None:
         self._home = home
         self._port = free_ports(1)[0]
-        transport = "virtual"
+        transport = self._neighbour or "virtual"
         if self._dovecot:
             (home / "dovecot").mkdir()
             self._dovecot.prepare(home / "dovecot", mail)
@@ -125,6 +129,7 @@ class Postfix:
             "domain": DOMAIN,
             "uid": MAIL_UID,
             "transport": transport,
+            "together": 50 if self._neighbour else 1,
             "smtp": self._port,
         }
         (home / "main.cf").write_text(_MAIN.format_map(values))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from postoffice.testing.programs import PostOffice, Program, open_post
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # Postfix and Dovecot are set up as for the benchmarks
 
 
 @pytest.fixture(scope="session")
