@@ -158,8 +158,8 @@ class Login:
     async def mechanisms(self, channel: Channel) -> tuple[bytes, ...]:
         """What to announce in a channel: EXTERNAL where the client showed a certificate, -PLUS where it can bind.
 
-        SCRAM and CRAM-MD5 only where everybody's passwords can be used with it: a client takes the best that it is
-        told of, and tries no other.
+        SCRAM only where everybody's passwords can be used with it: a client takes the best that it is told of, and
+        tries no other. CRAM-MD5 where somebody wanted it.
         """
         generation = await self._directory.generation()
         if self._announced[0] != generation:
@@ -167,7 +167,7 @@ class Login:
             for scheme in scram.SCHEMES:
                 if not await self._directory.everybody_has(scram.marker(scheme)):
                     lacking.add(scheme.encode())
-            if not (self._settings.cram_md5 and await self._directory.everybody_has(verifiers.CLEAR)):
+            if not self._settings.cram_md5:
                 lacking.add(sasl.CRAM_MD5)
             usable = tuple(name for name in sasl.MECHANISMS if name.removesuffix(b"-PLUS") not in lacking)
             self._announced = (generation, usable)
