@@ -29,7 +29,7 @@ from postoffice.net.pause import pause
 from postoffice.net.switchboard import Switchboard
 from postoffice.protocols.lines import NEED_DATA, Oddity
 from postoffice.protocols.pop3.commands import Command, Invalid
-from postoffice.protocols.pop3.replies import Code
+from postoffice.protocols.pop3.replies import Code, format_error
 from postoffice.protocols.pop3.server import END_OF_LETTER, Pop3Server, Response
 from postoffice.protocols.pop3.table import Keyword, State
 from postoffice.protocols.pop3.top import TopReader
@@ -91,6 +91,9 @@ class Pop3Door:
         return Dialogue(Pop3Server(), self._converse, self._switchboard)
 
     async def _converse(self, dialogue: Dialogue[Pop3Server]) -> None:
+        if dialogue.limit is not None:
+            dialogue.send(format_error("too many connections, try again later", Code.SYS_TEMP))
+            return
         session = _Session(self, dialogue)
         try:
             await session.talk()

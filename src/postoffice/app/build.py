@@ -13,10 +13,11 @@ from postoffice.access.pop3 import Pop3Door
 from postoffice.access.takeover import Holders
 from postoffice.accounts.guard import Guard
 from postoffice.accounts.login import Login
-from postoffice.app.config import Config
+from postoffice.app.config import DOORS, Config
 from postoffice.clock import Clock, system_clock
 from postoffice.events import event
 from postoffice.net import tls as tls_room
+from postoffice.net.crowd import Crowd
 from postoffice.net.dialogue import Dialogue, Tracer
 from postoffice.net.listen import Answering, Door, answer
 from postoffice.net.switchboard import Switchboard
@@ -51,6 +52,7 @@ class OpenOffice:
         host: str,
         tracer: Callable[[Dialogue[Any]], Tracer | None] | None = None,
         guard: Guard | None = None,
+        crowd: Crowd | None = None,
         clock: Clock = system_clock,
     ) -> None:
         self._store = store
@@ -60,8 +62,9 @@ class OpenOffice:
         # Only people are asked for a certificate: an office that shows one of somebody else's must not be turned away.
         clients = config.tls.client_authorities
         self._login_tls = tls_room.server_context(*certificate, clients) if clients else self._tls
-        self._switchboard = Switchboard(tracer)
         self.holders = Holders(config.pop3.takeover_seconds)
+        crowd = crowd or Crowd(config.crowd, tuple(DOORS), config.guard.trusted_networks)
+        self._switchboard = Switchboard(tracer, crowd)
         guard = guard or Guard(config.guard, clock=clock)
         self._login = Login(store.directory, config.login, clock, _tokens(config, clock), guard)
         self._intake = Intake(host, store.office, store.directory, config.intake, clock)

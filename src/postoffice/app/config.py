@@ -20,6 +20,7 @@ from postoffice.accounts.guard import GuardSettings
 from postoffice.accounts.login import LoginSettings
 from postoffice.accounts.oauth import OAuthSettings
 from postoffice.errors import UsageError
+from postoffice.net.crowd import CrowdSettings
 from postoffice.net.listen import GONE_SECONDS
 from postoffice.net.networks import Network
 from postoffice.protocols.smtp.lmtp import LMTP_PORT
@@ -80,6 +81,7 @@ class Config:
     tls: TlsSettings = TlsSettings()
     login: LoginSettings = LoginSettings()
     guard: GuardSettings = GuardSettings()
+    crowd: CrowdSettings = CrowdSettings()
     oauth: OAuthSettings = OAuthSettings()
     pop3: Pop3Settings = Pop3Settings()
     smtp: SmtpSettings = SmtpSettings()
@@ -199,6 +201,9 @@ def _wrong_values(config: Config) -> list[str]:
     problems += _wrong_ports(config)
     routes = config.relay.routes.items()
     problems += [f'relay.routes."{domain}": {route.problem()}' for domain, route in routes if route.problem()]
+    for door in config.crowd.per_door:
+        if door not in DOORS:
+            problems.append(f"crowd.per_door.{door}: there is no such door; there are {', '.join(DOORS)}")
     for section, addresses in (("office", config.office.addresses), ("lmtp", config.lmtp.addresses)):
         for address in addresses:
             try:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import resource
 import select
 import signal
 import socket
@@ -36,6 +37,7 @@ from postoffice.app.config import DOORS, OPEN_IF_NAMED, Config
 from postoffice.app.privilege import settle_in
 from postoffice.app.worker import HEARTBEAT_SECONDS, READY, Work, beats
 from postoffice.errors import UsageError
+from postoffice.net.crowd import Crowd
 from postoffice.net.listen import Door, bind_door, bind_socket
 from postoffice.net.tls import server_context
 from postoffice.store.embedded import EmbeddedStore
@@ -78,12 +80,20 @@ class ServeOptions:
 
 def serve(config: Config, options: ServeOptions) -> int:
     """Run an office until it is told to stop. Gives the exit status; what is wrong at the start is a `UsageError`."""
+    _take_descriptors()
     doors = open_doors(config)
     try:
         return _serve_behind(doors, config, options)
     finally:
         for sock in [sock for share in doors for door in share.values() for sock in door.sockets]:
             sock.close()
+
+
+def _take_descriptors() -> None:
+    """As many as we may have: each connection is one."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _serve_behind(doors: Sequence[Mapping[str, Door]], config: Config, options: ServeOptions) -> int:
@@ -153,6 +163,7 @@ class Supervisor:
         if trouble:
             self._say(trouble)
         self._guard = Guard(config.guard, ledger)
+        self._crowd = Crowd(config.crowd, tuple(DOORS), config.guard.trusted_networks, len(doors))
         self._readers = listen_for_readers()
         self._wakeup, wakeup = os.pipe()
         for end in (self._wakeup, wakeup):
@@ -194,11 +205,17 @@ class Supervisor:
             Path(COMMITTER_SOCKET),
             self._doors[index],
             self._guard,
+            self._crowd,
             self._options.log_json,
             self._options.trace,
             index,
         )
-        self._spawn(f"worker {index}", lambda status, lifeline: worker_module.work(job, status, lifeline))
+
+        def work(status: int, lifeline: socket.socket) -> None:
+            self._crowd.take_seat(index)
+            worker_module.work(job, status, lifeline)
+
+        self._spawn(f"worker {index}", work)
 
     def _spawn(self, name: str, body: Body) -> None:
         """Fork a child that runs `body(status, lifeline)` and ends; none any more once we are told to stop."""

@@ -25,6 +25,7 @@ from postoffice.app.config import Config
 from postoffice.app.observe import Log
 from postoffice.errors import UsageError
 from postoffice.events import event
+from postoffice.net.crowd import Crowd
 from postoffice.net.dialogue import Dialogue, Tracer
 from postoffice.net.listen import Door
 from postoffice.net.neighbours import Neighbours
@@ -47,6 +48,7 @@ class Work:
     committer: Path
     doors: Mapping[str, Door]
     guard: Guard
+    crowd: Crowd
     log_json: bool
     trace: bool
     index: int
@@ -83,6 +85,7 @@ async def _serve(job: Work, status: int, lifeline: socket.socket) -> None:
         host=await own_host(store, job.config),
         tracer=_tracer if job.trace else None,
         guard=job.guard,
+        crowd=job.crowd,
     )
     await office.answer(job.doors)
     neighbours = Neighbours(job.data, f"worker-{job.index}", office.holders.hear)

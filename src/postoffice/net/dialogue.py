@@ -28,6 +28,7 @@ from postoffice.events import event
 from postoffice.net.words import in_words
 
 if TYPE_CHECKING:
+    from postoffice.net.crowd import Limit
     from postoffice.net.switchboard import Switchboard
 
 FLIGHT_OCTETS = 256 * 1024
@@ -65,6 +66,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
     `patience` is how many seconds the other side may be silent, `is_amid` whether what comes next belongs to something
     begun that may come to its end before we stop; a conversation sets them as its state demands.
     `is_encrypted`: the other side speaks TLS, with us (`tls` is that connection) or with a balancer whom we believe.
+    `door` is where a caller came in, `limit` why there is no room for him: then he is only told so.
     `on_end` hears the result of the conversation or the exception that ended it, `on_lost` that the connection is
     closed.
     """
@@ -86,8 +88,10 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         "_tracer",
         "_transport",
         "_wait",
+        "door",
         "is_amid",
         "is_encrypted",
+        "limit",
         "local",
         "machine",
         "on_end",
@@ -115,6 +119,8 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self.local: Address = ("", 0)
         self.tls: ssl.SSLObject | None = None
         self.is_encrypted = False
+        self.door = ""
+        self.limit: Limit | None = None
         self.on_end = on_end
         self._told: tuple[Address, Address] | None = None
         self._told_tls = ""
@@ -231,7 +237,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self.is_encrypted = self.is_encrypted or self.tls is not None
         if self.is_encrypted and self._tracer:
             self._tracer("!", b"TLS")
-        self._switchboard.add(self)
+        self.limit = self._switchboard.add(self)
         self._conversation = self._converse(self)
         self._step()
 

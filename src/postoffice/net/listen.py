@@ -123,6 +123,17 @@ def _listening(name: str, hosts: tuple[str, ...], port: int, *, is_shared: bool 
     return sockets
 
 
+def _at(name: str, make: Callable[[], Dialogue[Any]]) -> Callable[[], Dialogue[Any]]:
+    """What makes dialogues that know at which door they are."""
+
+    def made() -> Dialogue[Any]:
+        dialogue = make()
+        dialogue.door = name
+        return dialogue
+
+    return made
+
+
 class Answering(Protocol):
     """A socket at which somebody answers."""
 
@@ -142,6 +153,7 @@ async def answer(
     """
     loop = asyncio.get_running_loop()
     servers: list[Answering] = []
+    make = _at(door.name, make)
     for sock in door.sockets:
         if balancers and sock.family is not socket.AF_UNIX:
             servers.append(Gate(sock, Answerer(make, tls, balancers)))

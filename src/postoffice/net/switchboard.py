@@ -1,4 +1,4 @@
-"""All conversations of a process: who has been silent for too long, and the end of all of them.
+"""All conversations of a process: how many they are, who has been silent for too long, and the end of all of them.
 
 One timer for all connections instead of one each: every second it asks each conversation that waits for its peer
 how long it has done so. A conversation that waits for *us* (the store, a password hash) is never timed.
@@ -11,18 +11,25 @@ from collections.abc import Callable
 from typing import Any
 
 from postoffice.events import event
+from postoffice.net.crowd import Crowd, Limit
 from postoffice.net.dialogue import Dialogue, Tracer
 
 SWEEP_SECONDS = 1.0
 
 
 class Switchboard:
-    """Made inside a running loop. `tracer` gives a listener for the octets of each conversation, if one is wanted."""
+    """Made inside a running loop. `tracer` gives a listener for the octets of each conversation, if one is wanted;
+    `crowd` knows how many there may be."""
 
-    def __init__(self, tracer: Callable[[Dialogue[Any]], Tracer | None] | None = None) -> None:
+    def __init__(
+        self, tracer: Callable[[Dialogue[Any]], Tracer | None] | None = None, crowd: Crowd | None = None
+    ) -> None:
         self.is_draining = False
         self.tracer = tracer
-        self._dialogues: set[Dialogue[Any]] = set()
+        self._crowd = crowd or Crowd()
+        self._dialogues: dict[Dialogue[Any], str | None] = {}
+        """Each with the host for which it was counted, None if it was not."""
+
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         self._timer = self._loop.call_later(SWEEP_SECONDS, self._tick)
@@ -31,11 +38,17 @@ class Switchboard:
     def __len__(self) -> int:
         return len(self._dialogues)
 
-    def add(self, dialogue: Dialogue[Any]) -> None:
-        self._dialogues.add(dialogue)
+    def add(self, dialogue: Dialogue[Any]) -> Limit | None:
+        """Tells if it is one too many: then it only hears that."""
+        host = dialogue.peer[0]
+        limit = self._crowd.enter(dialogue.door, host) if dialogue.door else None
+        self._dialogues[dialogue] = host if dialogue.door and limit is None else None
+        return limit
 
     def remove(self, dialogue: Dialogue[Any]) -> None:
-        self._dialogues.discard(dialogue)
+        host = self._dialogues.pop(dialogue, None)
+        if host is not None:
+            self._crowd.leave(dialogue.door, host)
         if not self._dialogues and self._emptied is not None and not self._emptied.done():
             self._emptied.set_result(None)
 

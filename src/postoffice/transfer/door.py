@@ -42,6 +42,7 @@ ROOM_CHECK_OCTETS = 16 * 1024 * 1024
 
 _IDLE = Reply(421, ("Silent for too long, closing",), "4.4.2")
 _CLOSING = Reply(421, ("This office is closing, come back",), "4.3.2")
+_TOO_MANY = Reply(421, ("Too many connections, try again later",), "4.7.0")
 _TOO_MANY_LOGINS = Reply(421, ("Too many failed logins, closing",), "4.7.0")
 _TOO_MANY_ERRORS = Reply(421, ("Too many errors, closing",), "4.7.0")
 
@@ -97,6 +98,9 @@ class SmtpDoor:
         return Session(self, dialogue)
 
     async def _converse(self, dialogue: Dialogue[SmtpServer]) -> None:
+        if dialogue.limit is not None:
+            dialogue.send(dialogue.machine.hang_up(_TOO_MANY))
+            return
         session = self._session(dialogue)
         try:
             await session.talk()
