@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from postoffice.conformance.checks import CHECKS
+from postoffice.conformance.checks import CHECKS, WRONG_LOGINS
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "checklist.md"
@@ -84,7 +84,7 @@ def place(proof: str) -> str:
 def is_there(proof: str) -> bool:
     """Whether what is named exists."""
     if proof.startswith("checks/"):
-        return proof.removeprefix("checks/") in {check.name for check in CHECKS}
+        return proof.removeprefix("checks/") in {check.name for check in (*CHECKS, *WRONG_LOGINS)}
     path, test = ROOT / place(proof), proof.partition("::")[2]
     return path.is_file() and (not test or test in set(_tests(path)))
 
