@@ -282,6 +282,7 @@ class _Session:
             self._dialogue.send(self._machine.ok_listing("mechanisms follow", names))
             return
         self._require_privacy()
+        self._username = None  # whoever changes his mind begins anew
         initial = command.arguments[1] if len(command.arguments) > 1 else None
         assert not isinstance(initial, int)
         exchange = await self._door.login.begin(command.text, initial, self._channel)
