@@ -6,7 +6,8 @@ which is what keeps a second letter from being smuggled inside a first.
 
 `DotReader` finds the end in octets that come in any portions. The chunks it gives never end inside a sequence
 that could belong to the end, so a CR and its LF always lie in one chunk, and so do a dot that begins a line and the
-CRLF before it. It searches every octet once. `Unstuffer` gives the content of wire form in portions of any size.
+CRLF before it. It searches every octet once. `Unstuffer` gives the content of wire form in portions of any size, and
+`Stuffer` is the other direction.
 """
 
 from __future__ import annotations
@@ -83,6 +84,33 @@ class Unstuffer:
         before, data = self._before, self._before + wire
         self._before = b"\r\n" if data.endswith(b"\r\n") else b"\r" if data.endswith(b"\r") else b""
         return data.replace(b"\r\n.", b"\r\n")[len(before) :]
+
+
+class Stuffer:
+    """Content that comes in any portions, in wire form, in portions that end where those of `DotReader` may."""
+
+    __slots__ = ("_held", "_started")
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._started = False
+
+    def feed(self, plain: bytes) -> bytes:
+        data = self._held + plain
+        keep = 2 if data.endswith(b"\r\n") else 1 if data.endswith(b"\r") else 0
+        self._held = data[len(data) - keep :]
+        return self._stuffed(data[: len(data) - keep])
+
+    def end(self) -> bytes:
+        """What was held back."""
+        held, self._held = self._held, b""
+        return self._stuffed(held)
+
+    def _stuffed(self, plain: bytes) -> bytes:
+        if not plain:
+            return plain
+        first, self._started = not self._started, True
+        return stuff(plain) if first else plain.replace(b"\r\n.", b"\r\n..")
 
 
 def _possible_end(data: bytes) -> int:

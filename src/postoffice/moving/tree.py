@@ -1,0 +1,126 @@
+"""A folder of files that may belong to somebody else.
+
+An office started by root is nobody special while it works, but the files of another server are its users' own. So as
+root a process of our own stays behind that does nothing but open files below one folder, for reading, and hand over
+the descriptors. Whoever owns the letters wrote the links in there, so none is followed.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from postoffice.errors import UsageError
+from postoffice.moving.letters import READ_OCTETS, Unfit
+
+_OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_REQUEST_OCTETS: Final = 16 * 1024
+
+
+class Tree:
+    """Reads below a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        try:
+            self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise UsageError(f"{root}: cannot be read: {error.strerror}", os.EX_NOINPUT) from error
+        self._opener: socket.socket | None = None
+        self._process = 0
+
+    def stay_root(self) -> None:
+        """As root, before it is given up and before there is any thread: go on reading what root may."""
+        if os.geteuid() != 0:
+            return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._process = os.fork()
+        if not self._process:
+            ours.close()
+            try:
+                self._serve(theirs)
+            finally:
+                os._exit(0)
+        theirs.close()
+        self._opener = ours
+
+    def names(self, *folder: str) -> list[str]:
+        """What lies in a folder, in no order."""
+        descriptor = self._descriptor(*folder)
+        try:
+            return os.listdir(descriptor)  # noqa: PTH208 a path knows no descriptor
+        finally:
+            os.close(descriptor)
+
+    def open(self, *names: str) -> tuple[os.stat_result, Iterator[bytes]]:
+        """A file's facts and its octets. What is no file is `Unfit`. The file is closed with the iterator."""
+        descriptor = self._descriptor(*names)
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            os.close(descriptor)
+            raise Unfit("this is no file")
+        return facts, _octets(descriptor, facts.st_size)
+
+    def close(self) -> None:
+        os.close(self._root)
+        if self._opener is not None:
+            self._opener.close()
+            os.waitpid(self._process, 0)
+            self._opener = None
+
+    def _descriptor(self, *names: str) -> int:
+        if self._opener is None:
+            return _walk(self._root, names)
+        self._opener.send(b"\0".join(map(os.fsencode, names)) or b"\0")
+        said, descriptors, _, _ = socket.recv_fds(self._opener, 16, 1)
+        if descriptors:
+            return descriptors[0]
+        number = int(said)
+        raise OSError(number, os.strerror(number))
+
+    def _serve(self, requests: socket.socket) -> None:
+        while request := requests.recv(_REQUEST_OCTETS):
+            try:
+                descriptor = _walk(self._root, [os.fsdecode(name) for name in request.split(b"\0") if name])
+            except OSError as error:
+                requests.send(str(error.errno).encode())
+                continue
+            socket.send_fds(requests, [b"0"], [descriptor])
+            os.close(descriptor)
+
+
+def _walk(root: int, names: Sequence[str]) -> int:
+    descriptor = os.dup(root)
+    for name in names:
+        above = descriptor
+        try:
+            descriptor = os.open(name, _OPEN, dir_fd=above)
+        finally:
+            os.close(above)
+    return descriptor
+
+
+def _octets(descriptor: int, octets: int) -> Iterator[bytes]:
+    """Most files are read in one go, and then nothing is left open."""
+    try:
+        portion = os.read(descriptor, READ_OCTETS)
+    except OSError:
+        os.close(descriptor)
+        raise
+    if len(portion) < octets:
+        return _rest(descriptor, portion)
+    os.close(descriptor)
+    return iter((portion,))
+
+
+def _rest(descriptor: int, portion: bytes) -> Iterator[bytes]:
+    try:
+        while portion:
+            yield portion
+            portion = os.read(descriptor, READ_OCTETS)
+    finally:
+        os.close(descriptor)

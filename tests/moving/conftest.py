@@ -1,0 +1,78 @@
+"""A mailbox to move into, and Maildirs made by hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from postoffice.moving.letters import Complaint, OldStore
+from postoffice.moving.maildir import Maildir
+from postoffice.moving.taking import Report, Witness, take_in
+from postoffice.moving.tree import Tree
+from postoffice.protocols.dots import Unstuffer
+from postoffice.store.base import Mailbox
+from postoffice.store.embedded import MailboxFile
+from postoffice.store.model import INBOX
+
+LETTER = b"Subject: one\n\nbody\n.dot\n"
+
+
+async def letters(mailbox: Mailbox, folder: str = INBOX) -> dict[str, bytes]:
+    """The letters of a folder by their unique-ids, in order."""
+    snapshot = await mailbox.snapshot(folder=folder)
+    found = {}
+    for key, unique_id in zip(snapshot.keys, snapshot.unique_ids, strict=True):
+        unstuffer, index, more = Unstuffer(), 0, True
+        found[unique_id] = b""
+        while more:
+            [piece] = await mailbox.read([key], index)
+            assert piece is not None
+            found[unique_id] += unstuffer.feed(piece.wire)
+            index, more = index + 1, piece.more
+    return found
+
+
+@dataclass
+class Move:
+    """Moves old stores into one mailbox, and remembers what was complained about."""
+
+    mailbox: MailboxFile
+    complaints: list[Complaint] = field(default_factory=list)
+
+    async def take(self, store: OldStore) -> Report:
+        return await take_in(store, self.mailbox, Witness(self.complaints.append, lambda _: None))
+
+    async def maildir(self, path: Path, kind: str = "maildir", **how: str) -> Report:
+        with closing(Tree(path)) as tree:
+            return await self.take(Maildir(tree, kind, **how))
+
+
+@pytest.fixture
+async def move(tmp_path: Path) -> AsyncIterator[Move]:
+    mailbox = MailboxFile.open(tmp_path / "new.mailbox", create=True)
+    yield Move(mailbox)
+    assert await mailbox.check() == []
+    await mailbox.close()
+
+
+@pytest.fixture
+def maildir(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a Maildir of files, by their paths."""
+
+    def make(files: dict[str, bytes], name: str = "Maildir") -> Path:
+        root = tmp_path / name
+        for place in ("cur", "new", "tmp"):
+            (root / place).mkdir(parents=True, exist_ok=True)
+        for number, (path, octets) in enumerate(files.items()):
+            file = root / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(octets)
+            os.utime(file, (1_600_000_000 + number,) * 2)
+        return root
+
+    return make
