@@ -74,7 +74,12 @@ class Package:
             _VIEW,
             "view",
         ]
-        return [*view, str(self._folder / "root"), str(home), "sh", "-c", script]
+        return [*view, str(self.root), str(home), "sh", "-c", script]
+
+    @property
+    def root(self) -> Path:
+        """What the packages hold, as it would lie under `/`."""
+        return self._folder / "root"
 
     @property
     def _folder(self) -> Path:
@@ -88,7 +93,7 @@ class Package:
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run(["apt-get", "download", *self.packages], cwd=folder, capture_output=True, check=True)
         for archive in folder.glob("*.deb"):
-            subprocess.run(["dpkg", "-x", archive, folder / "root"], capture_output=True, check=True)
+            subprocess.run(["dpkg", "-x", archive, self.root], capture_output=True, check=True)
         first = next(folder.glob(f"{self.packages[0]}_*.deb"))
         told = subprocess.run(["dpkg", "-f", first, "Version"], capture_output=True, text=True, check=True)
         (folder / "version").write_text(told.stdout.strip())

@@ -171,6 +171,14 @@ async def _until_idle(holders: Holders) -> None:
         await asyncio.sleep(0)
 
 
+def test_any_patience_is_taken() -> None:
+    for seconds in (0.0, 0.1, 1e9):
+        [door] = bind_door("pop3", ("127.0.0.1",), 0, gone_seconds=seconds)
+        [listening] = door.sockets
+        with listening:
+            assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == (seconds > 0)
+
+
 @pytest.mark.parametrize("gone_seconds", [120.0, 8.0])
 def test_the_kernel_is_told_to_notice_the_dead(gone_seconds: float) -> None:
     [door] = bind_door("pop3", ("127.0.0.1",), 0, gone_seconds=gone_seconds)

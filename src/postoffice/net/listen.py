@@ -18,6 +18,9 @@ from postoffice.net.gate import Answerer, Gate
 from postoffice.net.networks import Network
 
 BACKLOG = 1024
+LONGEST_KEEPALIVE_SECONDS = 32_767.0
+"""The most that the kernel takes."""
+
 GONE_SECONDS = 120.0
 """After how long a silent network counts as one that is gone."""
 
@@ -170,6 +173,7 @@ def _notice_the_dead(listening: socket.socket, seconds: float) -> None:
     if not seconds:
         return
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    seconds = min(seconds, LONGEST_KEEPALIVE_SECONDS)
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, round(seconds / 2)))
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, round(seconds / 8)))
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
