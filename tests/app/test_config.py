@@ -59,6 +59,7 @@ def problems(folder: Path, text: str) -> list[str]:
         ("[login]\nclear_text_networks = ['10.0.0.0/33']", "login.clear_text_networks[0]: '10.0.0.0/33' is no network"),
         ("[login]\nclear_text_networks = ['10.0.0.1/8']", "login.clear_text_networks[0]: '10.0.0.1/8' is no network"),
         ("[pop3]\nidle_seconds = 599", "pop3.idle_seconds: RFC 1939 §3 wants at least 600"),
+        ("[pop3]\nimplementation = 'a b'", "pop3.implementation: RFC 2449 §6.9 wants one word of ASCII"),
         ("[pop3]\napop = 'yes'", "pop3.apop: Expected bool, got str"),
         ("[queue]\nretry_minutes = []", "queue.retry_minutes: must be more than nothing"),
         ("[relay.routes.'b.example']\nport = '25'", "relay.routes[...].port: Expected int, got str"),

@@ -223,3 +223,14 @@ async def test_clear_words_instead_of_a_handshake_end_the_connection(store: Stor
             assert client.ask("CAPA").startswith(b"+OK")
 
     await visit(store, visitor)
+
+
+@pytest.mark.parametrize("word", ["", "something-else/3"])
+async def test_what_program_this_is_need_not_be_told(store: Store, word: str) -> None:
+    def visitor(office: Ports) -> None:
+        with office.stranger() as client:
+            assert client.ask("CAPA").startswith(b"+OK")
+            told = [line for line in client.block().splitlines() if line.startswith(b"IMPLEMENTATION")]
+        assert told == ([f"IMPLEMENTATION {word}".encode()] if word else [])
+
+    await visit(store, visitor, Config(login=CLEAR.login, pop3=Pop3Settings(implementation=word)))

@@ -52,13 +52,17 @@ BAD_COMMANDS_AFTER_LOGIN = 20
 
 @dataclass(frozen=True, slots=True)
 class Pop3Settings:
-    """`idle_seconds` may not be below 600 after login (RFC 1939 §3). `apop` is off: it needs secrets kept in clear."""
+    """`idle_seconds` may not be below 600 after login (RFC 1939 §3). `apop` is off: it needs secrets kept in clear.
+
+    `implementation` is what CAPA calls us (RFC 2449 §6.9), one word; nothing where it is empty.
+    """
 
     login_seconds: float = 60.0
     idle_seconds: float = 600.0
     lock_wait_seconds: float = 5.0
     takeover_seconds: float = 30.0
     apop: bool = False
+    implementation: str = "postoffice"
 
 
 class Pop3Door:
@@ -235,6 +239,8 @@ class _Session:
             lines += ["USER", f"SASL {b' '.join(mechanisms).decode()}"]
         if self._may_start_tls:
             lines.append("STLS")
+        if self._door.settings.implementation:
+            lines.append(f"IMPLEMENTATION {self._door.settings.implementation}")
         self._dialogue.send(
             self._machine.ok_listing("capabilities follow", "".join(f"{x}\r\n" for x in lines).encode())
         )

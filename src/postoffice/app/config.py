@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -219,6 +220,8 @@ def _wrong_values(config: Config) -> list[str]:
             problems.append(f"{name}: must be more than nothing")
     if config.pop3.idle_seconds < 600:
         problems.append("pop3.idle_seconds: RFC 1939 §3 wants at least 600")
+    if not re.fullmatch("[!-~]*", config.pop3.implementation):
+        problems.append("pop3.implementation: RFC 2449 §6.9 wants one word of ASCII")
     problems += [f"oauth.{problem}" for problem in config.oauth.problems()]
     problems += [f"login.{problem}" for problem in config.login.problems()]
     if (config.tls.certificate is None) != (config.tls.key is None):
