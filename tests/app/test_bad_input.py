@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import select
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -225,3 +227,45 @@ def test_ten_thousand_commands_of_one_who_does_not_read_are_all_answered(
     answers = said.count(b"\r\n250 ") - 1 if door == "smtp" else said.count(b"octets)\r\n") - 1
     assert answers == 10_000
     assert said.rstrip().splitlines()[-1][:3] in (b"221", b"+OK")
+
+
+@pytest.mark.parametrize(
+    ("door", "command", "sign"),
+    [
+        ("smtp", b"EHLO " + b"x" * 240 + b".example\r\n", b"\r\n250 "),
+        ("pop3", b"USER " + b"x" * 240 + b"\r\nCAPA\r\n", b"\r\n.\r\n"),
+    ],
+)
+def test_ten_megabytes_of_commands_before_a_word_is_read(
+    office: OfficeProcess, door: str, command: bytes, sign: bytes
+) -> None:
+    """RFC 2449 §6.6: no side waits for the other for ever, as long as the client reads when it can write no more."""
+    commands = command * (10_000_000 // len(command))
+    said = bytearray()
+    with socket.create_connection(("127.0.0.1", office.ports[door]), timeout=20) as client:
+        client.setblocking(False)
+        rest = memoryview(commands + b"QUIT\r\n")
+        while rest:
+            readable, writable, _ = select.select([client], [client], [], 20)
+            if writable:
+                rest = rest[client.send(rest) :]
+            else:
+                assert readable, "both sides wait for each other"
+                said += client.recv(4096)
+        client.settimeout(20)
+        while octets := client.recv(1 << 20):
+            said += octets
+    assert said.count(sign) == commands.count(command)
+    assert bytes(said.splitlines()[-1][:3]) in (b"221", b"+OK")
+
+
+def test_who_writes_and_never_reads_costs_no_memory(office: OfficeProcess) -> None:
+    """Whatever it asks for, and how often; what it says is left in the network."""
+    with ExitStack() as stack:
+        for _ in range(8):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", office.ports["smtp"]), timeout=20))
+            client.setblocking(False)
+            flood = memoryview(b"EHLO x.example\r\n" * 2_000_000)
+            while flood and select.select([], [client], [], 0.5)[1]:
+                flood = flood[client.send(flood) :]
+            assert flood, "it was not stopped"

@@ -233,6 +233,118 @@ def test_what_was_held_back_comes_when_the_peer_reads_again(run: Run) -> None:
     run(main())
 
 
+def test_a_line_that_drips_is_not_waited_for_for_ever(run: Run) -> None:
+    async def main() -> None:
+        stage = Stage(echo)
+        stage.dialogue.door = "pop3"
+        async with stage.open() as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"whole\r\n")
+            assert await reader.readline() == b"whole\r\n"
+            stage.time = 50  # silence before a line does not count against it
+            with collected() as events:
+                for number in range(1, 100):
+                    writer.write(b"x")
+                    await until(lambda count=number: len(stage.dialogue.machine) == count or stage.end.done())  # type: ignore[misc]
+                    stage.time += 10
+                    stage.board.sweep()
+                    if stage.end.done():
+                        break
+            assert isinstance(await stage.end, PatienceLost)
+            assert stage.time == 50 + 70
+            assert events[0][0] == "connection.slow"
+            assert events[0][1]["because"] == "writes too slowly"
+            writer.close()
+
+    run(main())
+
+
+def test_a_slow_line_at_a_fair_rate_is_waited_for(run: Run) -> None:
+    async def main() -> None:
+        stage = Stage(echo)
+        async with stage.open() as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for number in range(1, 40):
+                writer.write(b"x" * 200)
+                await until(lambda count=number: len(stage.dialogue.machine) == 200 * count)  # type: ignore[misc]
+                stage.time += 10
+                stage.board.sweep()
+            writer.write(b"\r\n")
+            assert len(await reader.readline()) == 39 * 200 + 2
+            assert not stage.end.done()
+            writer.close()
+
+    run(main())
+
+
+def test_who_reads_slowly_at_a_fair_rate_gets_everything(run: Run) -> None:
+    async def main() -> None:
+        async def talk(dialogue: Dialogue[LineReader]) -> None:
+            dialogue.send(b"x" * 3_000_000)
+            await dialogue.flush()
+            await dialogue.more()
+
+        stage = Stage(talk)
+        async with stage.open(room=8192) as port:
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+            read = 0
+            while read < 3_000_000:  # each time 59 seconds and more than is fair
+                for _ in range(20):
+                    read += len(await asyncio.get_running_loop().sock_recv(sock, 4096))
+                    if read == 3_000_000:
+                        break
+                stage.time += 59
+                stage.board.sweep()
+                assert not stage.end.done(), read
+            assert stage.time > 30 * 59
+            stage.time += 61
+            stage.board.sweep()
+            stage.time += 61
+            stage.board.sweep()
+            assert isinstance(await stage.end, PatienceLost)
+            sock.close()
+
+    run(main())
+
+
+def test_who_has_not_read_our_reply_yet_is_not_silent(run: Run) -> None:
+    """RFC 1939 §3: no autologout while we are the slow side, and the network is ours."""
+
+    async def main() -> None:
+        async def talk(dialogue: Dialogue[LineReader]) -> None:
+            dialogue.send(b"x" * 60_000)
+            dialogue.send(await next_line(dialogue) + b"\r\n")
+            await dialogue.flush()
+
+        stage = Stage(talk)
+        async with stage.open(room=8192) as port:
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+            sock.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(sock, ("127.0.0.1", port))
+            await until(lambda: stage.dialogue.waits_for_peer)
+            read = 0
+            while read < 60_000:
+                stage.time += 61
+                stage.board.sweep()
+                assert not stage.end.done(), read
+                before = read
+                while read < min(before + 15_000, 60_000):
+                    read += len(await loop.sock_recv(sock, 4096))
+            stage.time += 61
+            stage.board.sweep()
+            assert not stage.end.done()
+            await loop.sock_sendall(sock, b"thanks\r\n")
+            assert await stage.end is None
+            sock.close()
+
+    run(main())
+
+
 def test_two_ends_that_both_send_ten_thousand_lines_do_not_wait_for_each_other(run: Run) -> None:
     async def main() -> None:
         lines = 10_000

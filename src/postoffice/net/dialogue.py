@@ -11,7 +11,7 @@ meanwhile: so nobody can cancel a signature half-way.
     ROOM          the other side has read enough of what we wrote
     a future      it is done
 
-The other side's silence is measured only in the first two: while *we* are the slow side, no timer runs.
+The other side's silence and pace are measured only in the first two: while *we* are the slow side, no timer runs.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from postoffice.errors import ConnectionLost, Disconnected, Draining, PatienceLost
 from postoffice.events import event
+from postoffice.net.pace import is_fair, octets_under_way
 from postoffice.net.words import in_words
 
 if TYPE_CHECKING:
@@ -72,10 +73,12 @@ class Dialogue(asyncio.Protocol, Generic[M]):
     """
 
     __slots__ = (
+        "_began",
         "_conversation",
         "_converse",
         "_eof",
         "_full",
+        "_heard",
         "_held",
         "_lost",
         "_out",
@@ -87,6 +90,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         "_told_tls",
         "_tracer",
         "_transport",
+        "_under_way",
         "_wait",
         "door",
         "is_amid",
@@ -135,6 +139,9 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self._out: list[bytes] = []
         self._out_octets = 0
         self._reading = True
+        self._heard = 0  # since we last said something or were the slow side; the first of it came when it `_began`
+        self._began = 0.0
+        self._under_way = -1  # what the other side had to take when we began to wait for it; -1: we did not look
         self._held: bytes | None = None
         self._eof = self._lost = self._full = False
 
@@ -245,6 +252,9 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         if self._held is not None:
             self._held += octets
             return
+        if not self._heard:
+            self._began = self._switchboard.now()
+        self._heard += len(octets)
         self._receive(octets)
         if self._wait is Wait.MORE:
             self._step()
@@ -285,8 +295,34 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         """Whether the next move is the other side's."""
         return self._wait in (Wait.MORE, Wait.ROOM)
 
-    def lose_patience(self) -> None:
-        self._step(PatienceLost(f"silent for {self.patience:.0f} seconds"))
+    def look_at_pace(self) -> None:
+        """End it if the other side, whose move it is, is silent for too long or too slow."""
+        now = self._switchboard.now()
+        if now - self.since > self.patience:
+            if self._takes_what_we_said():
+                self.since = now
+            else:
+                self._lose_patience("reads too slowly" if self._full else "silent")
+        elif self._wait is Wait.MORE and self._role == "S" and self._heard and now - self._began > self.patience:
+            if is_fair(self._heard, now - self._began):
+                self._heard = 0
+            else:
+                self._lose_patience("writes too slowly")
+
+    def _takes_what_we_said(self) -> bool:
+        """Whether it cannot answer yet, because it is still reading, and that at a fair rate."""
+        if self._transport is None:
+            return False
+        before, self._under_way = self._under_way, octets_under_way(self._transport)
+        if before < 0:
+            return self._under_way > 0
+        has_all = self._wait is Wait.MORE and self._under_way == 0 < before
+        return has_all or is_fair(before - self._under_way, self.patience)
+
+    def _lose_patience(self, because: str) -> None:
+        if self.door:
+            event("connection.slow", door=self.door, peer=self.peer[0], because=because, seconds=self.patience)
+        self._step(PatienceLost(f"{because} for {self.patience:.0f} seconds"))
 
     @property
     def idle_seconds(self) -> float:
@@ -333,6 +369,9 @@ class Dialogue(asyncio.Protocol, Generic[M]):
             if isinstance(wanted, Wait):
                 self._wait = wanted
                 self.since = self._switchboard.now()
+                self._under_way = -1
+                if wanted is Wait.ROOM and self._transport is not None:
+                    self._under_way = octets_under_way(self._transport)
             elif wanted is None:
                 asyncio.get_running_loop().call_soon(self._step)
             else:
@@ -347,6 +386,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self.machine.receive(octets)
 
     def _future_done(self, _: Any) -> None:
+        self._heard = 0
         self._step()
 
     def _write(self) -> None:
@@ -354,7 +394,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
             return
         octets = self._out[0] if len(self._out) == 1 else b"".join(self._out)
         self._out.clear()
-        self._out_octets = 0
+        self._out_octets = self._heard = 0
         if self._transport is not None and not self._lost:
             if self._tracer:
                 self._tracer(self._role, octets)

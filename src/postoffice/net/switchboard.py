@@ -1,7 +1,7 @@
 """All conversations of a process: how many they are, who has been silent for too long, and the end of all of them.
 
-One timer for all connections instead of one each: every second it asks each conversation that waits for its peer
-how long it has done so. A conversation that waits for *us* (the store, a password hash) is never timed.
+One timer for all connections instead of one each: every second it looks at each conversation that waits for its peer.
+A conversation that waits for *us* (the store, a password hash) is never timed.
 """
 
 from __future__ import annotations
@@ -72,11 +72,10 @@ class Switchboard:
             dialogue.abort()
 
     def sweep(self) -> None:
-        """End every conversation whose peer was silent for too long."""
-        now = self.now()
+        """End every conversation whose peer was silent for too long or is too slow."""
         for dialogue in tuple(self._dialogues):
-            if dialogue.waits_for_peer and now - dialogue.since > dialogue.patience:
-                dialogue.lose_patience()
+            if dialogue.waits_for_peer:
+                dialogue.look_at_pace()
 
     def _tick(self) -> None:
         self.sweep()
