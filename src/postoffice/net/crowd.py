@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import mmap
 import resource
+import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ _DOORS = 16
 """Places for doors in a region; the first is for all of them together."""
 
 _SETS, _WAYS = 1024, 4
+_PLACES = struct.Struct("=" + "Q8x" * _WAYS)
 _REGION = _DOORS + _SETS * _WAYS * 2
 SPARE_DESCRIPTORS = 256
 """What a process needs beside its connections: files of mailboxes, the committer, letters on their way out."""
@@ -72,7 +74,8 @@ class Crowd:
         self._trusted = trusted
         self._doors = {name: index for index, name in enumerate(doors, 1)}
         self._limits = [self._settings.connections, *(self._settings.per_door.get(name, 0) for name in doors)]
-        self._cells = memoryview(mmap.mmap(-1, workers * _REGION * 8)).cast("Q")
+        self._memory = mmap.mmap(-1, workers * _REGION * 8)
+        self._cells = memoryview(self._memory).cast("Q")
         self._regions = range(0, workers * _REGION, _REGION)
         self._places: dict[str, int] = {}
         self._told: dict[int, float] = {}
@@ -119,7 +122,7 @@ class Crowd:
         at = _DOORS + _row(place)
         for region in self._regions:
             if region != self._seat:
-                places = self._cells[region + at : region + at + 2 * _WAYS : 2].tolist()
+                places = _PLACES.unpack_from(self._memory, (region + at) * 8)
                 if place in places:
                     total += self._cells[region + at + 2 * places.index(place) + 1]
         return total
@@ -137,11 +140,10 @@ class Crowd:
         else:
             del self._own[place]
         at = seat + _DOORS + _row(place)
-        places = cells[at : at + 2 * _WAYS : 2].tolist()
-        if place not in places and 0 in places:
-            places[places.index(0)] = place
-        if place in places:
-            at += 2 * places.index(place)
+        places = _PLACES.unpack_from(self._memory, at * 8)
+        free = place if place in places else 0
+        if free in places:
+            at += 2 * places.index(free)
             cells[at + 1] = count
             cells[at] = place if count else 0
 
