@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 
+from postoffice.protocols.sasl import digest
 from postoffice.protocols.sasl.bearer import Server as Bearer
 from postoffice.protocols.sasl.scram import Server as Scram
 from postoffice.protocols.sasl.scram import make_verifier
@@ -13,14 +14,16 @@ from postoffice.protocols.sasl.server import (
     Channel,
     Claim,
     Failed,
+    NeedSecrets,
     NeedToken,
     NeedVerifiers,
+    Vouched,
     begin,
 )
 from proof.fuzz.cuts import control_and_octets
 
 _NAMES = sorted(MECHANISMS)
-_CHANNEL = Channel(b"hash of a certificate", "ournonce")
+_CHANNEL = Channel(b"hash of a certificate", "ournonce", b"a certificate", "b.example", frozenset({"b.example"}))
 _SALT = b"a salt of sixteen"
 _VERIFIERS = {
     name: make_verifier(name, "tanstaaf", _SALT, 4096) for name in ("SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -40,6 +43,9 @@ def server(data: bytes) -> None:
             case NeedVerifiers(_, scheme):
                 assert isinstance(exchange, Scram)
                 exchange.supply([_VERIFIERS[scheme]])
+            case NeedSecrets():
+                assert isinstance(exchange, digest.Server)
+                exchange.supply([b"tanstaaf"])
             case NeedToken():
                 assert isinstance(exchange, Bearer)
                 exchange.refuse()
@@ -48,6 +54,6 @@ def server(data: bytes) -> None:
                 assert b"\n" not in encoded
                 exchange.step(responses[step] if step < len(responses) else b"*")
             case outcome:
-                assert isinstance(outcome, Claim | Failed)
+                assert isinstance(outcome, Claim | Failed | Vouched)
                 return
     raise AssertionError("the exchange does not end")
