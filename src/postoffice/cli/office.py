@@ -92,6 +92,8 @@ def serve(
 ) -> None:
     """Open the doors: SMTP 25, submission 587 and 465, POP3 110 and 995, each plus the offset.
 
+    LMTP, 24, opens where it is named, by `--port lmtp=24` or in the file, on loopback.
+
     Prints one line `ready` with every door and port when all are open. SIGTERM lets everybody finish; SIGHUP reads
     the certificate again.
     """
