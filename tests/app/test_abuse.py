@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -48,6 +52,30 @@ def test_a_guesser_is_refused_at_every_door_by_every_worker_and_after_a_restart(
     assert "guess" not in office.log.read_text()
 
 
+def test_status_tells_who_is_kept_out_and_forgive_lets_them_in(office: OfficeProcess) -> None:
+    for number in range(3):
+        pop3_says(office, f"guess {number}", "eve\x1b[2J@a.example")
+    said = run("status", office)
+    assert re.search(r"kept out +127\.0\.0\.1  refused for 9 min \d+ s, 3 failed logins\n", said), said
+    assert "eve?[2j@a.example  3 failed logins\n" in said
+    assert all(len(line) <= 80 for line in said.splitlines())
+    assert pop3_says(office, PASSWORD).startswith(b"-ERR [SYS/TEMP]")
+    assert run("forgive", office, "127.0.0.1") == "127.0.0.1 is forgiven\n"
+    assert pop3_says(office, PASSWORD).startswith(b"+OK")
+    assert run("forgive", office, "127.0.0.1") == "nothing stands against 127.0.0.1\n"
+    office.stop()
+    [left] = json.loads(run("status", office, "--json"))["kept out"]["penalties"]
+    assert (left["kind"], left["failures"], left["until"]) == ("account", 3, None)
+
+
+def run(command: str, office: OfficeProcess, *more: str) -> str:
+    """What a command says."""
+    words = [sys.executable, "-m", "postoffice", command, "--data", str(office.data), *more]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stderr == ""
+    return ended.stdout
+
+
 def test_what_worked_goes_on_to_work_at_every_worker(office: OfficeProcess) -> None:
     assert pop3_says(office, PASSWORD).startswith(b"+OK")
     for number in range(4):
@@ -69,6 +97,7 @@ def test_a_connection_too_many_is_told_so_and_closed(office: OfficeProcess) -> N
         assert len(clients) - len(refused) in (20, 21), "one may come in while the other worker lets one in"
         assert all(client.rest() == b"" for client in refused)
         wait_until(lambda: any(e["event"] == "connection.refused" for e in office.events()), "it is told")
+        assert f"{len(refused)} connections beyond the limit of the network\n" in run("status", office)
 
     def is_free() -> bool:
         return pop3_says(office, PASSWORD).startswith(b"+OK")

@@ -15,9 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from postoffice import __version__
+from postoffice.accounts.guard import Guard, Penalty
+from postoffice.accounts.ledger import BOOK, open_book
 from postoffice.app.board import Board
 from postoffice.errors import StoreError
+from postoffice.net.crowd import REFUSED_FAMILY
 from postoffice.store.base import Store
+
+PENALTIES = 5
+"""How many are shown to a person."""
 
 CERTIFICATE_DAYS = 7
 """How near the end of a certificate is a problem."""
@@ -139,6 +145,40 @@ async def _people(asked: Look) -> Section:
     return Section("people", facts, (f"{counted(accounts, 'account')} in {counted(domains, 'domain')}",))
 
 
+async def _kept_out(asked: Look) -> Section:
+    """Whoever failed to log in lately, and for how many connections there was no room."""
+    ledger = open_book(Path(BOOK))
+    penalties = Guard(ledger=ledger, clock=lambda: asked.now).penalties() if ledger else []
+    rooms: dict[str, int] = {}
+    if asked.board is not None:
+        [refused] = [family for family in asked.board.families if family.name == REFUSED_FAMILY]
+        rooms = {limit: round(asked.board.total(place)) for ((_, limit),), place in refused.places.items()}
+    facts = {
+        "penalties": [
+            {
+                "kind": one.kind,
+                "who": one.who,
+                "points": round(one.points, 1),
+                "failures": one.failures,
+                "until": moment(one.until) if one.until else None,
+            }
+            for one in penalties
+        ],
+        "connections_refused": rooms,
+    }
+    lines = [_said_of(one, asked.now) for one in penalties[:PENALTIES]]
+    if len(penalties) > PENALTIES:
+        lines.append(f"and {len(penalties) - PENALTIES} more; all are in --json")
+    lines += [f"{counted(n, 'connection')} beyond the limit of the {limit}" for limit, n in rooms.items() if n]
+    return Section("kept out", facts, tuple(lines))
+
+
+def _said_of(penalty: Penalty, now: float) -> str:
+    who = "".join(letter if letter.isprintable() else "?" for letter in penalty.who)
+    until = f"refused for {span(penalty.until - now)}, " if penalty.until else ""
+    return f"{who[:28]}  {until}{counted(penalty.failures, 'failed login')}"
+
+
 async def _disk(asked: Look) -> Section:
     free = await asked.store.office.free_octets()
     used = sum((Path(folder) / name).lstat().st_blocks * 512 for folder, _, names in os.walk(".") for name in names)
@@ -173,6 +213,7 @@ SECTIONS: dict[str, Callable[[Look], Awaitable[Section]]] = {
     "doors": _doors,
     "queue": _queue,
     "people": _people,
+    "kept out": _kept_out,
     "disk": _disk,
     "certificate": _certificate,
     "troubles": _troubles,

@@ -23,7 +23,7 @@ NAME_COLUMNS = 13
 @click.option("--json", "as_json", is_flag=True, help="For a program: one object with a member for each section.")
 @click.option("--check", is_flag=True, help="Print problems only.")
 def status(data: Path | None, as_json: bool, check: bool) -> None:
-    """Say how the office is: processes, doors, queue, disk, certificate, last troubles.
+    """Say how the office is: processes, doors, queue, who is kept out, disk, certificate, last troubles.
 
     Works with and without a running office. Exit status: 0 all is well, 69 no office runs, 75 it runs and somebody
     should look at it.

@@ -52,10 +52,9 @@ class Limit(Enum):
     NETWORK = "network"
 
 
+REFUSED_FAMILY = "postoffice_connections_refused_total"
 _REFUSED = {
-    limit: counts.counter(
-        "postoffice_connections_refused_total", "Connections for which there was no room, by whose.", limit=limit.value
-    )
+    limit: counts.counter(REFUSED_FAMILY, "Connections beyond a limit, by whose it is.", limit=limit.value)
     for limit in Limit
 }
 
