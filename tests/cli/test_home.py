@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -289,3 +290,25 @@ async def kill_after(lines: int, *words: str | Path) -> bool:
         process.kill()
     await process.communicate()
     return process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("pops://b@localhost:1", "--client-certificate", "nothing.pem"), 78, "nothing.pem: cannot be read"),
+        (("pops://b@localhost:1", "--client-key", "key.pem"), 64, "a login by certificate needs --client-certificate"),
+        (("pops://b;AUTH=EXTERNAL@localhost:1",), 64, "a login by certificate needs --client-certificate"),
+        (("pops://localhost:1", "--password-stdin"), 64, "whose maildrop at localhost?"),
+    ],
+)
+def test_what_a_login_lacks_is_said(tmp_path: Path, words: tuple[str, ...], status: int, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "postoffice", "fetch", *words, "--into", "home.db"],
+        cwd=tmp_path,
+        input=b"secret\n",
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, said in done.stderr.decode()) == (status, True), done.stderr
+    assert not (tmp_path / "home.db").exists()

@@ -11,7 +11,7 @@ import hashlib
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from postoffice.accounts import scram, verifiers
@@ -107,6 +107,7 @@ class Login:
         self._remembered: OrderedDict[bytes, tuple[Admission, float]] = OrderedDict()
         self._generation = -1
         self._announced: tuple[int, tuple[bytes, ...]] = (-1, ())
+        self._possible: dict[tuple[bool, bool], tuple[bytes, ...]] = {}
         self._clear_text: dict[str, bool] = {}
 
     def may_speak_clearly(self, host: str) -> bool:
@@ -171,8 +172,14 @@ class Login:
                 lacking.add(sasl.CRAM_MD5)
             usable = tuple(name for name in sasl.MECHANISMS if name.removesuffix(b"-PLUS") not in lacking)
             self._announced = (generation, usable)
+            self._possible.clear()
         self.bylaws.note(generation)
-        return tuple(name for name in self._announced[1] if _is_possible(name, channel))
+        kind = (bool(channel.binding), bool(channel.certificate))
+        possible = self._possible.get(kind)
+        if possible is None:
+            possible = tuple(name for name in self._announced[1] if _is_possible(name, channel))
+            self._possible[kind] = possible
+        return possible
 
     async def begin(self, mechanism: bytes, initial: bytes | None, channel: Channel) -> Exchange | None:
         """An exchange, None if there is no such mechanism here. SCRAM may also be used where it is not announced.
@@ -187,7 +194,7 @@ class Login:
             return None
         if mechanism in sasl.SCRAM and not mechanism.endswith(b"-PLUS"):
             knows = f"{mechanism.decode()}-PLUS".encode() in await self.mechanisms(channel)
-            channel = channel if knows else replace(channel, binding=b"")
+            channel = channel if knows else channel._replace(binding=b"")
         return sasl.begin(mechanism, initial, channel)
 
     async def by_exchange(

@@ -96,6 +96,9 @@ def fetch(
             raise UsageError(
                 f"{error}; if you know better, name who vouches for it with --ca", os.EX_UNAVAILABLE
             ) from error
+        if is_external:
+            sentence = f"{error}; perhaps {source.host} does not believe the certificate that we show"
+            raise UsageError(sentence, os.EX_UNAVAILABLE) from error
         raise
     click.echo(_summary(report))
     if report.refused:

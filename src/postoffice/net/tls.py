@@ -53,17 +53,7 @@ def server_context(certificate: Path, key: Path, clients: Path | None = None) ->
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_TLS12_CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    for path in (certificate, key):
-        try:
-            path.read_bytes()
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be read: {error.strerror}", CONFIG_STATUS) from error
-    try:
-        context.load_cert_chain(certificate, key, password=_no_passphrase)
-    except (ssl.SSLError, ValueError) as error:
-        because = error.reason if isinstance(error, ssl.SSLError) and error.reason else str(error)
-        sentence = f"{certificate} and {key} are not a certificate and its key: {because}"
-        raise UsageError(sentence, CONFIG_STATUS) from error
+    show(context, certificate, key)
     first = ssl.PEM_cert_to_DER_cert(_first_certificate(certificate))
     context.end_point = _hash(first)
     context.names = _names(first)
@@ -100,10 +90,18 @@ def client_context(ca: Path | None = None, *, verify: bool = True) -> ssl.SSLCon
 
 
 def show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
-    """What a client shows of itself where it is asked (PEM, its own certificate first). UsageError: it cannot be."""
+    """From now on this end shows this chain (PEM, its own certificate first), a client where it is asked.
+
+    A UsageError names a file that is wrong.
+    """
+    for path in (certificate, key):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be read: {error.strerror}", CONFIG_STATUS) from error
     try:
         context.load_cert_chain(certificate, key, password=_no_passphrase)
-    except (OSError, ssl.SSLError, ValueError) as error:
+    except (ssl.SSLError, ValueError) as error:
         because = error.reason if isinstance(error, ssl.SSLError) and error.reason else str(error)
         sentence = f"{certificate} and {key} are not a certificate and its key: {because}"
         raise UsageError(sentence, CONFIG_STATUS) from error

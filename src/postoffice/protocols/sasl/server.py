@@ -78,8 +78,7 @@ class Proven(NamedTuple):
     authorization: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
+class Channel(NamedTuple):
     """What an exchange runs in. `binding` is the hash of the server's certificate, empty where nothing can be bound
     to or the other side was not told so; `nonce` is drawn unless it is given. `certificate` (DER) is the client's,
     believed by TLS, empty where it showed none. The server calls itself `host`; `names` and `ports` are all by which
