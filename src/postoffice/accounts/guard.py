@@ -124,20 +124,21 @@ class Guard:
             if self._is_trusted(self.ledger.get(Area.PAIR, pair)):
                 self._add(Area.PAIR, pair, f"{name} from {word}", seen, self._of_pair)
 
-    def knows(self, host: str, fingerprint: bytes) -> bool:
-        """Whether nobody needs to be told that this was right: it stands in the book. Under a microsecond."""
+    def knows(self, host: str, mark: bytes) -> bool:
+        """Whether it stands in the book that this was right, a fingerprint or a name. Under a microsecond."""
         place, _ = self._place(host)
-        return place == NOWHERE or self._clock() - self._noted.get((place, fingerprint), 0.0) < NOTE_SECONDS
+        return place == NOWHERE or self._clock() - self._noted.get((place, mark), 0.0) < NOTE_SECONDS
 
     def worked(self, host: str, name: str, fingerprint: bytes = b"") -> None:
         """A login was right."""
-        place, key = self._place(host)
-        if place == NOWHERE:
+        mark = fingerprint or name.encode()
+        if self.knows(host, mark):
             return
+        place, key = self._place(host)
         now = self._clock()
         if len(self._noted) >= NOTED_LIMIT:
             self._noted.clear()
-        self._noted[place, fingerprint] = now
+        self._noted[place, mark] = now
         pair = self._pair(place, name)
         with self.ledger.writing():
             row = self.ledger.get(Area.PAIR, pair) or Row(pair, f"{name} from {place_in_words(place)}")
