@@ -1,7 +1,8 @@
 """POP3 servers to ask with the conformance suite, each as its packages configure it, on a port of 127.0.0.1.
 
-What differs from a package's defaults: the port, one account, clear-text login, and no wait after a wrong password
-where that can be said. Everything a server writes lies in the folder it is given, or in a view that goes with it.
+What differs from a package's defaults: the port, one account, clear-text login, SCRAM where a server has it, and no
+wait after a wrong password where that can be said. Everything a server writes lies in the folder it is given, or in
+a view that goes with it.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def _our_version() -> str:
 
 def _ours(home: Path) -> Iterator[Running]:
     ours = Ours()
-    mail = Mail(1, [])
+    mail = Mail(1, [], with_scram=True)
     ours.prepare(home, mail)
     ours.start(None)
     try:
@@ -126,6 +127,7 @@ def _dovecot(home: Path) -> Iterator[Running]:
     dovecot.prepare(home, mail)
     with (home / "dovecot.conf").open("a") as config:
         config.write(
+            "auth_mechanisms = plain scram-sha-1 scram-sha-256\n"
             "auth_failure_delay = 0\nservice anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}\n"
         )
     dovecot.start(None)
@@ -161,6 +163,7 @@ _CYRUS = Package(
         "cyrus-pop3d",
         "cyrus-common",
         "sasl2-bin",
+        "libsasl2-modules",
         "libmspack0",
         "libclamav12",
         "libical3",
@@ -242,7 +245,7 @@ admins: cyrus
 allowplaintext: yes
 sasl_pwcheck_method: auxprop
 sasl_auxprop_plugin: sasldb
-sasl_mech_list: PLAIN
+sasl_mech_list: PLAIN SCRAM-SHA-1 SCRAM-SHA-256
 autocreate_quota: 0
 autocreate_post: yes
 failedloginpause: 0

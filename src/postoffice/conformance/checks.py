@@ -180,9 +180,6 @@ CHECKS = (
     ),
     Check("stamp", "RFC 1939 §7", "the stamp of a greeting is never given twice", stamp_is_fresh),
     Check("scram", "RFC 5802 §3, RFC 7677", "by SCRAM both sides show that they know the password", logins.scram),
-    Check(
-        "scram-nobody", "RFC 5802 §9", "who is not there gets a salt like anybody, always the same", logins.scram_nobody
-    ),
 )
 """All of them, in the order in which they run."""
 

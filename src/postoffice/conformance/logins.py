@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import re
-from base64 import b64encode
 
 from postoffice.conformance.dialogue import Failed, NotApplicable, Server, Survey, Wire
 from postoffice.protocols.sasl import client as sasl
 from postoffice.protocols.sasl.server import SCRAM, Channel, Claim
 
-NOBODY = "conformance-nobody"
 STAMP = re.compile(r"<[^<>@\s]+@[^<>@\s]+>")
 
 
@@ -31,16 +28,6 @@ def scram_wrong(server: Server, seen: Survey) -> None:
         reply, _ = _scram_login(server, mechanism, Claim("", server.user, "not " + server.password))
         if not reply.startswith("-ERR"):
             raise Failed(f"-ERR to {mechanism.decode()} with a wrong password", reply)
-
-
-def scram_nobody(server: Server, seen: Survey) -> None:
-    """Who is not there gets a salt like anybody, and always the same, lest it be seen that it is made up."""
-    for mechanism in _announced(seen):
-        if mechanism.endswith(b"-PLUS"):
-            continue
-        firsts = [_server_first(server, mechanism, NOBODY) for _ in range(2)]
-        if firsts[0] != firsts[1]:
-            raise Failed("one salt for one name (RFC 5802 §9)", " and ".join(firsts))
 
 
 def apop(server: Server, seen: Survey) -> None:
@@ -80,19 +67,3 @@ def _scram_login(server: Server, mechanism: bytes, claim: Claim) -> tuple[str, s
         if heard.startswith("+OK"):
             wire.leave()
         return heard, exchange
-
-
-def _server_first(server: Server, mechanism: bytes, name: str) -> str:
-    """What stands in the server's first message besides the nonce."""
-    with Wire(server) as wire:
-        wire.line()
-        initial = b64encode(f"n,,n={name},r=abcdefghijklmnop".encode()).decode()
-        heard = wire.ask(f"AUTH {mechanism.decode()} {initial}")
-        if not heard.startswith("+ "):
-            raise Failed("a salt for whoever asks (RFC 5802 §9)", heard)
-        wire.ask("*")
-    try:
-        message = binascii.a2b_base64(heard[2:]).decode("latin-1")
-    except binascii.Error:
-        raise Failed("base64", heard) from None
-    return message.partition(",")[2]
