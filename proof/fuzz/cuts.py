@@ -15,10 +15,12 @@ _SINGLY_AT_MOST = 60
 def control_and_octets(data: bytes) -> tuple[int, bytes]:
     """The first octet, which chooses among variants, and the rest.
 
-    0xFE and N stand for N times 300 octets, twice at most.
+    In one variant of eight, 0xFE and N stand for N times 300 octets, twice at most.
     """
     if not data:
         return 0, b""
+    if data[0] % 8:
+        return data[0], data[1:]
     return data[0], _FILL.sub(lambda found: b"x" * (found[1][0] * _FILL_OCTETS), data[1:], count=_FILLS)
 
 
