@@ -67,7 +67,7 @@ def test_ready_names_every_door_with_its_loopback_addresses(office: OfficeProces
     words = office.ready.split()
     assert words[0] == "ready"
     doors = {(door, address.rpartition(":")[0]) for door, _, address in (word.partition("=") for word in words[1:])}
-    expected = {"smtp", "pop3", "submission", "submissions", "pop3s"}
+    expected = {"smtp", "pop3", "submission", "submissions", "pop3s", "lmtp"}
     assert {door for door, _ in doors} == expected
     assert {host for _, host in doors} <= {"127.0.0.1", "[::1]"}
     for word in words[1:]:

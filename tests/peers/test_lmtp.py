@@ -29,8 +29,8 @@ USERS = Mail(4, []).addresses()
 
 
 @contextmanager
-def running(peer: Postfix | Dovecot) -> Iterator[dict[str, int]]:
-    """Its ports; skipped where it cannot run."""
+def running(peer: Postfix | Dovecot) -> Iterator[tuple[dict[str, int], Path]]:
+    """Its ports, and the folder it lives in; skipped where it cannot run."""
     absence = peer.absence()
     if absence:
         pytest.skip(absence)
@@ -40,7 +40,7 @@ def running(peer: Postfix | Dovecot) -> Iterator[dict[str, int]]:
         peer.prepare(home, Mail(len(USERS), []))
         try:
             peer.start(None)
-            yield peer.ports()
+            yield peer.ports(), home
         finally:
             peer.stop()
 
@@ -67,7 +67,7 @@ def test_postfix_delivers_to_us_and_tells_the_sender_whom_we_refused(way: str) -
         path = folder / "lmtp"
         with OfficeProcess(folder / "office", f'{CLEAR_TEXT}[lmtp]\nsocket = "{path}"\n') as office:
             place = f"inet:127.0.0.1:{office.ports['lmtp']}" if way == "port" else f"unix:{path}"
-            with running(Postfix("lmtp", f"lmtp:{place}")) as ports:
+            with running(Postfix("lmtp", f"lmtp:{place}")) as (ports, _):
                 with SmtpRaw(ports["smtp"]) as client:
                     assert client.ask("EHLO x.example") == 250
                     for letter in WHOLE:
@@ -84,13 +84,15 @@ def test_postfix_delivers_to_us_and_tells_the_sender_whom_we_refused(way: str) -
                 assert notice.count(b"Final-Recipient") == 1
 
 
-def test_dovecot_keeps_what_we_hand_over_and_whom_it_refuses_we_tell_the_sender() -> None:
+@pytest.mark.parametrize("way", ["port", "socket"])
+def test_dovecot_keeps_what_we_hand_over_and_whom_it_refuses_we_tell_the_sender(way: str) -> None:
     first, second, *_ = USERS
     alice, nobody = "alice@a.example", "nobody@b.example"
-    with open_folder() as folder, running(Dovecot("default")) as ports:
+    with open_folder() as folder, running(Dovecot("default")) as (ports, home):
         authority = Authority()
         make_office(folder / "office", {alice: PASSWORD}, authority)
-        route = f'[relay.routes."b.example"]\nhost = "127.0.0.1"\nport = {ports["lmtp"]}\nlmtp = true\n'
+        place = f'host = "127.0.0.1"\nport = {ports["lmtp"]}' if way == "port" else f'host = "{home}/run/lmtp"'
+        route = f'[relay.routes."b.example"]\n{place}\nlmtp = true\n'
         with OfficeProcess(folder / "office", CLEAR_TEXT + route) as office:
             trust = ssl.create_default_context(cafile=authority.ca_path)
             with SmtpRaw(office.ports["submissions"], trust) as client:
