@@ -247,6 +247,9 @@ def test_what_is_wrong_in_the_settings_is_said(tmp_path: Path) -> None:
     (tmp_path / "office.toml").write_text("[login.certificates]\n'12:34' = 'bob@b.example'\n")
     with pytest.raises(UsageError, match=r"login\.certificates\.'12:34': a SHA-256 fingerprint has 64"):
         read_config(tmp_path / "office.toml")
+    (tmp_path / "office.toml").write_text(f"[login.certificates]\n'{'ab' * 32}' = 'bob'\n")
+    with pytest.raises(UsageError, match="'bob' is no mail address"):
+        read_config(tmp_path / "office.toml")
     (tmp_path / "office.toml").write_text("[login.certificates]\n'12:34' = 5\n")
     with pytest.raises(UsageError, match=r"login\.certificates"):
         read_config(tmp_path / "office.toml")

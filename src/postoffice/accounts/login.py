@@ -21,6 +21,7 @@ from postoffice.accounts.terms import Bylaws
 from postoffice.clock import Clock, system_clock
 from postoffice.errors import Refusal
 from postoffice.events import event
+from postoffice.message.address import parse_address
 from postoffice.net.networks import Network, is_in
 from postoffice.protocols.sasl import digest as digests
 from postoffice.protocols.sasl import server as sasl
@@ -75,11 +76,14 @@ class LoginSettings:
         from postoffice.accounts.certificates import fingerprint
 
         found = []
-        for text in self.certificates:
+        for text, address in self.certificates.items():
             try:
                 fingerprint(text)
+                parse_address(address)
             except ValueError as error:
                 found.append(f"certificates.{text!r}: {error}")
+            except Refusal:
+                found.append(f"certificates.{text!r}: {address!r} is no mail address")
         return found
 
 

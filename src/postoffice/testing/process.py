@@ -53,10 +53,15 @@ class ServerFailed(Exception):
 
 
 def make_office(
-    data: Path, accounts: Mapping[str, str], authority: Authority | None = None, *, scram: bool = False
+    data: Path,
+    accounts: Mapping[str, str],
+    authority: Authority | None = None,
+    *,
+    scram: bool = False,
+    clear: bool = False,
 ) -> None:
-    """An office in a new folder, with passwords by address, fit for SCRAM or not. Its certificate is the authority's,
-    or its own."""
+    """An office in a new folder, with passwords by address, fit for SCRAM or not, or kept in clear. Its certificate is
+    the authority's, or its own."""
     data.mkdir(mode=0o700, parents=True)
     tls = data / "tls"
     tls.mkdir(mode=0o700)
@@ -70,11 +75,11 @@ def make_office(
         make_self_signed(tls, names)
     else:
         authority.issue(names, tls)
-    asyncio.run(_furnish(data, accounts, scram=scram))
+    asyncio.run(_furnish(data, accounts, scram=scram, clear=clear))
     give_away(data)
 
 
-async def _furnish(data: Path, accounts: Mapping[str, str], *, scram: bool) -> None:
+async def _furnish(data: Path, accounts: Mapping[str, str], *, scram: bool, clear: bool) -> None:
     store = EmbeddedStore.open(data)
     try:
         made: dict[str, str] = {}
@@ -83,7 +88,9 @@ async def _furnish(data: Path, accounts: Mapping[str, str], *, scram: bool) -> N
             if not await store.directory.has_domain(domain):
                 await store.directory.add_domain(domain)
             account = await store.directory.add_account(address, system_clock())
-            if scram:
+            if clear:
+                made[password] = verifiers.of_clear(password)
+            elif scram:
                 made[password] = verifiers.of_own_with_scram(password, address, await store.directory.secret())
             elif password not in made:
                 made[password] = verifiers.of_own(password)

@@ -39,7 +39,7 @@ _BAD_ESCAPE: Final = re.compile(r"=(?!2C|3D)")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 _MALFORMED: Final = Failed(Fault.MALFORMED, "this carries no bearer token")
 _REFUSED: Final = Failed(Fault.UNPROVEN, "the token is good for nothing here")
-_ELSEWHERE: Final = Failed(Fault.UNPROVEN, "the token was meant for another server")
+_ELSEWHERE: Final = Failed(Fault.MALFORMED, "the token was meant for another server")
 
 
 class Server:
