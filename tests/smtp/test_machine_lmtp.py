@@ -128,6 +128,7 @@ def test_lhlo_is_no_command_of_smtp() -> None:
 
 def test_lhlo_tells_capabilities() -> None:
     server = LmtpServer()
+    assert server.greet("b") == b"220 b LMTP\r\n"
     server.receive(b"lhlo a.example\r\n")
     assert isinstance(server.next_command(), Command)
     assert server.hello("b", ["PIPELINING"]) == b"250-b\r\n250 PIPELINING\r\n"

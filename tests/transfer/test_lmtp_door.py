@@ -52,6 +52,20 @@ async def test_who_moves_out_before_the_final_dot_is_refused_alone(store: Store)
         assert len(await office.letters("carol@b.example")) == 1
 
 
+async def test_what_the_store_cannot_take_is_put_off_for_each(store: Store) -> None:
+    """The door still remembers who lives here, the store knows better: then nobody has the letter."""
+    now = time.time()
+    async with run_office(store, "b.example", people=PEOPLE, clock=lambda: now) as office:
+        client = await asyncio.to_thread(SmtpRaw, office.port("lmtp"))
+        await asyncio.to_thread(begin, client, *PEOPLE)
+        await store.directory.remove_account((await office.account("bob@b.example")).account_id)
+        await asyncio.to_thread(client.say, b"for both\r\n.\r\n")
+        codes = await asyncio.to_thread(lambda: [client.reply()[0], client.reply()[0], client.ask("NOOP")])
+        client.close()
+        assert codes == [451, 451, 250]
+        assert await office.letters("carol@b.example") == []
+
+
 async def test_where_all_have_moved_out_nothing_is_kept(store: Store) -> None:
     now = time.time()
     async with run_office(store, "b.example", people=PEOPLE, clock=lambda: now) as office:

@@ -39,6 +39,9 @@ class LmtpServer(SmtpServer):
         super()._begin(is_encrypted)
         self.recipients = 0
 
+    def greet(self, host: str, text: str = "LMTP") -> bytes:
+        return super().greet(host, text)
+
     def _read(self, line: bytes | Oddity) -> Command | Invalid:
         read = super()._read(line)
         return _NOBODY_TAKES_IT if read is NO_RECIPIENTS else read
