@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from postoffice import counts
 from postoffice.accounts.login import LoginSettings
 from postoffice.app.config import Config, OfficeSettings
 from postoffice.events import collected
@@ -207,9 +208,11 @@ async def test_a_balancer_without_a_header_hears_nothing(noise: bytes) -> None:
             caller.close()
             return heard
 
+        before = counts.sheet[gate._REFUSED]
         with collected() as events:
             assert await asyncio.to_thread(call) == b""
         assert [facts["peer"] for name, facts in events if name == "proxy.refused"] == ["127.0.0.1"]
+        assert counts.sheet[gate._REFUSED] == before + 1
 
 
 async def test_a_balancer_that_says_nothing_is_not_waited_for(short_wait: None) -> None:

@@ -21,9 +21,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from postoffice import counts
 from postoffice.errors import TakenOver
 from postoffice.net.dialogue import Dialogue
 from postoffice.protocols.pop3.server import Pop3Server
+
+_TAKEN_OVER = counts.counter("postoffice_takeovers_total", "Sessions that ended because their owner came again.")
 
 Maildrop = tuple[int, str]
 """An account and a viewer: what one lock is for."""
@@ -75,6 +78,7 @@ class Holders:
             return
         # deviates: RFC 1939 §3, because the ten minutes of silence are for who might come back, and he has.
         if session.idle_seconds > self._grace_seconds:
+            counts.sheet[_TAKEN_OVER] += 1
             session.dismiss(TakenOver("its owner came again"))
 
 

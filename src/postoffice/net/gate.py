@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from postoffice import counts
 from postoffice.errors import RemoteProtocolError
 from postoffice.events import event
 from postoffice.net.dialogue import Dialogue
@@ -23,6 +24,8 @@ from postoffice.protocols.proxy import Caller, header_octets, parse
 
 HEADER_SECONDS = 10.0
 """How long a balancer may take to say who is calling."""
+
+_REFUSED = counts.counter("postoffice_proxy_refused_total", "Balancers' connections without a right PROXY header.")
 
 PORTION_OCTETS = 4096
 FULL_SECONDS = 1.0
@@ -86,6 +89,7 @@ class Gate:
                 _believe(dialogue, caller)
         except (RemoteProtocolError, OSError, TimeoutError) as error:
             connection.close()
+            counts.sheet[_REFUSED] += 1
             event("proxy.refused", peer=peer, because=str(error) or "no PROXY header in time")
             return
         except BaseException:
