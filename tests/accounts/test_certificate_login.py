@@ -225,6 +225,22 @@ async def test_after_a_reload_a_resumed_session_vouches_for_nobody(
         assert (await at(office, "pop3s", bob.context(office), external())).startswith(b"+OK"), "a new session is asked"
 
 
+async def test_a_reload_reads_who_may_sign_a_certificate(config: Config, authority: Authority, tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    other = Authority(tmp_path / "new")
+    bob, eve = Person(authority, tmp_path / "bob", BOB), Person(other, tmp_path / "eve", EVE)
+    async with run_office(MemoryStore(), "b.example", people=PEOPLE, config=config) as office:
+        assert (await at(office, "pop3s", bob.context(office), external())).startswith(b"+OK")
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await at(office, "pop3s", eve.context(office), external())
+        authority.ca_path.write_bytes(other.ca_path.read_bytes())
+        office.open_office.reload()
+        for door in ("pop3", "pop3s", "submissions"):
+            assert (await at(office, door, eve.context(office), external())).startswith((b"+OK", b"235"))
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await at(office, door, bob.context(office), external())
+
+
 async def test_the_log_says_that_it_was_a_certificate(config: Config, authority: Authority, tmp_path: Path) -> None:
     bob = Person(authority, tmp_path / "bob", BOB)
     with collected() as events:

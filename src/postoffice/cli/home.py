@@ -96,7 +96,7 @@ def fetch(
             raise UsageError(
                 f"{error}; if you know better, name who vouches for it with --ca", os.EX_UNAVAILABLE
             ) from error
-        if is_external:
+        if is_external and (isinstance(error.__cause__, ssl.SSLError) or not isinstance(error.__cause__, OSError)):
             sentence = f"{error}; perhaps {source.host} does not believe the certificate that we show"
             raise UsageError(sentence, os.EX_UNAVAILABLE) from error
         raise
