@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from postoffice.errors import LocalProtocolError, RemoteProtocolError
 from postoffice.protocols.lines import NEED_DATA
@@ -171,3 +173,65 @@ def test_go_ahead_behind_the_final_dot_is_the_servers_error(recipients: int) -> 
     client.receive(b"354 go\r\n")
     with pytest.raises(RemoteProtocolError):
         client.next_event()
+
+
+VERDICTS = st.lists(st.sampled_from([TAKEN, GONE, Reply(452, ("full",), "4.2.2")]), min_size=1, max_size=6)
+
+
+@given(st.lists(VERDICTS, min_size=1, max_size=3), VERDICTS, st.integers(1, 64))
+def test_both_ends_agree_on_whose_last_word_it_is(letters: list[list[Reply]], last: list[Reply], size: int) -> None:
+    """Whatever is said at RCPT and behind the final dot, and however the octets are cut."""
+    server, client = LmtpServer(), LmtpClient()
+    carry(client, server.greet("b"), size)
+    words: list[Reply] = []
+    for at_rcpt in letters:
+        group = [commands.mail(b"<>"), *[commands.rcpt(b"<x@b.example>")] * len(at_rcpt), commands.DATA]
+        if server.state is State.CONNECTED:
+            octets = client.send(commands.lhlo(b"a.example"))
+            assert len(carry(client, answered(server, octets, size, [], []), size)) == 1
+        octets = b"".join(client.send(command) for command in group)
+        told = carry(client, answered(server, octets, size, at_rcpt, words), size)
+        takers = sum(reply is TAKEN for reply in at_rcpt)
+        assert [answer.reply.code for answer in told[1:-1]] == [reply.code for reply in at_rcpt]
+        assert told[-1].reply.code == (354 if takers else 503)
+        if takers:
+            words = [last[index % len(last)] for index in range(takers)]
+            octets = client.data(b"a letter\r\n") + client.end_of_data()
+            assert [answer.reply for answer in carry(client, answered(server, octets, size, [], words), size)] == words
+        else:
+            carry(client, answered(server, client.send(commands.RSET), size, [], []), size)
+    assert client.state is server.state is State.READY
+    assert client.pending == 0
+
+
+def answered(server: LmtpServer, octets: bytes, size: int, at_rcpt: list[Reply], words: list[Reply]) -> bytes:
+    """What the server says to these octets: these replies to the recipients, these words behind the final dot."""
+    said, verdicts = b"", iter(at_rcpt)
+    for start in range(0, len(octets), size):
+        server.receive(octets[start : start + size])
+        while (taken := server.next_command()) is not NEED_DATA:
+            match taken:
+                case Chunk():
+                    pass
+                case Invalid():
+                    said += server.reject(taken)
+                case Command(Keyword.LHLO):
+                    said += server.hello("b", ["PIPELINING", "ENHANCEDSTATUSCODES"])
+                case Command(Keyword.RCPT):
+                    said += server.reply(next(verdicts))
+                case Command(Keyword.DATA):
+                    said += server.begin_data()
+                case Command(Keyword.END_OF_DATA):
+                    said += server.reply_to_each(words)
+                case _:
+                    said += server.ok()
+    return said
+
+
+def carry(client: LmtpClient, octets: bytes, size: int) -> list[Answer]:
+    """The answers that the client makes of these octets."""
+    answers = []
+    for start in range(0, len(octets), size):
+        client.receive(octets[start : start + size])
+        answers += [event for event in heard(client) if isinstance(event, Answer)]
+    return answers
