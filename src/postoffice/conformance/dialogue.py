@@ -158,7 +158,9 @@ class Wire:
             raise Failed(f"{indicator} to {command if 'PASS' not in command else 'PASS'}", heard)
         return heard
 
-    def log_in(self) -> None:
+    def log_in(self, *, utf8: bool = False) -> None:
+        if utf8:
+            self.expect("UTF8", "+OK")
         self.expect(f"USER {self._server.user}", "+OK")
         self.expect(f"PASS {self._server.password}", "+OK")
 
@@ -200,8 +202,8 @@ class Wire:
             raise Failed(_expected(hear), _shown(lines)) from mismatch
 
 
-def survey(server: Server) -> Survey:
-    """Log in, look at everything, and leave everything as it is."""
+def survey(server: Server, *, utf8: bool = False) -> Survey:
+    """Log in, look at everything, and leave everything as it is. With `utf8` in the mode of RFC 6856."""
     in_clear = None
     if server.tls == "stls":
         with Wire(server, in_clear=True) as wire:
@@ -211,7 +213,7 @@ def survey(server: Server) -> Survey:
     with Wire(server) as wire:
         greeting = wire.line("a greeting").decode("latin-1")
         before = wire.capabilities()
-        wire.log_in()
+        wire.log_in(utf8=utf8)
         after = wire.capabilities()
         _, count, octets, *_ = wire.expect("STAT", "+OK").split()
         wire.expect("LIST", "+OK")

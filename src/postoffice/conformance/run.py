@@ -19,6 +19,7 @@ from postoffice.conformance.facts import fill
 from postoffice.conformance.nasty import NastyLetter, nasty_letters
 from postoffice.conformance.post import Post
 from postoffice.conformance.rows import Row, all_rows
+from postoffice.conformance.utf8 import LETTER, ask_header
 from postoffice.errors import UsageError
 from postoffice.protocols.notation import Handshake, parse
 from postoffice.testing.scenes import read_scene
@@ -70,7 +71,9 @@ class Suite:
         for letter in nasty_letters():
             name = "letter-" + "-".join(letter.what.lower().replace(".", "dot").replace(",", "").split())
             claim = f"LIST, RETR, TOP and STAT agree: {letter.what}"
-            yield _judged(name, "RFC 1939 §5, §7, §11", claim, partial(self._bear, letter))
+            yield _judged(name, "RFC 1939 §5, §7, §11", claim, partial(self._bear, letter, self._compare))
+        claim = "without UTF8 a header leaves as ASCII or not at all, and LIST is of what leaves"
+        yield _judged("utf8-header", "RFC 6856 §2.1", claim, self._bear_utf8)
         yield from self._much()
         # a server may make whoever failed to log in wait, so these come last
         for row in (row for row in rows if row.name in _WRONG_PASSWORDS):
@@ -156,7 +159,7 @@ class Suite:
                 wire.expect(f"DELE {number}", "+OK")
             wire.leave()
 
-    def _bear(self, letter: NastyLetter) -> None:
+    def _bear(self, letter: NastyLetter, look: Callable[[], None]) -> None:
         """A new letter comes, is looked at from every side, and goes."""
         if self._post is None:
             raise NotApplicable("there is no way to place letters")
@@ -164,16 +167,25 @@ class Suite:
             self._post.place(letter.octets, as_stored=letter.as_stored)
         self._wait_for(letter.copies)
         try:
-            self._compare()
+            look()
         finally:
             self._clear()
+
+    def _bear_utf8(self) -> None:
+        if not self._offers_utf8:
+            raise NotApplicable("UTF8 is not announced")
+        self._bear(NastyLetter("8-bit header", LETTER), partial(ask_header, self._server))
+
+    @property
+    def _offers_utf8(self) -> bool:
+        return self._seen.before is not None and self._seen.offers("UTF8", in_clear=False)
 
     def _much(self) -> Iterator[Verdict]:
         """What was asked for by name because it takes long."""
         if octets := self._crowd.octets:
             letter = NastyLetter("large", large_letter(octets))
             claim = f"LIST, RETR, TOP and STAT agree: {octets:,} octets"
-            yield _judged("letter-large", "RFC 1939 §5, §7, §11", claim, partial(self._bear, letter))
+            yield _judged("letter-large", "RFC 1939 §5, §7, §11", claim, partial(self._bear, letter, self._compare))
         if count := self._crowd.letters:
             claim = f"{count:,} letters are listed, read and removed as few are"
             yield _judged("crowd", "RFC 1939 §5, §6, RFC 2449 §6.6", claim, partial(self._bear_crowd, count))
@@ -189,7 +201,12 @@ class Suite:
             take_away(self._server)
 
     def _compare(self) -> None:
-        seen = survey(self._server)
+        """In both modes, where there are two."""
+        for utf8 in (False, True) if self._offers_utf8 else (False,):
+            self._compare_in(utf8=utf8)
+
+    def _compare_in(self, *, utf8: bool) -> None:
+        seen = survey(self._server, utf8=utf8)
         sizes = tuple(len(plain) for plain in seen.facts.letters)
         if seen.listing != sizes:
             raise Failed(f"LIST as RETR gives: {sizes[0]} octets", f"{seen.listing[0]} octets")
@@ -199,7 +216,7 @@ class Suite:
             return
         with Wire(self._server) as wire:
             wire.line()
-            wire.log_in()
+            wire.log_in(utf8=utf8)
             wire.expect("RETR 1", "+OK")
             whole = wire.block()
             wire.expect(f"TOP 1 {_LAST_LINES - 1}", "+OK")
