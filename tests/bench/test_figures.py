@@ -12,6 +12,8 @@ from bench.figures import Figure, number, ratios, summaries, table
 from bench.rows import SUBJECTS, Row, scene
 from bench.run import Measurement
 
+from bench import programs
+
 ROW = Row("sessions c=1", "short sessions", "session", ())
 
 
@@ -107,3 +109,9 @@ def test_a_quick_scene_is_part_of_the_whole_one(subject: str) -> None:
     quick, whole = scene(subject, quick=True), scene(subject, quick=False)
     assert {row.name for row in quick.rows} <= {row.name for row in whole.rows}
     assert (quick.mode, quick.protocol) == (whole.mode, whole.protocol)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_every_row_is_described(subject: str) -> None:
+    text = (programs.HERE / "README.md").read_text()
+    assert [row.name for row in scene(subject, quick=False).rows if f"`{row.name}`" not in text] == []
