@@ -29,6 +29,7 @@ def test_what_the_transcripts_say_keeps_every_promise(name: str) -> None:
 
 
 @given(inputs)
+@settings(deadline=None)
 def test_a_cut_loses_nothing(data: bytes) -> None:
     control, octets = control_and_octets(data)
     assert b"".join(cut(octets, control)) == octets

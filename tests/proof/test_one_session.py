@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from postoffice.access.pop3 import Pop3Settings
-from postoffice.accounts import passwords
 from postoffice.accounts.login import LoginSettings
 from postoffice.app.config import Config
 from postoffice.net.tls import opportunistic_context
@@ -167,32 +166,6 @@ async def test_a_password_may_hold_spaces_and_end_with_them(store: Store) -> Non
             assert client.log_in(CAROL, PEOPLE[CAROL]).startswith(b"+OK")
 
     await visit(store, visitor)
-
-
-async def test_an_unknown_name_costs_the_work_of_a_wrong_password(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Counted where the work is done: no clock of a busy machine tells it."""
-    hashed: list[str] = []
-    reckon = passwords._hasher.verify
-
-    class Counted:
-        @staticmethod
-        def verify(verifier: str, password: str) -> bool:
-            hashed.append(verifier.rpartition("$")[0].partition("m=")[2].partition("$")[0])
-            return reckon(verifier, password)
-
-    def visitor(office: Ports) -> None:
-        with office.stranger() as client:
-            of_bob = client.log_in(BOB, "wrong")
-            of_nobody = client.log_in("nobody@b.example", "wrong")
-        assert of_bob == of_nobody
-        assert len(hashed) == 2
-        assert hashed[0] == hashed[1]
-
-    async with run_office(store, "b.example", people=PEOPLE, config=CLEAR) as office:
-        monkeypatch.setattr(passwords, "_hasher", Counted)
-        await asyncio.to_thread(visitor, Ports(office.port))
 
 
 async def test_without_tls_the_right_password_is_answered_like_a_wrong_one(store: Store) -> None:
