@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import select
+import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -103,6 +106,29 @@ def test_a_connection_too_many_is_told_so_and_closed(office: OfficeProcess) -> N
         return pop3_says(office, PASSWORD).startswith(b"+OK")
 
     wait_until(is_free, "whoever left has left room")
+
+
+def test_at_a_door_with_tls_callers_are_counted_before_their_handshake(office: OfficeProcess) -> None:
+    context = ssl.create_default_context(cafile=office.data / "tls" / "certificate.pem")
+    with ExitStack() as stack:
+        port = office.ports["pop3s"]
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20)) for _ in range(40)]
+
+        def are_closed() -> bool:
+            return len(select.select(clients, [], [], 0)[0]) in (19, 20)
+
+        wait_until(are_closed, "those beyond the limit find their connection closed")
+
+    def is_free() -> bool:
+        try:
+            with Pop3Raw(port, context) as client:
+                return client.log_in(BOB, PASSWORD).startswith(b"+OK")
+        except OSError:
+            return False
+
+    wait_until(is_free, "whoever gave up his handshake has left room")
+    for _ in range(25):
+        assert is_free(), "and so has whoever was served"
 
 
 def test_a_book_that_was_harmed_is_begun_anew_and_said(office: OfficeProcess) -> None:

@@ -80,7 +80,8 @@ class OpenOffice:
         """Open the doors."""
         for name, door in doors.items():
             context = self._login_tls if name in IMPLICIT_TLS else None
-            self._servers += await answer(door, self._answerer(name), context, self._config.office.proxy_networks)
+            balancers = self._config.office.proxy_networks
+            self._servers += await answer(door, self._answerer(name), context, balancers, self._switchboard.crowd)
 
     def work(self, *, tidies: bool = True) -> None:
         """Carry what is in the queue, and keep house."""

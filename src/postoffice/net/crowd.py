@@ -87,6 +87,10 @@ class Crowd:
         self._own: dict[int, int] = {}
         self._most = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS, 1)
 
+    def trusts(self, host: str) -> bool:
+        """Whether nobody is counted there."""
+        return self._place(host) == NOWHERE
+
     def enter(self, door: str, host: str) -> Limit | None:
         """Count a connection, unless there is no room for it."""
         place = self._place(host)

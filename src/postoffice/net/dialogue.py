@@ -67,7 +67,8 @@ class Dialogue(asyncio.Protocol, Generic[M]):
     `patience` is how many seconds the other side may be silent, `is_amid` whether what comes next belongs to something
     begun that may come to its end before we stop; a conversation sets them as its state demands.
     `is_encrypted`: the other side speaks TLS, with us (`tls` is that connection) or with a balancer whom we believe.
-    `door` is where a caller came in, `limit` why there is no room for him: then he is only told so.
+    `door` is where a caller came in, `limit` why there is no room for him: then he is only told so;
+    `counted_as` is the host for which a gate or the switchboard counted him, `has_begun` whether he got in.
     `on_end` hears the result of the conversation or the exception that ended it, `on_lost` that the connection is
     closed.
     """
@@ -92,7 +93,9 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         "_transport",
         "_under_way",
         "_wait",
+        "counted_as",
         "door",
+        "has_begun",
         "is_amid",
         "is_encrypted",
         "limit",
@@ -125,6 +128,8 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self.is_encrypted = False
         self.door = ""
         self.limit: Limit | None = None
+        self.counted_as: str | None = None
+        self.has_begun = False
         self.on_end = on_end
         self._told: tuple[Address, Address] | None = None
         self._told_tls = ""
@@ -232,6 +237,11 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self.is_encrypted = True
         self._told_tls = version
 
+    @property
+    def expected_peer(self) -> str:
+        """The host that a balancer told; empty where none did."""
+        return self._told[0][0] if self._told is not None else ""
+
     # --- what the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -244,6 +254,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self.is_encrypted = self.is_encrypted or self.tls is not None
         if self.is_encrypted and self._tracer:
             self._tracer("!", b"TLS")
+        self.has_begun = True
         self.limit = self._switchboard.add(self)
         self._conversation = self._converse(self)
         self._step()

@@ -1,9 +1,12 @@
-"""A gate in front of a door: who comes through a balancer that we trust says first who is really calling.
+"""A gate in front of a door: what must be known of a caller before TLS, who he is and whether there is room for him.
+
+Who comes through a balancer that we trust says first who is really calling.
 
 Whether a caller is a balancer is known by its address alone, and from a balancer the header of the PROXY protocol
 must come, whole, before anything else: before our greeting and before TLS. So the header is taken from the socket
 octet for octet, and what stands behind it stays there for whoever answers. Others come in as they are; a header of
-theirs is noise like any other.
+theirs is noise like any other. At a door with TLS a caller is counted before the handshake, which costs more than all
+the rest; whoever is one too many cannot be told so there, and finds the connection closed.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Any
 from postoffice import counts
 from postoffice.errors import RemoteProtocolError
 from postoffice.events import event
+from postoffice.net.crowd import Crowd
 from postoffice.net.dialogue import Dialogue
 from postoffice.net.networks import Network, is_in
 from postoffice.protocols.proxy import Caller, header_octets, parse
@@ -34,11 +38,13 @@ FULL_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Answerer:
-    """Who answers behind a gate: after a handshake, if there is `tls`. `networks` are where balancers are."""
+    """Who answers behind a gate: after a handshake, if there is `tls`, and room in the `crowd`. `networks` are where
+    balancers are."""
 
     make: Callable[[], Dialogue[Any]]
     tls: ssl.SSLContext | None
-    networks: tuple[Network, ...]
+    networks: tuple[Network, ...] = ()
+    crowd: Crowd | None = None
 
 
 class Gate:
@@ -95,13 +101,22 @@ class Gate:
         except BaseException:
             connection.close()
             raise
-        tls = self._answerer.tls
+        tls, crowd = self._answerer.tls, self._answerer.crowd
+        if tls is not None and crowd is not None:
+            host = dialogue.expected_peer or peer
+            if crowd.enter(dialogue.door, host) is not None:
+                connection.close()
+                return
+            dialogue.counted_as = host
         try:
             await self._loop.connect_accepted_socket(
                 lambda: dialogue, connection, ssl=tls, ssl_handshake_timeout=60 if tls else None
             )
         except (OSError, ssl.SSLError):
             connection.close()  # no handshake, no conversation
+        finally:
+            if dialogue.counted_as is not None and not dialogue.has_begun and crowd is not None:
+                crowd.leave(dialogue.door, dialogue.counted_as)
 
     async def _header(self, connection: socket.socket) -> bytes:
         """The whole header, and not an octet of what follows."""

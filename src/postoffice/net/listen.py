@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from postoffice.errors import UsageError
+from postoffice.net.crowd import Crowd
 from postoffice.net.dialogue import Dialogue
 from postoffice.net.gate import Answerer, Gate
 from postoffice.net.networks import Network
@@ -149,8 +150,9 @@ async def answer(
     make: Callable[[], Dialogue[Any]],
     tls: ssl.SSLContext | None = None,
     balancers: tuple[Network, ...] = (),
+    crowd: Crowd | None = None,
 ) -> list[Answering]:
-    """Let `make` answer every connection at the door; with `tls`, after a handshake.
+    """Let `make` answer every connection at the door; with `tls`, after a handshake, if there is room in the `crowd`.
 
     Who comes from the networks of `balancers` says first who is calling, by the PROXY protocol.
     """
@@ -158,8 +160,10 @@ async def answer(
     servers: list[Answering] = []
     make = _at(door.name, make)
     for sock in door.sockets:
-        if balancers and sock.family is not socket.AF_UNIX:
-            servers.append(Gate(sock, Answerer(make, tls, balancers)))
+        # A gate costs a TLS session 5 %; where only those whom we trust get to, it has nobody to count.
+        has_strangers = tls is not None and crowd is not None and not crowd.trusts(str(sock.getsockname()[0]))
+        if (balancers or has_strangers) and sock.family is not socket.AF_UNIX:
+            servers.append(Gate(sock, Answerer(make, tls, balancers, crowd)))
             continue
         create = loop.create_unix_server if sock.family is socket.AF_UNIX else loop.create_server
         patience = 60 if tls else None

@@ -26,10 +26,8 @@ class Switchboard:
     ) -> None:
         self.is_draining = False
         self.tracer = tracer
-        self._crowd = crowd or Crowd()
-        self._dialogues: dict[Dialogue[Any], str | None] = {}
-        """Each with the host for which it was counted, None if it was not."""
-
+        self.crowd = crowd or Crowd()
+        self._dialogues: set[Dialogue[Any]] = set()
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         self._timer = self._loop.call_later(SWEEP_SECONDS, self._tick)
@@ -40,15 +38,19 @@ class Switchboard:
 
     def add(self, dialogue: Dialogue[Any]) -> Limit | None:
         """Tells if it is one too many: then it only hears that."""
-        host = dialogue.peer[0]
-        limit = self._crowd.enter(dialogue.door, host) if dialogue.door else None
-        self._dialogues[dialogue] = host if dialogue.door and limit is None else None
+        self._dialogues.add(dialogue)
+        if dialogue.counted_as is not None or not dialogue.door:
+            return None
+        limit = self.crowd.enter(dialogue.door, dialogue.peer[0])
+        if limit is None:
+            dialogue.counted_as = dialogue.peer[0]
         return limit
 
     def remove(self, dialogue: Dialogue[Any]) -> None:
-        host = self._dialogues.pop(dialogue, None)
-        if host is not None:
-            self._crowd.leave(dialogue.door, host)
+        self._dialogues.discard(dialogue)
+        if dialogue.counted_as is not None:
+            self.crowd.leave(dialogue.door, dialogue.counted_as)
+            dialogue.counted_as = None
         if not self._dialogues and self._emptied is not None and not self._emptied.done():
             self._emptied.set_result(None)
 
