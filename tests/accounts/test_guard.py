@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -66,6 +67,16 @@ async def test_each_refusal_lasts_twice_as_long() -> None:
             days.now += 1
         lasted.append(round(days.now - begun - 16))
     assert lasted == [60, 120, 240, 480, 960]
+
+
+async def test_nothing_long_is_kept_of_a_guess() -> None:
+    days = Days()
+    tracemalloc.start()
+    for number in range(2000):
+        days.guard.failed(f"10.0.{number >> 8}.{number & 255}", f"{number}" + "x" * 60_000, b"f" * 16)
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size < 8_000_000
 
 
 async def test_a_place_that_is_refused_does_not_learn_whether_its_guess_was_right() -> None:

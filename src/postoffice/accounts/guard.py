@@ -31,6 +31,9 @@ NOTE_SECONDS = 6 * 3600.0
 """How often a process writes down that the same login was right again."""
 
 NOTED_LIMIT = 65_536
+NAME_LETTERS = 256
+"""Of longer names, which nobody has (RFC 5321 §4.5.3.1.3), the rest is not looked at: what we keep of a guess is little."""
+
 SEEN = 8
 """How many wrong passwords are known again, for each place and each name."""
 
@@ -104,9 +107,10 @@ class Guard:
         """Return when a password for `name` may be looked at; a temporary `Refusal` if none may now."""
         if self.is_clean(host):
             return
+        name = name[:NAME_LETTERS]
         delay = self._delay(host, name, fingerprint)
         if delay:
-            event("login.delayed", peer=host, account=name[:256], seconds=delay)
+            event("login.delayed", peer=host, account=name, seconds=delay)
             await self._wait(delay)
             self._delay(host, name, fingerprint)  # others may have failed meanwhile
 
@@ -115,7 +119,7 @@ class Guard:
         place, key = self._place(host)
         if place == NOWHERE:
             return
-        word = place_in_words(place)
+        name, word = name[:NAME_LETTERS], place_in_words(place)
         seen = self.ledger.key_of(f"{place} {name} {fingerprint.hex()}") % 0xFFFF + 1 if fingerprint else 0
         pair = self._pair(place, name)
         with self.ledger.writing():
@@ -187,7 +191,7 @@ class Guard:
             rows = [row for row in found if row is not None]
         for row in rows:
             if self._is_refused(row):
-                event("login.refused", peer=host, account=name[:256], because=row.name, seconds=round(row.until - now))
+                event("login.refused", peer=host, account=name, because=row.name, seconds=round(row.until - now))
                 raise Refusal(
                     permanent=False,
                     status="7.0",
@@ -213,7 +217,7 @@ class Guard:
         known = (seen, *row.seen)[:SEEN] if seen else row.seen
         self.ledger.put(area, replace(row, points=points, at=now, until=until, failures=row.failures + 1, seen=known))
         if refusal:
-            event("login.penalised", who=name[:256], points=round(points), seconds=round(refusal))
+            event("login.penalised", who=name, points=round(points), seconds=round(refusal))
 
     def _is_marked(self, row: Row) -> bool:
         now = self._clock()
