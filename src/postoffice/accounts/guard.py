@@ -32,7 +32,7 @@ NOTE_SECONDS = 6 * 3600.0
 
 NOTED_LIMIT = 65_536
 NAME_LETTERS = 256
-"""Of longer names, which nobody has (RFC 5321 §4.5.3.1.3), the rest is not looked at: what we keep of a guess is little."""
+"""Of longer names, which nobody has (RFC 5321 §4.5.3.1.3), the rest is not kept."""
 
 SEEN = 8
 """How many wrong passwords are known again, for each place and each name."""
