@@ -24,6 +24,7 @@ from postoffice.access.pop3 import Pop3Door, Pop3Settings
 from postoffice.accounts.login import Login, LoginSettings
 from postoffice.errors import LocalProtocolError
 from postoffice.net.dialogue import Tracer
+from postoffice.net.pace import octets_under_way
 from postoffice.net.switchboard import Switchboard
 from postoffice.net.tls import client_context, server_context
 from postoffice.protocols.lines import NEED_DATA
@@ -181,6 +182,10 @@ class _Wire:
             case Handshake():
                 await self._writer.start_tls(_contexts()[1], server_hostname="localhost")
             case Passes(seconds):
+                for dialogue in tuple(self._board._dialogues):
+                    transport = dialogue._transport
+                    while transport and octets_under_way(transport):  # noqa: ASYNC110 - what was said arrives first
+                        await asyncio.sleep(0)
                 now = self._board.now() + seconds
                 self._board.now = lambda: now
                 self._board.sweep()
