@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import struct
-import termios
+
+_UNSENT = 0x894B
+"""SIOCOUTQNSD (Linux): octets for which the other side had no room. What only lacks its acknowledgement is there."""
 
 FAIR_OCTETS = 20
 """Each second, on the average of a whole patience."""
@@ -21,10 +23,10 @@ def is_fair(octets: int, seconds: float) -> bool:
 
 
 def octets_under_way(transport: asyncio.Transport) -> int:
-    """What was written and has not arrived: in our buffers, and in those of the system, where it can tell."""
+    """What was written and could not be sent yet: in our buffers, and in those of the system, where it can tell."""
     waiting = transport.get_write_buffer_size()
     try:
-        answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), _UNSENT, bytes(4))
     except (OSError, ValueError):  # closed meanwhile
         return waiting
     return waiting + int(struct.unpack("i", answer)[0])
