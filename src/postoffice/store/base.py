@@ -90,12 +90,23 @@ class Mailbox(Protocol):
         """
         ...
 
-    async def remove(self, keys: Sequence[int], viewer: str = OWNER, lock: MaildropLock | None = None) -> None:
+    async def remove(
+        self, keys: Sequence[int], viewer: str = OWNER, lock: MaildropLock | None = None, into: str | None = None
+    ) -> None:
         """Take letters out of a viewer's sight; one that no viewer sees any more is gone. Durable.
 
-        Keys of letters that are gone already are passed over. `lock` is the one it is done under: where a lock can
-        be lost (a lease that ran out while a node was paused), that is a `StoreError`, and nothing is removed.
+        With `into` it is not gone, but moved to that folder, as `move` does. Keys of letters that are gone already are
+        passed over. `lock` is the one it is done under: where a lock can be lost (a lease that ran out while a node
+        was paused), that is a `StoreError`, and nothing is removed.
         """
+
+    async def move(self, keys: Sequence[int], folder: str) -> list[int]:
+        """Put letters at the end of a folder, which is made if it is not there, for every viewer to see. Durable.
+
+        Gives their new keys in order, 0 for a letter that is gone. A letter that moved keeps its octets and its email
+        id; its uid and its unique id are new, so that who has it already takes it for another one.
+        """
+        ...
 
     async def flag(self, keys: Sequence[int], flags: Flag) -> None:
         """Set the flags of letters to exactly `flags`. Durable."""

@@ -163,7 +163,7 @@ class MemoryMailbox:
             self._folder(letter.folder)
         return [self.add(letter, content) for letter, content in zip(letters, kept, strict=True)]
 
-    def add(self, letter: Letter, kept: Kept) -> int:
+    def add(self, letter: Letter, kept: Kept, saved: float | None = None) -> int:
         if letter.source is not None and letter.source_id is not None:
             if (letter.source, letter.source_id) in self._pulled:
                 return 0
@@ -182,6 +182,7 @@ class MemoryMailbox:
             flags=letter.flags,
             modseq=folder.highest_modseq,
             internal_date=letter.internal_date,
+            saved=self._clock() if saved is None else saved,
             prefix=letter.prefix,
             sha256=kept.content.sha256,
         )
@@ -189,13 +190,42 @@ class MemoryMailbox:
         self._folders[letter.folder] = replace(folder, uid_next=folder.uid_next + 1)
         return key
 
-    async def remove(self, keys: Sequence[int], viewer: str = OWNER, lock: MaildropLock | None = None) -> None:
+    async def remove(
+        self, keys: Sequence[int], viewer: str = OWNER, lock: MaildropLock | None = None, into: str | None = None
+    ) -> None:
         self._must_be_viewer(viewer)
         for key in keys:
             if row := self._rows.get(key):
                 row.removed_by.add(viewer)
         self._version += 1
-        self._forget_unseen(keys)
+        self._forget_unseen(keys, into)
+
+    async def move(self, keys: Sequence[int], folder: str) -> list[int]:
+        moved = [self._refile(key, folder) for key in keys]
+        self._forget(keys)
+        return moved
+
+    def _refile(self, key: int, name: str) -> int:
+        """The same letter again, at the end of a folder."""
+        row = self._rows.get(key)
+        if row is None:
+            return 0
+        if name not in self._folders:
+            self._folders[name] = Folder(name, uid_validity=1, uid_next=1, highest_modseq=1)
+        folder = self._changed(name)
+        new = next(self._next_key)
+        now = self._clock()
+        entry = replace(
+            row.entry,
+            key=new,
+            uid=folder.uid_next,
+            unique_id=new_email_id(now),
+            modseq=folder.highest_modseq,
+            saved=now,
+        )
+        self._rows[new] = _Row(name, entry, row.kept)
+        self._folders[name] = replace(folder, uid_next=folder.uid_next + 1)
+        return new
 
     async def flag(self, keys: Sequence[int], flags: Flag) -> None:
         for key in keys:
@@ -253,11 +283,17 @@ class MemoryMailbox:
         self._folders[name] = folder = replace(folder, highest_modseq=folder.highest_modseq + 1)
         return folder
 
-    def _forget_unseen(self, keys: Iterable[int]) -> None:
+    def _forget_unseen(self, keys: Iterable[int], into: str | None = None) -> None:
+        seen = set(self._viewers)
+        unseen = [key for key in keys if (row := self._rows.get(key)) and row.removed_by.issuperset(seen)]
+        if into is not None:
+            for key in unseen:
+                self._refile(key, into)
+        self._forget(unseen)
+
+    def _forget(self, keys: Iterable[int]) -> None:
         for key in keys:
-            row = self._rows.get(key)
-            if row and row.removed_by.issuperset(self._viewers):
-                del self._rows[key]
+            if row := self._rows.pop(key, None):
                 self._vanished.append((row.folder, self._changed(row.folder).highest_modseq, row.entry.uid))
 
 
@@ -316,7 +352,7 @@ class MemoryOffice:
         boxes = [self._mailbox(delivery.account_id) for delivery in acceptance.local]
         kept = self._shelf.keep(acceptance.staged)
         for box, delivery in zip(boxes, acceptance.local, strict=True):
-            box.add(Letter(acceptance.staged, acceptance.accepted, delivery.prefix), kept)
+            box.add(Letter(acceptance.staged, acceptance.accepted, delivery.prefix), kept, acceptance.accepted)
         by_domain: dict[str, list[str]] = {}
         for recipient in acceptance.remote:
             by_domain.setdefault(recipient.rpartition("@")[2], []).append(recipient)

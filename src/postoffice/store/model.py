@@ -15,6 +15,8 @@ CHUNK_OCTETS = 256 * 1024
 """The most wire octets that a `Piece` holds and that an engine keeps in one place."""
 
 INBOX = "INBOX"
+REMOVED = "Removed"
+"""The folder of letters that were removed and can be recovered. No maildrop shows it; it is made with the first one."""
 OWNER = ""
 """The viewer that every mailbox has from its first day: the account itself."""
 
@@ -47,7 +49,8 @@ class Entry:
     never used twice (RFC 9051 §2.3.1.1); `email_id` names the letter for ever, also where it is copied (RFC 8474
     §4); `unique_id` is what UIDL shows, 1 to 70 octets of 0x21-0x7E (RFC 1939 §7). `octets` counts prefix and
     content before dot-stuffing; `surrogate_octets` the same for readers who did not ask for UTF-8 (RFC 6856 §2.1),
-    and equal to it where they are shown the same (`message.surrogate`). `internal_date` is in seconds since the epoch.
+    and equal to it where they are shown the same (`message.surrogate`). `internal_date` is when it was received,
+    `saved` when it came into this folder (RFC 8514 §2), both in seconds since the epoch.
     """
 
     key: int
@@ -60,6 +63,7 @@ class Entry:
     flags: Flag
     modseq: int
     internal_date: float
+    saved: float
     prefix: bytes
     sha256: bytes
 

@@ -182,6 +182,8 @@ class AccountMailbox:
         return await (await self._whole_file()).changes(since, folder)
 
     async def folders(self) -> list[Folder]:
+        if self.file() is None and not self._premises.ask(lambda db: arrivals.fingerprint(db, self.account_id))[0]:
+            return [Folder(INBOX, uid_validity=1, uid_next=1, highest_modseq=1)]
         return await (await self._whole_file()).folders()
 
     async def viewers(self) -> list[str]:
@@ -211,12 +213,20 @@ class AccountMailbox:
     async def set_viewers(self, viewers: Sequence[str]) -> None:
         await (await self._whole_file()).set_viewers(viewers)
 
-    async def remove(self, keys: Sequence[int], viewer: str = OWNER, lock: MaildropLock | None = None) -> None:
-        """Arrivals are deleted where they lie, unless somebody else still sees them. No lock here is ever lost."""
+    async def move(self, keys: Sequence[int], folder: str) -> list[int]:
+        file = await self._whole_file()
+        moved = self._moved([-key for key in keys if key < 0])
+        return await file.move([moved.get(-key, 0) if key < 0 else key for key in keys], folder)
+
+    async def remove(
+        self, keys: Sequence[int], viewer: str = OWNER, lock: MaildropLock | None = None, into: str | None = None
+    ) -> None:
+        """Arrivals are deleted where they lie, unless they are still wanted. No lock here is ever lost."""
         numbers = [-key for key in keys if key < 0]
         filed = [key for key in keys if key > 0]
-        if await self.viewers() != [viewer]:
-            await (await self._whole_file()).remove([*filed, *self._moved(numbers).values()], viewer)
+        if into is not None or await self.viewers() != [viewer]:
+            whole = await self._whole_file()
+            await whole.remove([*filed, *self._moved(numbers).values()], viewer, into=into)
             return
         if numbers:
             moving = await self._moving()

@@ -173,6 +173,7 @@ def _filing(mailbox: Connection, arrival: Arrival, staged: Staged) -> folders.Fi
         has_dot_lines=arrival.content.has_dot_lines,
         flags=Flag(0),
         internal_date=arrival.arrived,
+        saved=arrival.arrived,
         prefix=arrival.prefix,
         arrival=arrival.number,
     )

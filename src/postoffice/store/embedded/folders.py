@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import apsw
@@ -18,11 +18,21 @@ from postoffice.database.sqlite import Connection, one_number
 from postoffice.errors import StoreError
 from postoffice.protocols.dots import has_dot_lines
 from postoffice.store.embedded import contents
+from postoffice.store.identity import new_email_id
 from postoffice.store.model import Flag, Letter
 
 ADD = (
     "INSERT INTO entries (folder_id, uid, content_id, email_id, unique_id, octets, surrogate_octets,"
-    " has_dot_lines, flags, modseq, internal_date, arrival, prefix) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " has_dot_lines, flags, modseq, internal_date, arrival, prefix, saved)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+AGAIN = (
+    "INSERT INTO entries (folder_id, uid, content_id, email_id, unique_id, octets, surrogate_octets, has_dot_lines,"
+    " flags, modseq, internal_date, prefix, saved) SELECT ?, ?, content_id, email_id, ?, octets, surrogate_octets,"
+    " has_dot_lines, flags, ?, internal_date, prefix, ? FROM entries WHERE entry_id = ?"
+)
+HOLD_AGAIN = (
+    "UPDATE contents SET holds = holds + 1 WHERE content_id = (SELECT content_id FROM entries WHERE entry_id = ?)"
 )
 
 
@@ -38,6 +48,7 @@ class Filing:
     has_dot_lines: bool
     flags: Flag
     internal_date: float
+    saved: float
     prefix: bytes
     arrival: int | None = None
 
@@ -85,6 +96,7 @@ def file(connection: Connection, folder: int, filings: Sequence[Filing]) -> list
                     filing.arrival,
                     filing.prefix,
                 ),
+                filing.saved,
             ),
         )
         keys.append(connection.last_insert_rowid())
@@ -92,7 +104,7 @@ def file(connection: Connection, folder: int, filings: Sequence[Filing]) -> list
     return keys
 
 
-def append(connection: Connection, letters: Sequence[Letter], email_ids: Sequence[str]) -> list[int]:
+def append(connection: Connection, letters: Sequence[Letter], email_ids: Sequence[str], now: float) -> list[int]:
     """Letters that are new here; one pulled before is passed over and has the key 0."""
     keys = []
     for letter, email_id in zip(letters, email_ids, strict=True):
@@ -112,14 +124,17 @@ def append(connection: Connection, letters: Sequence[Letter], email_ids: Sequenc
             has_dot_lines=content.has_dot_lines,
             flags=letter.flags,
             internal_date=letter.internal_date,
+            saved=now,
             prefix=letter.prefix,
         )
         keys += file(connection, folder, [filing])
     return keys
 
 
-def remove(connection: Connection, keys: Sequence[int], viewer: str) -> None:
-    """Out of a viewer's sight; entries that nobody sees any more are gone."""
+def remove(
+    connection: Connection, keys: Sequence[int], viewer: str, leave: Callable[[Connection, Sequence[int]], object]
+) -> None:
+    """Out of a viewer's sight; entries that nobody sees any more leave in the way that `leave` knows."""
     this = viewer_id(connection, viewer)
     others = one_number(connection, "SELECT count(*) - 1 FROM viewers")
     wanted = connection.execute(
@@ -127,13 +142,13 @@ def remove(connection: Connection, keys: Sequence[int], viewer: str) -> None:
         (apsw.carray(array("q", keys)),),
     ).fetchall()
     if not others:
-        forget(connection, [entry for entry, _ in wanted])
+        leave(connection, [entry for entry, _ in wanted])
         return
     connection.executemany("INSERT OR IGNORE INTO removed VALUES (?, ?)", [(entry, this) for entry, _ in wanted])
     for folder in {folder for _, folder in wanted}:
         connection.execute("UPDATE folders SET shown = shown + 1 WHERE folder_id = ?", (folder,))
     unseen = [entry for entry, _ in wanted if _times_removed(connection, entry) > others]
-    forget(connection, unseen)
+    leave(connection, unseen)
 
 
 def _times_removed(connection: Connection, entry: int) -> int:
@@ -156,6 +171,28 @@ def forget(connection: Connection, entries: Sequence[int]) -> None:
     connection.executemany("DELETE FROM removed WHERE entry_id = ?", gone)
     connection.executemany("DELETE FROM entries WHERE entry_id = ?", gone)
     contents.release(connection, Counter(row[3] for row in rows))
+
+
+def move(connection: Connection, entries: Sequence[int], name: str, now: float) -> list[int]:
+    """Entries again at the end of a folder, and gone where they were; gives their new keys, 0 for those not there."""
+    if not entries:
+        return []
+    connection.execute(
+        "INSERT INTO folders (name) SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM folders WHERE name = ?1)", (name,)
+    )
+    folder = folder_id(connection, name)
+    modseq = next_modseq(connection, folder, shown=True)
+    uid = one_number(connection, "SELECT uid_next FROM folders WHERE folder_id = ?", (folder,))
+    keys = []
+    for entry in entries:
+        connection.execute(AGAIN, (folder, uid, new_email_id(now), modseq, now, entry))
+        is_there = bool(connection.changes())
+        keys.append(connection.last_insert_rowid() if is_there else 0)
+        uid += is_there
+        connection.execute(HOLD_AGAIN, (entry,))
+    connection.execute("UPDATE folders SET uid_next = ? WHERE folder_id = ?", (uid, folder))
+    forget(connection, entries)
+    return keys
 
 
 def flag(connection: Connection, keys: Iterable[int], flags: Flag) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -167,15 +168,23 @@ class MailboxFile:
         return GrowingStage(RowOverflow(self.desk))
 
     async def append(self, letters: Sequence[Letter]) -> list[int]:
-        email_ids = [new_email_id(self._clock()) for _ in letters]
-        return await self.write(lambda connection: folders.append(connection, letters, email_ids))
+        now = self._clock()
+        email_ids = [new_email_id(now) for _ in letters]
+        return await self.write(lambda connection: folders.append(connection, letters, email_ids, now))
 
-    async def remove(self, keys: Sequence[int], viewer: str = OWNER, lock: MaildropLock | None = None) -> None:
+    async def remove(
+        self, keys: Sequence[int], viewer: str = OWNER, lock: MaildropLock | None = None, into: str | None = None
+    ) -> None:
         if not keys:
             self.ask(lambda connection: folders.viewer_id(connection, viewer))
             return
-        await self.write(lambda connection: folders.remove(connection, keys, viewer))
+        leave = folders.forget if into is None else partial(folders.move, name=into, now=self._clock())
+        await self.write(lambda connection: folders.remove(connection, keys, viewer, leave))
         self.sweep_later()
+
+    async def move(self, keys: Sequence[int], folder: str) -> list[int]:
+        now = self._clock()
+        return await self.write(lambda connection: folders.move(connection, keys, folder, now))
 
     async def flag(self, keys: Sequence[int], flags: Flag) -> None:
         await self.write(lambda connection: folders.flag(connection, keys, flags))

@@ -103,6 +103,10 @@ WHERE surrogate_octets IS NULL;
 DROP INDEX entries_shown;
 CREATE INDEX entries_shown ON entries (folder_id, uid, octets, unique_id, surrogate_octets);
 """,
+        """
+ALTER TABLE entries ADD COLUMN saved REAL NOT NULL DEFAULT 0;
+UPDATE entries SET saved = internal_date;
+""",
     ),
     functions=FUNCTIONS,
 )

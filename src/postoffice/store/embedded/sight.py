@@ -2,7 +2,8 @@
 
 A snapshot is made by SQLite itself as three long texts and never as an object per row. Its generation is the last
 letter's email id and the count: letters only ever come at the end and go from anywhere, so two moments with the
-same last letter and the same count show the same letters.
+same last letter and the same count show the same letters. A letter that came back from another folder has a unique
+id that is not its email id; then both of them count.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ PIECES = (
 )
 ENTRIES = (
     "SELECT e.entry_id, e.uid, e.email_id, e.unique_id, e.octets, e.surrogate_octets, e.has_dot_lines, e.flags,"
-    " e.modseq, e.internal_date, e.prefix, c.sha256 FROM {} JOIN contents c USING (content_id) "
+    " e.modseq, e.internal_date, e.saved, e.prefix, c.sha256 FROM {} JOIN contents c USING (content_id) "
 )
 BY_KEY = ENTRIES.format("carray(?) k CROSS JOIN entries e ON e.entry_id = k.value")
 BY_MODSEQ = ENTRIES.format("entries e") + "WHERE e.folder_id = ? AND e.modseq > ? ORDER BY e.uid"
@@ -44,7 +45,7 @@ BY_MODSEQ = ENTRIES.format("entries e") + "WHERE e.folder_id = ? AND e.modseq > 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What a viewer sees, in columns; `last` is the email id of the last one, empty where there is none."""
+    """What a viewer sees, in columns; `last` names the last one, empty where there is none."""
 
     keys: array[int]
     octets: array[int]
@@ -81,7 +82,8 @@ def columns(connection: Connection, viewer: str, folder: str) -> Columns:
     keys, octets, unique_ids, surrogates = split(*row)
     last = ""
     if keys:
-        last = connection.execute("SELECT email_id FROM entries WHERE entry_id = ?", (keys[-1],)).get
+        sql = "SELECT iif(email_id = unique_id, email_id, email_id || unique_id) FROM entries WHERE entry_id = ?"
+        last = connection.execute(sql, (keys[-1],)).get
     return Columns(keys, octets, unique_ids, surrogates, last, viewer_id)
 
 
@@ -135,7 +137,7 @@ def all_folders(connection: Connection) -> list[Folder]:
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    key, uid, email_id, unique_id, octets, surrogate, dotted, flags, modseq, date, prefix, name = row
+    key, uid, email_id, unique_id, octets, surrogate, dotted, flags, modseq, date, saved, prefix, name = row
     return Entry(  # the columns are NOT NULL and have these types in the schema
         key,
         uid,
@@ -147,6 +149,7 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         Flag(flags),
         modseq,
         date,
+        saved,
         prefix,
         name,
     )

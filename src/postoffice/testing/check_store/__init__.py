@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from postoffice.store.base import Store
+from postoffice.testing.check_store.aside import ASIDE_CHECKS
 from postoffice.testing.check_store.directory import DIRECTORY_CHECKS
 from postoffice.testing.check_store.mailbox import LETTER_CHECKS
 from postoffice.testing.check_store.office import OFFICE_CHECKS
@@ -22,7 +23,7 @@ from postoffice.testing.check_store.reopen import MAILBOX_REOPEN_CHECKS, REOPEN_
 from postoffice.testing.check_store.surrogates import MAILBOX_SURROGATES, OFFICE_SURROGATES
 from postoffice.testing.check_store.walk import Check, MailboxCheck, name_of, on_an_account
 
-MAILBOX_CHECKS: list[MailboxCheck] = [*LETTER_CHECKS, *MAILBOX_SURROGATES]
+MAILBOX_CHECKS: list[MailboxCheck] = [*LETTER_CHECKS, *ASIDE_CHECKS, *MAILBOX_SURROGATES]
 CHECKS: list[Check] = [
     *(on_an_account(check) for check in MAILBOX_CHECKS),
     *OFFICE_CHECKS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from postoffice.protocols.dots import stuff
 from postoffice.store.base import Store
-from postoffice.store.model import OWNER, LocalDelivery
+from postoffice.store.model import INBOX, OWNER, REMOVED, LocalDelivery
 from postoffice.testing.check_store.walk import (
     NOON,
     PREFIX,
@@ -227,6 +227,26 @@ async def staging_large_letters_shuts_nobody_out(store: Store) -> None:
     assert (await staged(store.office, text(2))).content.octets == len(text(2)), "staging must go on"
 
 
+async def what_arrived_can_be_kept_aside(store: Store) -> None:
+    bob = await new_account(store)
+    await deliver(store, text(1), bob.account_id)
+    mailbox = await store.office.mailbox(bob.account_id)
+    (key,) = await keys(mailbox)
+    assert (await entry(mailbox, key)).saved == NOON, "a letter is saved when it is accepted"
+    await deliver(store, text(2), bob.account_id)
+    await mailbox.remove(await keys(mailbox), into=REMOVED)
+    assert await seen(mailbox) == [], "they are still shown"
+    assert await seen(mailbox, folder=REMOVED) == [PREFIX + text(1), PREFIX + text(2)], "they are not kept aside"
+    await deliver(store, text(3), bob.account_id)
+    moved = await mailbox.move((await keys(mailbox, folder=REMOVED))[:1], INBOX)
+    assert await seen(mailbox) == [PREFIX + text(3), PREFIX + text(1)], "what comes back comes behind what is there"
+    back = await entry(mailbox, moved[0])
+    assert (back.internal_date, back.saved > NOON) == (NOON, True), "its date is its own, its coming back is now"
+    await store.office.tidy()
+    assert await seen(mailbox) == [PREFIX + text(3), PREFIX + text(1)], "the order must stay"
+    await must_be_sound(store.office)
+
+
 OFFICE_CHECKS: list[Check] = [
     a_new_office_is_empty,
     a_delivery_is_in_the_mailbox_at_once,
@@ -241,4 +261,5 @@ OFFICE_CHECKS: list[Check] = [
     a_maildrop_has_one_holder,
     a_locked_maildrop_takes_deliveries,
     staging_large_letters_shuts_nobody_out,
+    what_arrived_can_be_kept_aside,
 ]
