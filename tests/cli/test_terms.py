@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from postoffice.accounts.terms import RULES
+from postoffice.store.embedded import EmbeddedStore
+from postoffice.store.model import REMOVED, Letter
 from postoffice.testing.process import make_office, open_folder
 
 BOB = "bob@a.example"
@@ -74,3 +77,51 @@ def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_set(data: Path)
 )
 def test_somebody_who_is_not_here_is_told(data: Path, words: tuple[str, ...], said: str) -> None:
     assert run(data, *words) == (os.EX_NOUSER, "", f"postoffice: {said}\n")
+
+
+def delete_three(data: Path) -> None:
+    """Bob gets three letters and deletes them."""
+
+    async def do() -> None:
+        store = EmbeddedStore.open(data)
+        bob = await store.directory.find(BOB)
+        assert bob is not None
+        mailbox = await store.office.mailbox(bob.account_id)
+        for number in range(1, 4):
+            stage = await mailbox.stage()
+            await stage.write(f"From: al@x.example\r\nSubject: letter {number}\r\n\r\nhello\r\n".encode())
+            keys = await mailbox.append([Letter(await stage.finish(), 0.0)])
+            await mailbox.remove(keys, into=REMOVED)
+        await store.close()
+
+    asyncio.run(do())
+    if os.geteuid() == 0:
+        owner = data.stat()
+        for path in data.rglob("*"):
+            os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def test_deleted_letters_are_listed_and_come_back(data: Path) -> None:
+    assert run(data, "recover", BOB) == (0, f"nothing of {BOB} can be recovered\n", "")
+    assert run(data, "account", "set", BOB, "recovery=7")[0] == 0
+    delete_three(data)
+    listed = run(data, "recover", BOB)[1].splitlines()
+    assert [(line.split()[0], line.split("  ")[-1]) for line in listed] == [
+        (str(number), f"letter {number}") for number in range(1, 4)
+    ]
+    assert shown(data, "account", "show", BOB)["recoverable"] == "3"
+    assert run(data, "recover", BOB, "2") == (0, f"1 letters are in the maildrop of {BOB} again\n", "")
+    wrong = run(data, "recover", BOB, "2", "3", "9")
+    assert wrong == (os.EX_DATAERR, "", f"postoffice: {BOB}: nothing that can be recovered has the number 2, 9\n")
+    assert [line.split()[0] for line in run(data, "recover", BOB)[1].splitlines()] == ["1", "3"], "numbers stay"
+    assert run(data, "recover", BOB, "--all")[0] == 0
+    facts = shown(data, "account", "show", BOB)
+    assert (facts["letters"], facts["recoverable"]) == ("3", "0")
+
+
+def test_without_recovery_nothing_is_left_to_be_recovered(data: Path) -> None:
+    assert run(data, "domain", "set", "a.example", "recovery=7")[0] == 0
+    delete_three(data)
+    said = run(data, "domain", "set", "a.example", "recovery=default")[1]
+    assert said == "a.example is kept as said\n3 letters could be recovered until now and are gone\n"
+    assert shown(data, "account", "show", BOB)["recoverable"] == "0"

@@ -36,7 +36,7 @@ from postoffice.protocols.pop3.top import TopReader
 from postoffice.protocols.sasl import server as sasl
 from postoffice.protocols.sasl.server import Channel
 from postoffice.store.base import Mailbox, MaildropLock, Office
-from postoffice.store.model import OWNER, Account, Piece
+from postoffice.store.model import OWNER, REMOVED, Account, Piece
 from postoffice.store.view import FrozenView, NoSuchLetter
 
 _UNKNOWN = ("something is wrong here, try again later", Code.SYS_TEMP)
@@ -415,7 +415,8 @@ class _Session:
             keys = self._view.deleted_keys()
             if keys:
                 try:
-                    await self._mailbox.remove(keys, lock=self._lock)
+                    into = REMOVED if self._terms and self._terms.recovery_days else None
+                    await self._mailbox.remove(keys, lock=self._lock, into=into)
                 except StoreError as error:
                     event("pop3.update_failed", peer=self._dialogue.peer[0], error=str(error))
                     self._ending = "update failed"

@@ -177,7 +177,6 @@ class Login:
             usable = tuple(name for name in sasl.MECHANISMS if name.removesuffix(b"-PLUS") not in lacking)
             self._announced = (generation, usable)
             self._possible.clear()
-        self.bylaws.note(generation)
         kind = (bool(channel.binding), bool(channel.certificate))
         possible = self._possible.get(kind)
         if possible is None:

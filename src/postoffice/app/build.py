@@ -13,6 +13,7 @@ from postoffice.access.pop3 import Pop3Door
 from postoffice.access.takeover import Holders
 from postoffice.accounts.guard import Guard
 from postoffice.accounts.login import Login
+from postoffice.accounts.retention import Retention
 from postoffice.app.config import DOORS, Config
 from postoffice.clock import Clock, system_clock
 from postoffice.events import event
@@ -67,6 +68,7 @@ class OpenOffice:
         self._switchboard = Switchboard(tracer, crowd)
         guard = guard or Guard(config.guard, clock=clock)
         self._login = Login(store.directory, config.login, clock, _tokens(config, clock), guard)
+        self._retention = Retention(store.office, store.directory, self._login.bylaws, clock)
         self._intake = Intake(host, store.office, store.directory, config.intake, clock)
         self._courier = Courier(host, store.office, Router(config.relay, host), self._switchboard, config.courier)
         self._runner = QueueRunner(store.office, self._intake, self._courier, config.queue, clock)
@@ -141,6 +143,7 @@ class OpenOffice:
             await asyncio.sleep(self._config.office.tidy_seconds)
             try:
                 await self._store.office.tidy()
+                await self._retention.work()
             except Exception as error:
                 event("tidy.failed", error=f"{type(error).__name__}: {error}")
 

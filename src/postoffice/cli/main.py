@@ -45,6 +45,7 @@ COMMANDS = {
     "ls": ("postoffice.cli.home", "ls", "List the letters of an offline mailbox file."),
     "queue": ("postoffice.cli.office", "queue", "Show what is on its way to other offices."),
     "read": ("postoffice.cli.home", "read", "Read a letter of an offline mailbox file."),
+    "recover": ("postoffice.cli.recover", "recover", "List deleted letters, and put them back."),
     "serve": ("postoffice.cli.office", "serve", "Open the doors."),
     "status": ("postoffice.cli.status", "status", "Say how the office is."),
 }

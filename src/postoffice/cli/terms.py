@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from postoffice.accounts.terms import RULES, checked, merged
+from postoffice.accounts.retention import tend
+from postoffice.accounts.terms import RULES, Bylaws, checked, merged
 from postoffice.cli.folder import data_option, with_store
+from postoffice.cli.recover import removed_letters
 from postoffice.cli.residents import known, known_domain, normalized, normalized_domain
 from postoffice.errors import UsageError
 from postoffice.store.base import Store
@@ -26,12 +29,13 @@ TAKE_BACK = "default"
 def show_account(address: str, data: Path | None) -> None:
     """What is known of an account, and the terms on which it is kept."""
 
-    async def look(store: Store) -> tuple[Account, Snapshot, dict[str, dict[str, str]]]:
+    async def look(store: Store) -> tuple[Account, Snapshot, int, dict[str, dict[str, str]]]:
         account = await known(store, normalized(address))
         mailbox = await store.office.mailbox(account.account_id)
-        return account, await mailbox.snapshot(), await store.directory.settings()
+        removed = len(await removed_letters(mailbox))
+        return account, await mailbox.snapshot(), removed, await store.directory.settings()
 
-    account, snapshot, settings = with_store(data, look)
+    account, snapshot, removed, settings = with_store(data, look)
     own, of_domain = settings.get(account.address, {}), settings.get(account.address.rpartition("@")[2], {})
     kept = merged(of_domain, own)
     letters, octets = len(snapshot.keys), sum(snapshot.octets)
@@ -39,6 +43,7 @@ def show_account(address: str, data: Path | None) -> None:
     click.echo(f"created        {datetime.fromtimestamp(account.created, UTC):%Y-%m-%d %H:%M:%S} UTC")
     click.echo(f"letters        {letters}{_share(letters, kept.quota_letters)}")
     click.echo(f"octets         {octets}{_share(octets, kept.quota_octets)}")
+    click.echo(f"recoverable    {removed}")
     for line in lines(own, of_domain):
         click.echo(line)
 
@@ -55,12 +60,10 @@ def set_account(address: str, words: tuple[str, ...], data: Path | None) -> None
     """Set how an account is kept: retain=30 quota-octets=2G protocols=pop3. KEY=default takes a setting back."""
     name, wanted = normalized(address), changes(words)
 
-    async def change(store: Store) -> None:
-        await known(store, name)
-        await store.directory.change_settings(name, wanted)
+    async def change(store: Store) -> int:
+        return await _change(store, [await known(store, name)], name, wanted)
 
-    with_store(data, change)
-    click.echo(f"{name} is kept as said")
+    _tell(name, with_store(data, change))
 
 
 @click.command(name="show")
@@ -86,12 +89,32 @@ def set_domain(name: str, words: tuple[str, ...], data: Path | None) -> None:
     """Set how the accounts of a domain are kept that have no setting of their own. KEY=default takes one back."""
     domain, wanted = normalized_domain(name), changes(words)
 
-    async def change(store: Store) -> None:
+    async def change(store: Store) -> int:
         await known_domain(store, domain)
-        await store.directory.change_settings(domain, wanted)
+        everybody = await store.directory.accounts()
+        there = [account for account in everybody if account.address.endswith(f"@{domain}")]
+        return await _change(store, there, domain, wanted)
 
-    with_store(data, change)
-    click.echo(f"{domain} is kept as said")
+    _tell(domain, with_store(data, change))
+
+
+async def _change(store: Store, accounts: list[Account], owner: str, wanted: dict[str, str]) -> int:
+    """Set it. Where nothing can be recovered any more, what still could is gone at once; gives how many letters."""
+    bylaws = Bylaws(store.directory)
+    before = [await bylaws.of(account) for account in accounts]
+    await store.directory.change_settings(owner, wanted)
+    gone = 0
+    for account, old in zip(accounts, before, strict=True):
+        new = await bylaws.of(account)
+        if old.recovery_days and not new.recovery_days:
+            gone += (await tend(store.office, account, new, time.time())).forgotten
+    return gone
+
+
+def _tell(owner: str, gone: int) -> None:
+    click.echo(f"{owner} is kept as said")
+    if gone:
+        click.echo(f"{gone} letters could be recovered until now and are gone")
 
 
 def changes(words: Sequence[str]) -> dict[str, str]:
