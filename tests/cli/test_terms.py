@@ -110,7 +110,7 @@ def test_deleted_letters_are_listed_and_come_back(data: Path) -> None:
         (str(number), f"letter {number}") for number in range(1, 4)
     ]
     assert shown(data, "account", "show", BOB)["recoverable"] == "3"
-    assert run(data, "recover", BOB, "2") == (0, f"1 letters are in the maildrop of {BOB} again\n", "")
+    assert run(data, "recover", BOB, "2") == (0, f"recovered 1 into the maildrop of {BOB}\n", "")
     wrong = run(data, "recover", BOB, "2", "3", "9")
     assert wrong == (os.EX_DATAERR, "", f"postoffice: {BOB}: nothing that can be recovered has the number 2, 9\n")
     assert [line.split()[0] for line in run(data, "recover", BOB)[1].splitlines()] == ["1", "3"], "numbers stay"
@@ -123,5 +123,5 @@ def test_without_recovery_nothing_is_left_to_be_recovered(data: Path) -> None:
     assert run(data, "domain", "set", "a.example", "recovery=7")[0] == 0
     delete_three(data)
     said = run(data, "domain", "set", "a.example", "recovery=default")[1]
-    assert said == "a.example is kept as said\n3 letters could be recovered until now and are gone\n"
+    assert said == "a.example is kept as said\nletters that could be recovered until now and are gone: 3\n"
     assert shown(data, "account", "show", BOB)["recoverable"] == "0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,12 @@ from postoffice.accounts.terms import AS_EVERYBODY, RULES, WARNED, Terms, checke
 def test_every_term_but_the_warning_has_one_key_and_its_usual_value() -> None:
     assert {rule.field for rule in RULES.values()} | {"is_warned"} == {one.name for one in fields(Terms)}
     assert merged({key: rule.usual for key, rule in RULES.items()}) == AS_EVERYBODY
+
+
+def test_every_key_is_documented_with_the_value_that_everybody_has() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+    rows = {row.split("|")[1].strip(" `"): row.split("|")[2].strip() for row in text.splitlines() if row[:2] == "| "}
+    assert {key: rows.get(key) for key in RULES} == {key: rule.usual for key, rule in RULES.items()}
 
 
 @pytest.mark.parametrize(

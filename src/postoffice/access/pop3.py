@@ -17,10 +17,11 @@ from typing import Any
 
 from postoffice.access.policy import site_policy
 from postoffice.access.takeover import Holders
+from postoffice.access.views import listed
 from postoffice.accounts.channel import channel_of
 from postoffice.accounts.guard import is_failed_login
 from postoffice.accounts.login import Admission, Login
-from postoffice.accounts.terms import Terms
+from postoffice.accounts.terms import DAY_SECONDS, Terms
 from postoffice.clock import Clock, system_clock
 from postoffice.errors import Disconnected, Draining, PatienceLost, Refusal, StoreError, TakenOver
 from postoffice.events import event
@@ -313,13 +314,18 @@ class _Session:
         account = admission.account
         bylaws = self._door.login.bylaws
         terms = await bylaws.admit(account, "pop3", self._dialogue.peer[0])
+        if admission.is_recent and not terms.recent_days:
+            raise Refusal(permanent=True, status="7.8", public="user name or password is wrong", because="no such view")
         self._lock = await self._locked(account)
         if self._lock is None:
             self._dialogue.send(self._machine.error("another session has this maildrop", Code.IN_USE))
             return
         try:
             self._mailbox = await self._door.office.mailbox(account.account_id)
-            view = FrozenView(await self._mailbox.snapshot())
+            snapshot = await self._mailbox.snapshot()
+            if admission.is_recent or terms.max_listed:
+                snapshot = await listed(self._mailbox, snapshot, terms, self._since(admission, terms))
+            view = FrozenView(snapshot)
             is_early = terms.login_delay and not await bylaws.count_login(account, terms)
         except BaseException:
             await self._unlock()  # a maildrop that cannot be opened is not kept from others (RFC 1939 §4)
@@ -329,13 +335,17 @@ class _Session:
             text = f"one login in {terms.login_delay} seconds is enough"
             self._dialogue.send(self._machine.error(text, Code.LOGIN_DELAY))
             return
-        self._account, self._credential = admission
+        self._account, self._credential, _ = admission
         self._door.holders.enter((account.account_id, OWNER), self._dialogue)
         self._terms, self._view = terms, view
         self._ending = "lost"
         self._dialogue.patience = self._door.settings.idle_seconds
         count, octets = self._view.count, self._view.total_octets
         self._dialogue.send(self._machine.ok(f"{account.address}'s maildrop has {count} messages ({octets} octets)"))
+
+    def _since(self, admission: Admission, terms: Terms) -> float | None:
+        """From when on letters are shown; None from the first."""
+        return self._door.clock() - terms.recent_days * DAY_SECONDS if admission.is_recent else None
 
     async def _locked(self, account: Account) -> MaildropLock | None:
         """The lock, waited for a little: housekeeping, or a session that is just ending, may have it."""

@@ -50,10 +50,14 @@ if TYPE_CHECKING:
 
 
 class Admission(NamedTuple):
-    """Who got in, and by which of his credentials: a password's name, `token` or `certificate`."""
+    """Who got in, and by which of his credentials: a password's name, `token` or `certificate`.
+
+    `is_recent`: he asked to see his new letters alone.
+    """
 
     account: Account
     credential: str
+    is_recent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,9 @@ class LoginSettings:
 
 
 REMEMBERED_LIMIT = 100_000
+
+RECENT = "recent:"
+"""What stands before the name of somebody who wants to see his new letters alone, where his account has that."""
 
 
 class Login:
@@ -149,7 +156,7 @@ class Login:
         if account is None or credential is None:
             raise await self._wrong(host, username, remembered)
         self.guard.worked(host, await self._full(username), remembered)
-        admission = Admission(account, credential.name)
+        admission = Admission(account, credential.name, is_recent(username))
         if generation == self._generation:  # else it may have been changed while we reckoned
             self._remember(remembered, admission)
         return admission
@@ -242,7 +249,7 @@ class Login:
                     if account is None or not await self._is_same(outcome.authorization, username):
                         raise await self._wrong(host, username)
                     self.guard.worked(host, await self._full(username or account.address))
-                    return Admission(account, names[outcome.which])
+                    return Admission(account, names[outcome.which], is_recent(username))
 
     async def _by_certificate(self, vouched: Vouched, host: str) -> Admission:
         """Whose certificate it is, if that is who asks. Nobody is postmaster by a certificate.
@@ -259,7 +266,7 @@ class Login:
             accounts = [account for account in accounts if account == asked]
         if len(accounts) != 1:
             raise await self._wrong(host, vouched.authorization or " ".join(shown))
-        return Admission(accounts[0], "certificate")
+        return Admission(accounts[0], "certificate", is_recent(vouched.authorization))
 
     async def _by_token(self, need: NeedToken) -> Account | None:
         """Whose token it is, if that is who asks; a name may be left out."""
@@ -299,7 +306,7 @@ class Login:
         if account is None or which is None:
             raise await self._wrong(host, username)
         self.guard.worked(host, await self._full(username))
-        return Admission(account, names[which])
+        return Admission(account, names[which], is_recent(username))
 
     def close(self) -> None:
         self._pool.close()
@@ -316,7 +323,7 @@ class Login:
 
     async def _full(self, username: str) -> str:
         """A name without a domain is one of the office's first domain, as in RFC 1939 §10."""
-        name = normalized(username)
+        name = normalized(username).removeprefix(RECENT)
         return name if "@" in name else f"{name}@{next(iter(await self._directory.domains()), '')}"
 
     async def _wrong(self, host: str, username: str, fingerprint: bytes = b"") -> Refusal:
@@ -332,6 +339,11 @@ class Login:
         self._remembered[fingerprint] = (admission, self._clock() + self._settings.remember_seconds)
         if len(self._remembered) > REMEMBERED_LIMIT:
             self._remembered.popitem(last=False)
+
+
+def is_recent(username: str) -> bool:
+    """Whether somebody wants to see his new letters alone."""
+    return normalized(username).startswith(RECENT)
 
 
 def normalized(username: str) -> str:

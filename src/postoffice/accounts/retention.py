@@ -11,14 +11,13 @@ import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from postoffice.accounts.terms import NOTHING_SET, Bylaws, Terms
+from postoffice.accounts.terms import DAY_SECONDS, NOTHING_SET, Bylaws, Terms
 from postoffice.clock import Clock, system_clock
 from postoffice.errors import StoreError
 from postoffice.events import event
 from postoffice.store.base import Directory, Mailbox, MaildropLock, Office
 from postoffice.store.model import INBOX, REMOVED, Account
 
-DAY_SECONDS = 86_400.0
 BATCH_LETTERS = 256
 
 

@@ -105,6 +105,7 @@ def _networks(text: str) -> tuple[Network, ...] | None:
     return None if text == "any" else tuple(ipaddress.ip_network(word) for word in text.split(","))
 
 
+DAY_SECONDS = 86_400.0
 MOST_DAYS = 36_500
 MOST_LETTERS = 10**9
 

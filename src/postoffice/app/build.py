@@ -131,6 +131,7 @@ class OpenOffice:
                 tls=tls,
                 settings=config.pop3,
                 holders=self.holders,
+                clock=self._clock,
                 make_stamp=partial(stamp, self._intake.host),
             )
         if name == "lmtp":

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import click
 
-from postoffice.accounts.retention import DAY_SECONDS
-from postoffice.accounts.terms import Bylaws
+from postoffice.accounts.terms import DAY_SECONDS, Bylaws
 from postoffice.cli.folder import data_option, with_store
 from postoffice.cli.residents import known, normalized
 from postoffice.errors import UsageError
@@ -53,7 +52,7 @@ async def _recover(store: Store, address: str, numbers: frozenset[int], *, every
         raise UsageError(f"{address}: nothing that can be recovered has the number {words}", os.EX_DATAERR)
     wanted = [entry.key for entry in removed if everything or entry.uid in numbers]
     back = await mailbox.move(wanted, INBOX)
-    return [f"{sum(map(bool, back))} letters are in the maildrop of {address} again"]
+    return [f"recovered {sum(map(bool, back))} into the maildrop of {address}"]
 
 
 async def removed_letters(mailbox: Mailbox) -> list[Entry]:

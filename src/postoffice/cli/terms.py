@@ -114,7 +114,7 @@ async def _change(store: Store, accounts: list[Account], owner: str, wanted: dic
 def _tell(owner: str, gone: int) -> None:
     click.echo(f"{owner} is kept as said")
     if gone:
-        click.echo(f"{gone} letters could be recovered until now and are gone")
+        click.echo(f"letters that could be recovered until now and are gone: {gone}")
 
 
 def changes(words: Sequence[str]) -> dict[str, str]:

@@ -83,6 +83,14 @@ class Snapshot:
     unique_ids: Sequence[str]
     surrogates: Mapping[int, int] = field(default_factory=dict)
 
+    def tail(self, start: int) -> Snapshot:
+        """The same without its first letters; itself if it is to have all."""
+        if start <= 0:
+            return self
+        keys = self.keys[start:]
+        surrogates = {key: self.surrogates[key] for key in keys if key in self.surrogates} if self.surrogates else {}
+        return Snapshot((*self.generation, start), keys, self.octets[start:], self.unique_ids[start:], surrogates)
+
 
 @dataclass(frozen=True, slots=True)
 class Letter:

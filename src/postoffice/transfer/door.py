@@ -279,7 +279,7 @@ class Session:
             self._say(replies.from_failed(outcome))
             return
         await self._door.login.bylaws.admit(outcome.account, "submission", self._dialogue.peer[0])
-        self._account, self._credential = outcome
+        self._account, self._credential, _ = outcome
         self._say(Reply(235, ("Welcome",), "2.7.0"))
 
     async def _ask(self, challenge: bytes) -> bytes:
@@ -310,6 +310,8 @@ class Session:
         address, _ = parse_forward_path(command.path, utf8=self._utf8)
         recipient = await self._door.intake.recipient(address)
         await self._door.policy.recipient(self._account, recipient)
+        if recipient.has_quota:
+            await self._door.intake.check_quota(recipient, self._declared or 0)
         self._recipients.append(recipient)
         self._dialogue.send(self._machine.ok("Recipient is fine", "2.1.5"))
 

@@ -20,6 +20,7 @@ from postoffice.message.header import count
 from postoffice.message.received import Hop, received, return_path
 from postoffice.store.base import Directory, Office, Stage
 from postoffice.store.model import Acceptance, Account, LocalDelivery, Staged
+from postoffice.transfer.quota import Quotas
 
 REMEMBERED_SECONDS = 1.0
 """How long it is not asked again who lives here and how much room there is."""
@@ -40,10 +41,11 @@ class IntakeSettings:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Where a letter goes: to an account of this office, or to another office."""
+    """Where a letter goes: to an account of this office, or to another office. `has_quota`: not beyond some size."""
 
     address: Address
     account: Account | None
+    has_quota: bool = False
 
 
 class Intake:
@@ -60,6 +62,7 @@ class Intake:
         self.host = host
         self.settings = settings or IntakeSettings()
         self.on_queued: Callable[[], None] = _nothing
+        self.quotas = Quotas(host, office, directory, clock)
         self._office = office
         self._directory = directory
         self._clock = clock
@@ -88,7 +91,12 @@ class Intake:
         account = await self._directory.find(address.normalized())
         if account is None:
             raise Refusal(permanent=True, status="1.1", public="No such mailbox here", because=str(address))
-        return Recipient(address, account)
+        return Recipient(address, account, (await self.quotas.bylaws.of(account)).has_quota)
+
+    async def check_quota(self, recipient: Recipient, octets: int = 0) -> None:
+        """Refuse a letter of that size for somebody whose mailbox has no room for it."""
+        if recipient.has_quota and recipient.account is not None:
+            await self.quotas.check(recipient.account, octets)
 
     async def check_room(self, octets: int = 0) -> None:
         """Refuse a letter of that size where it could not be kept."""
@@ -119,11 +127,16 @@ class Intake:
         return await self._office.stage()
 
     async def accept(self, staged: Staged, envelope: Envelope, recipients: tuple[Recipient, ...], hop: Hop) -> str:
-        """Take responsibility; durable when it returns. Gives the letter's id. A Refusal changes nothing."""
+        """Take responsibility; durable when it returns. Gives the letter's id. A Refusal changes nothing.
+
+        A letter for several is refused to nobody for a quota that another has: RCPT was the time to say so.
+        """
         if staged.has_bare_line_ends:
             raise Refusal(permanent=True, status="6.0", public="Lines of a letter end with CRLF: bare CR or LF found")
         if count(staged.head, b"Received") > self.settings.max_received:
             raise Refusal(permanent=True, status="4.6", public="The letter goes round in circles: too many Received")
+        if len(recipients) == 1 and recipients[0].has_quota:
+            await self.check_quota(recipients[0], staged.content.octets)
         letter_id = self.new_letter_id()
         now = self._clock()
         alone = recipients[0].address if len(recipients) == 1 else None
@@ -157,6 +170,9 @@ class Intake:
             event("letter.delivered", letter=letter_id, account=account.address)
         if remote:
             self.on_queued()
+        for recipient in recipients:
+            if recipient.has_quota and recipient.account is not None:
+                await self.quotas.warn(recipient.account)
         return letter_id
 
 

@@ -63,6 +63,7 @@ class _LmtpSession(Session):
         for recipient in recipients:
             try:
                 await self._door.policy.recipient(None, await self._door.intake.recipient(recipient.address))
+                await self._door.intake.check_quota(recipient, staged.content.octets)
             except Refusal as refusal:
                 refused[recipient] = refusal
         taking = tuple(recipient for recipient in recipients if recipient not in refused)
