@@ -9,15 +9,18 @@ of one memory (`app.board`), so that each can tell the sums, and what a process 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import MutableSequence, Sequence
+from collections.abc import Mapping, MutableSequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Generic, TypeVar
 
 PLACES = 2048
 """How many numbers a sheet has."""
 
 SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Upper bounds of what is measured in seconds."""
+
+K = TypeVar("K")
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -84,16 +87,16 @@ class Outcome(IntEnum):
     FAILED = 2
 
 
-class Commands:
-    """The commands of a protocol: how often, how they ended, how long they took."""
+class Commands(Generic[K]):
+    """The commands of a protocol: how often, how they ended, how long they took. `names` say what they are called."""
 
     __slots__ = ("_places",)
 
-    def __init__(self, protocol: str, names: Sequence[str]) -> None:
-        self._places = {name: _command_places(protocol, name) for name in names}
+    def __init__(self, protocol: str, names: Mapping[K, str]) -> None:
+        self._places = {key: _command_places(protocol, name) for key, name in names.items()}
 
-    def add(self, name: str, outcome: int, seconds: float) -> None:
-        place, taken = self._places[name]
+    def add(self, key: K, outcome: Outcome, seconds: float) -> None:
+        place, taken = self._places[key]
         sheet[place + outcome] += 1
         sheet[taken] += seconds
         sheet[taken + 1 + bisect_left(SECONDS, seconds)] += 1

@@ -3,10 +3,14 @@
 Rooms tell events and know nobody who listens; `app.observe` writes them to the log, the demo watches them, tests
 collect them. Telling an event that nobody listens to costs one truth test. Facts are plain values (text, numbers,
 truth values) and never a secret or a letter's content.
+
+Whoever drives conversations says which one runs (`session`, a number, 0 for none): what is told meanwhile, in any
+room, carries its name, so that all lines about one conversation can be found together.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -14,12 +18,20 @@ Fact = str | int | float | bool | None
 Listener = Callable[[str, dict[str, Fact]], None]
 
 _listeners: list[Listener] = []
+session = 0
 
 
 def event(name: str, **facts: Fact) -> None:
     """Tell every listener of this process that `name` happened."""
+    if session and _listeners:
+        facts.setdefault("session", session_name(session))
     for listener in _listeners:
         listener(name, facts)
+
+
+def session_name(number: int) -> str:
+    """`1234-17`: process and number."""
+    return f"{os.getpid()}-{number}"
 
 
 def listen(listener: Listener) -> Callable[[], None]:

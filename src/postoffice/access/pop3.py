@@ -9,25 +9,29 @@ arrived together leave together, and letters asked for together are read togethe
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
+from postoffice import counts
 from postoffice.access.policy import site_policy
 from postoffice.access.takeover import Holders
 from postoffice.access.views import listed
+from postoffice.accounts import attempts
 from postoffice.accounts.channel import channel_of
 from postoffice.accounts.guard import is_failed_login
 from postoffice.accounts.login import Admission, Login
 from postoffice.accounts.terms import DAY_SECONDS, Terms
 from postoffice.clock import Clock, system_clock
+from postoffice.counts import Commands, Outcome, counter, gauge, histogram, observe
 from postoffice.errors import Disconnected, Draining, PatienceLost, Refusal, StoreError, TakenOver
 from postoffice.events import event
 from postoffice.net.dialogue import FLIGHT_OCTETS, Dialogue
 from postoffice.net.pause import pause
 from postoffice.net.switchboard import Switchboard
+from postoffice.net.tls import describe
 from postoffice.protocols.lines import NEED_DATA, Oddity
 from postoffice.protocols.pop3.commands import Command, Invalid
 from postoffice.protocols.pop3.replies import Code, format_error
@@ -50,6 +54,11 @@ PORTS = frozenset({110, 995})
 BAD_COMMANDS_BEFORE_LOGIN = 3
 BAD_COMMANDS_AFTER_LOGIN = 20
 
+_COMMANDS = Commands[Keyword | None]("pop3", {None: "invalid"} | {word: word.name for word in Keyword})
+_OPEN = {name: gauge("postoffice_sessions_open", "Sessions open now.", door=name) for name in ("pop3", "pop3s")}
+_LOCK_WAIT = histogram("postoffice_lock_wait_seconds", "Waits of logins for a maildrop that another had.")
+_IN_USE = counter("postoffice_lock_refusals_total", "Right logins refused since another had the maildrop.")
+
 
 @dataclass(frozen=True, slots=True)
 class Pop3Settings:
@@ -67,7 +76,7 @@ class Pop3Settings:
 
 
 class Pop3Door:
-    """Answers connections. One per process and port."""
+    """Answers connections. One per process and port; `name` is `pop3` or `pop3s`."""
 
     def __init__(
         self,
@@ -76,6 +85,7 @@ class Pop3Door:
         login: Login,
         switchboard: Switchboard,
         *,
+        name: str = "pop3",
         tls: ssl.SSLContext | None = None,
         settings: Pop3Settings | None = None,
         make_stamp: Callable[[], str] | None = None,
@@ -83,6 +93,7 @@ class Pop3Door:
         clock: Clock = system_clock,
     ) -> None:
         self.host = host
+        self.name = name
         self.office = office
         self.login = login
         self.tls = tls
@@ -90,6 +101,7 @@ class Pop3Door:
         self.make_stamp = make_stamp
         self.clock = clock
         self.holders = holders or Holders(self.settings.takeover_seconds)
+        self.now = switchboard.now
         self._switchboard = switchboard
 
     def __call__(self) -> Dialogue[Pop3Server]:
@@ -99,10 +111,12 @@ class Pop3Door:
         if dialogue.limit is not None:
             dialogue.send(format_error("too many connections, try again later", Code.SYS_TEMP))
             return
-        session = _Session(self, dialogue)
+        session, place = _Session(self, dialogue), _OPEN[self.name]
+        counts.sheet[place] += 1
         try:
             await session.talk()
         finally:
+            counts.sheet[place] -= 1
             await session.leave()
 
 
@@ -121,10 +135,12 @@ class _Session:
         "_lock",
         "_machine",
         "_mailbox",
+        "_mechanism",
         "_removed",
         "_sent_letters",
-        "_sent_octets",
         "_terms",
+        "_topped",
+        "_tries",
         "_username",
         "_view",
     )
@@ -142,7 +158,9 @@ class _Session:
         self._view: FrozenView | None = None
         self._fetched: dict[int, Piece | None] = {}
         self._bad = self._failures = 0
-        self._sent_letters = self._sent_octets = self._removed = 0
+        self._sent_letters = self._topped = self._removed = 0
+        self._mechanism = ""
+        self._tries = False
         self._ending = "lost"
 
     async def talk(self) -> None:
@@ -158,7 +176,12 @@ class _Session:
                     continue
                 assert not isinstance(command, Oddity)
                 if isinstance(command, Command):
+                    begun = perf_counter()
                     await self._obey(command)
+                    _COMMANDS.add(command.keyword, machine.outcome, perf_counter() - begun)
+                    if self._tries:
+                        self._tries = False
+                        attempts.count_attempt(self._mechanism, machine.outcome)
                 elif not self._scold(command):
                     return
                 if dialogue.is_full:
@@ -175,21 +198,29 @@ class _Session:
             raise
 
     async def leave(self) -> None:
-        """Whatever the end was: the lock is free again, and one line tells of the session."""
+        """Whatever the end was: the lock is free again, and one line tells of the session; who left before a login is
+        told apart."""
         await self._unlock()
-        if self._account is not None:
-            event(
-                "pop3.closed",
-                account=self._account.address,
-                credential=self._credential,
-                peer=self._dialogue.peer[0],
-                tls=self._dialogue.tls_version,
-                letters=len(self._view.snapshot.keys) if self._view else 0,
-                retrieved=self._sent_letters,
-                octets=self._sent_octets,
-                removed=self._removed,
-                end=self._ending,
-            )
+        dialogue = self._dialogue
+        cipher = describe(dialogue.tls)[1] if dialogue.tls else ""
+        event(
+            "pop3.closed" if self._account is not None else "pop3.left",
+            door=self._door.name,
+            account=self._account.address if self._account else None,
+            credential=self._credential,
+            mechanism=self._mechanism,
+            peer=dialogue.peer[0],
+            tls=dialogue.tls_version,
+            cipher=cipher,
+            letters=len(self._view.snapshot.keys) if self._view else 0,
+            retrieved=self._sent_letters,
+            topped=self._topped,
+            removed=self._removed,
+            octets_in=dialogue.octets_in,
+            octets_out=dialogue.octets_out,
+            seconds=round(self._door.now() - dialogue.begun, 3),
+            end=self._ending,
+        )
 
     # --- commands
 
@@ -218,6 +249,7 @@ class _Session:
         """-ERR to what is no command; False when there were too many of them."""
         assert isinstance(line, Invalid)
         self._dialogue.send(self._machine.error(line.because))
+        _COMMANDS.add(None, Outcome.REFUSED, 0.0)
         self._bad += 1
         limit = BAD_COMMANDS_BEFORE_LOGIN if self._view is None else BAD_COMMANDS_AFTER_LOGIN
         if self._bad < limit:
@@ -272,6 +304,7 @@ class _Session:
             self._dialogue.send(self._machine.error("USER comes first"))
             return
         self._require_privacy()
+        self._try(attempts.USER)
         await self._enter(await self._door.login.by_password(username, _text(command.text), self._host))
 
     async def _apop(self, command: Command) -> None:
@@ -280,6 +313,7 @@ class _Session:
             return
         digest = command.arguments[1]
         assert isinstance(digest, bytes)
+        self._try(attempts.APOP)
         name, stamp = _text(command.text), self._machine.stamp
         await self._enter(await self._door.login.by_digest(name, stamp, digest, self._host))
 
@@ -296,11 +330,16 @@ class _Session:
         if exchange is None:
             self._dialogue.send(self._machine.error("no such mechanism here"))
             return
+        self._try(command.text.decode())
         outcome = await self._door.login.by_exchange(exchange, self._ask, self._host)
         if isinstance(outcome, sasl.Failed):
             self._dialogue.send(self._machine.error(outcome.because))
             return
         await self._enter(outcome)
+
+    def _try(self, mechanism: str) -> None:
+        """Somebody tries to log in: when that is answered, it is counted."""
+        self._mechanism, self._tries = mechanism, True
 
     async def _ask(self, challenge: bytes) -> bytes:
         self._dialogue.send(self._machine.challenge(challenge))
@@ -349,14 +388,20 @@ class _Session:
 
     async def _locked(self, account: Account) -> MaildropLock | None:
         """The lock, waited for a little: housekeeping, or a session that is just ending, may have it."""
-        loop = asyncio.get_running_loop()
-        wait = self._door.settings.lock_wait_seconds
-        end, claims = loop.time() + wait, loop.time()
-        while (lock := await self._door.office.lock(account.account_id)) is None and loop.time() < end:
-            if loop.time() >= claims:
-                claims = min(loop.time() + CLAIM_SECONDS, end)
-                self._door.holders.claim((account.account_id, OWNER), self._dialogue.peer[0], claims - loop.time())
+        lock = await self._door.office.lock(account.account_id)
+        if lock is not None:
+            return lock
+        begun = claims = self._door.now()
+        end = begun + self._door.settings.lock_wait_seconds
+        while lock is None and (now := self._door.now()) < end:
+            if now >= claims:
+                claims = min(now + CLAIM_SECONDS, end)
+                self._door.holders.claim((account.account_id, OWNER), self._dialogue.peer[0], claims - now)
             await pause(0.05)
+            lock = await self._door.office.lock(account.account_id)
+        observe(_LOCK_WAIT, self._door.now() - begun)
+        if lock is None:
+            counts.sheet[_IN_USE] += 1
         return lock
 
     async def _stat(self, _: Command) -> None:
@@ -391,7 +436,6 @@ class _Session:
             self._dialogue.send(piece.wire)
         self._dialogue.send(END_OF_LETTER)
         self._sent_letters += 1
-        self._sent_octets += octets
 
     async def _top(self, command: Command) -> None:
         number, lines = command.number, command.arguments[1]
@@ -406,6 +450,7 @@ class _Session:
             piece = await self._next_piece(number, index)
             self._dialogue.send(top.feed(piece.wire))
         self._dialogue.send(END_OF_LETTER)
+        self._topped += 1
 
     async def _dele(self, command: Command) -> None:
         self._the_view.delete(command.number)

@@ -128,6 +128,7 @@ class OpenOffice:
                 self._store.office,
                 self._login,
                 self._switchboard,
+                name=name,
                 tls=tls,
                 settings=config.pop3,
                 holders=self.holders,

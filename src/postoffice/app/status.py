@@ -129,13 +129,13 @@ async def _doors(asked: Look) -> Section:
 
 
 async def _queue(asked: Look) -> Section:
-    items = await asked.store.office.queue()
-    due = sum(max(item.due, item.leased_until) <= asked.now for item in items)
-    carried = sum(item.leased_until > asked.now for item in items)
-    oldest = min((item.accepted for item in items), default=asked.now)
-    facts = {"letters": len(items), "carried": carried, "due": due, "oldest_seconds": round(asked.now - oldest)}
-    said = f"{len(items)} on the way, {carried} carried now, {due} due, the oldest for {span(asked.now - oldest)}"
-    return Section("queue", facts, (said if items else "empty",))
+    backlog = await asked.store.office.backlog(asked.now)
+    if backlog.oldest is None:
+        return Section("queue", {"letters": 0, "due": 0, "oldest_seconds": 0}, ("empty",))
+    age = asked.now - backlog.oldest
+    facts = {"letters": backlog.letters, "due": backlog.due, "oldest_seconds": round(age)}
+    said = f"{counted(backlog.letters, 'letter')} on the way, {backlog.due} due now, the oldest for {span(age)}"
+    return Section("queue", facts, (said,))
 
 
 async def _people(asked: Look) -> Section:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 import os
 import signal
 import socket
@@ -24,7 +23,7 @@ from postoffice.app.build import OpenOffice, own_host
 from postoffice.app.config import Config
 from postoffice.app.observe import Log
 from postoffice.errors import UsageError
-from postoffice.events import event
+from postoffice.events import event, session_name
 from postoffice.net.crowd import Crowd
 from postoffice.net.dialogue import Dialogue, Tracer
 from postoffice.net.listen import Door
@@ -136,16 +135,13 @@ def _reload(office: OpenOffice) -> None:
         event("tls.reload_failed", error=str(error))
 
 
-_conversations = itertools.count(1)
-
-
 def _tracer(dialogue: Dialogue[Any]) -> Tracer:
     """Tells the conversation as events, line by line, without secrets."""
     recorder = Recorder()
-    number = next(_conversations)
+    name = session_name(dialogue.number)
 
     def hear(who: str, octets: bytes) -> None:
         for line in recorder.hear(who, octets):
-            event("trace", conversation=f"{os.getpid()}-{number}", port=dialogue.local[1], line=line)
+            event("trace", session=name, port=dialogue.local[1], line=line)
 
     return hear

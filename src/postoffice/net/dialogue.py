@@ -17,12 +17,14 @@ The other side's silence and pace are measured only in the first two: while *we*
 from __future__ import annotations
 
 import asyncio
+import itertools
 import ssl
 import traceback
 from collections.abc import Callable, Coroutine, Generator
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
+from postoffice import events
 from postoffice.errors import ConnectionLost, Disconnected, Draining, PatienceLost
 from postoffice.events import event
 from postoffice.net.pace import is_fair, octets_under_way
@@ -48,6 +50,8 @@ class Machine(Protocol):
 
 M = TypeVar("M", bound=Machine)
 
+_numbers = itertools.count(1)
+
 
 class Wait(Enum):
     """What a suspended conversation waits for."""
@@ -64,6 +68,7 @@ class Wait(Enum):
 class Dialogue(asyncio.Protocol, Generic[M]):
     """One connection with its machine and its conversation.
 
+    `number` is its own in this process, `begun` and `since` are when it began and when it last began to wait.
     `patience` is how many seconds the other side may be silent, `is_amid` whether what comes next belongs to something
     begun that may come to its end before we stop; a conversation sets them as its state demands.
     `is_encrypted`: the other side speaks TLS, with us (`tls` is that connection) or with a balancer whom we believe.
@@ -93,6 +98,8 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         "_transport",
         "_under_way",
         "_wait",
+        "_written_octets",
+        "begun",
         "counted_as",
         "door",
         "has_begun",
@@ -101,6 +108,8 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         "limit",
         "local",
         "machine",
+        "number",
+        "octets_in",
         "on_end",
         "on_lost",
         "patience",
@@ -119,6 +128,9 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         on_end: Callable[[Any, BaseException | None], None] | None = None,
     ) -> None:
         self.machine = machine
+        self.number = next(_numbers)
+        self.begun = 0.0
+        self.octets_in = self._written_octets = 0
         self.patience = 60.0
         self.is_amid = False
         self.since = 0.0
@@ -158,6 +170,11 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self._out_octets += len(octets)
         if self._out_octets >= FLIGHT_OCTETS:
             self._write()
+
+    @property
+    def octets_out(self) -> int:
+        """How many octets were said."""
+        return self._written_octets + self._out_octets
 
     @property
     def is_full(self) -> bool:
@@ -255,6 +272,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         if self.is_encrypted and self._tracer:
             self._tracer("!", b"TLS")
         self.has_begun = True
+        self.begun = self._switchboard.now()
         self.limit = self._switchboard.add(self)
         self._conversation = self._converse(self)
         self._step()
@@ -366,6 +384,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         if conversation is None:
             return
         self._wait = Wait.NOTHING
+        outer, events.session = events.session, self.number
         try:
             wanted = conversation.send(None) if problem is None else conversation.throw(problem)
         except StopIteration as end:
@@ -390,10 +409,13 @@ class Dialogue(asyncio.Protocol, Generic[M]):
                 self._wait = Wait.FUTURE
                 wanted._asyncio_future_blocking = False
                 wanted.add_done_callback(self._future_done)
+        finally:
+            events.session = outer
 
     def _receive(self, octets: bytes) -> None:
         if self._tracer:
             self._tracer("C" if self._role == "S" else "S", octets)
+        self.octets_in += len(octets)
         self.machine.receive(octets)
 
     def _future_done(self, _: Any) -> None:
@@ -409,6 +431,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         if self._transport is not None and not self._lost:
             if self._tracer:
                 self._tracer(self._role, octets)
+            self._written_octets += len(octets)
             self._transport.write(octets)
 
     def _end(self, result: Any, problem: BaseException | None) -> None:

@@ -24,6 +24,7 @@ from postoffice.store.model import (
     OWNER,
     Acceptance,
     Account,
+    Backlog,
     Changes,
     Credential,
     Damage,
@@ -181,6 +182,10 @@ class Office(Protocol):
 
     async def queue(self) -> list[QueueItem]:
         """Everything on its way, by due time."""
+        ...
+
+    async def backlog(self, now: float) -> Backlog:
+        """How much is on its way, without looking at each item."""
         ...
 
     async def next_due(self) -> float | None:

@@ -26,6 +26,7 @@ from postoffice.store.model import (
     OWNER,
     Acceptance,
     Account,
+    Backlog,
     Changes,
     Credential,
     Damage,
@@ -438,6 +439,11 @@ class MemoryOffice:
 
     def _by_due(self) -> list[_Waiting]:
         return sorted(self._queue.values(), key=lambda waiting: (waiting.item.due, waiting.item.item_id))
+
+    async def backlog(self, now: float) -> Backlog:
+        due = sum(waiting.next_time <= now for waiting in self._queue.values())
+        first = next(iter(self._queue.values()), None)
+        return Backlog(len(self._queue), due, first.item.accepted if first else None)
 
     async def next_due(self) -> float | None:
         return min((waiting.next_time for waiting in self._queue.values()), default=None)

@@ -197,6 +197,15 @@ class RecipientState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many items are on their way, how many of them somebody may carry now, and when the first was accepted."""
+
+    letters: int
+    due: int
+    oldest: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class QueueItem:
     """A letter on its way to the recipients of one domain: what one courier carries at once.
 

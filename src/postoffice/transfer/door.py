@@ -11,11 +11,15 @@ from __future__ import annotations
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, Protocol
 
+from postoffice import counts
+from postoffice.accounts import attempts
 from postoffice.accounts.channel import channel_of
 from postoffice.accounts.guard import is_failed_login
 from postoffice.accounts.login import Login
+from postoffice.counts import Commands, Outcome, gauge
 from postoffice.errors import Disconnected, Draining, PatienceLost, Refusal, StoreError, temporary
 from postoffice.events import event
 from postoffice.message.address import Address, parse_forward_path, parse_reverse_path
@@ -23,6 +27,7 @@ from postoffice.message.envelope import Envelope
 from postoffice.message.received import Hop
 from postoffice.net.dialogue import Dialogue
 from postoffice.net.switchboard import Switchboard
+from postoffice.net.tls import describe
 from postoffice.protocols.lines import NEED_DATA
 from postoffice.protocols.sasl import server as sasl
 from postoffice.protocols.sasl.server import Channel
@@ -39,6 +44,9 @@ PORTS = frozenset({465, 587})
 """What a client may believe to speak to, wherever a router leads it."""
 BAD_COMMANDS = 20
 ROOM_CHECK_OCTETS = 16 * 1024 * 1024
+
+_DOORS = ("smtp", "submission", "submissions", "lmtp")
+_OPEN = {name: gauge("postoffice_sessions_open", "Sessions open now.", door=name) for name in _DOORS}
 
 _IDLE = Reply(421, ("Silent for too long, closing",), "4.4.2")
 _CLOSING = Reply(421, ("This office is closing, come back",), "4.3.2")
@@ -68,8 +76,16 @@ class Policy(Protocol):
         """May it send letters to this recipient?"""
 
 
+def counted_commands(protocol: str) -> Commands[Keyword | None]:
+    """The commands of SMTP, or of LMTP by the same names; None is what is no command."""
+    names: dict[Keyword | None, str] = {word: word.name for word in Keyword}
+    return Commands(protocol, names | {None: "invalid"})
+
+
 class SmtpDoor:
     """Answers connections. One per process and port."""
+
+    commands = counted_commands("smtp")
 
     def __init__(
         self,
@@ -86,6 +102,7 @@ class SmtpDoor:
         self.login = login
         self.tls = tls
         self.settings = settings or SmtpSettings()
+        self.now = switchboard.now
         self._switchboard = switchboard
 
     def __call__(self) -> Dialogue[SmtpServer]:
@@ -101,10 +118,12 @@ class SmtpDoor:
         if dialogue.limit is not None:
             dialogue.send(dialogue.machine.hang_up(_TOO_MANY))
             return
-        session = self._session(dialogue)
+        session, place = self._session(dialogue), _OPEN[self.policy.name]
+        counts.sheet[place] += 1
         try:
             await session.talk()
         finally:
+            counts.sheet[place] -= 1
             session.leave()
 
 
@@ -119,11 +138,15 @@ class Session:
         "_declared",
         "_dialogue",
         "_door",
+        "_ending",
         "_failures",
         "_is_8bit",
         "_machine",
+        "_mechanism",
         "_path",
         "_recipients",
+        "_served",
+        "_tries",
         "_utf8",
     )
 
@@ -134,7 +157,10 @@ class Session:
         self._account: Account | None = None
         self._credential: str | None = None
         self._bad = self._failures = 0
-        self._accepted = 0
+        self._accepted = self._served = 0
+        self._mechanism = ""
+        self._tries = False
+        self._ending = "lost"
         self._forget()
 
     def _forget(self) -> None:
@@ -153,9 +179,15 @@ class Session:
             while machine.state is not State.CLOSED:
                 received = machine.next_command()
                 if isinstance(received, Command):
+                    begun = perf_counter()
                     await self._obey(received)
+                    self._door.commands.add(received.keyword, machine.outcome, perf_counter() - begun)
+                    if self._tries:
+                        self._tries = False
+                        attempts.count_attempt(self._mechanism, machine.outcome)
                 elif isinstance(received, Invalid):
                     if not self._scold(received):
+                        self._ending = "too many errors"
                         break
                 else:
                     await dialogue.more()
@@ -163,23 +195,34 @@ class Session:
                     await dialogue.flush()
             await dialogue.flush()
         except PatienceLost:
+            self._ending = "idle"
             dialogue.send(machine.hang_up(_IDLE))
             raise
         except Draining:
+            self._ending = "drained"
             dialogue.send(machine.hang_up(_CLOSING))
             raise
 
     def leave(self) -> None:
         """One line tells of the session."""
+        dialogue = self._dialogue
+        cipher = describe(dialogue.tls)[1] if dialogue.tls else ""
         event(
             "smtp.closed",
             door=self._door.policy.name,
-            peer=self._dialogue.peer[0],
-            client=self._machine.client_name.decode("ascii", "backslashreplace"),
             account=self._account.address if self._account else None,
             credential=self._credential,
-            tls=self._dialogue.tls_version,
+            mechanism=self._mechanism,
+            peer=dialogue.peer[0],
+            client=self._machine.client_name.decode("ascii", "backslashreplace"),
+            tls=dialogue.tls_version,
+            cipher=cipher,
             accepted=self._accepted,
+            recipients=self._served,
+            octets_in=dialogue.octets_in,
+            octets_out=dialogue.octets_out,
+            seconds=round(self._door.now() - dialogue.begun, 3),
+            end=self._ending,
         )
 
     # --- commands
@@ -198,6 +241,7 @@ class Session:
             event("smtp.failed", command=command.keyword.name, peer=self._dialogue.peer[0], error=str(error))
             self._say(replies.from_refusal(temporary(str(error))))
         except Exception as error:
+            self._ending = "bug"
             self._say(replies.from_refusal(temporary(str(error))))
             raise
 
@@ -217,6 +261,7 @@ class Session:
     def _scold(self, invalid: Invalid) -> bool:
         """The reply to what is no command; False when there were too many of them."""
         self._bad += 1
+        self._door.commands.add(None, Outcome.REFUSED, 0.0)
         if self._bad >= BAD_COMMANDS:
             self._dialogue.send(self._machine.hang_up(_TOO_MANY_ERRORS))
             return False
@@ -270,6 +315,7 @@ class Session:
         if exchange is None:
             self._say(Reply(504, ("No such mechanism here",), "5.5.4"))
             return
+        self._mechanism, self._tries = command.mechanism.decode(), True
         try:
             outcome = await self._door.login.by_exchange(exchange, self._ask, self._dialogue.peer[0])
         except _NoResponse as problem:
@@ -339,6 +385,7 @@ class Session:
         """✍ 1 The letter is ours; gives what to say then."""
         letter_id = await self._door.intake.accept(staged, envelope, recipients, self._hop)
         self._accepted += 1
+        self._served += len(recipients)
         return self._machine.ok(f"Taken as {letter_id}", "2.0.0")
 
     async def _receive(self, stage: Stage) -> Staged:
@@ -384,6 +431,7 @@ class Session:
         self._say(Reply(252, ("We do not tell, but take letters",), "2.5.2"))
 
     async def _quit(self, _: Command) -> None:
+        self._ending = "quit"
         self._say(Reply(221, (f"{self._door.intake.host} says goodbye",), "2.0.0"))
 
     # --- facts

@@ -23,7 +23,7 @@ from postoffice.protocols.smtp.replies import Reply
 from postoffice.protocols.smtp.server import SmtpServer
 from postoffice.store.base import Stage
 from postoffice.store.model import Staged
-from postoffice.transfer.door import Session, SmtpDoor
+from postoffice.transfer.door import Session, SmtpDoor, counted_commands
 from postoffice.transfer.intake import Recipient
 from postoffice.transfer.mx import MxPolicy
 
@@ -44,6 +44,8 @@ class LmtpPolicy(MxPolicy):
 
 class LmtpDoor(SmtpDoor):
     """Answers connections. One per process."""
+
+    commands = counted_commands("lmtp")
 
     def _machine(self) -> SmtpServer:
         return LmtpServer()
@@ -71,6 +73,7 @@ class _LmtpSession(Session):
         if taking:
             letter_id = await self._door.intake.accept(staged, envelope, taking, self._hop)
             self._accepted += 1
+            self._served += len(taking)
         else:
             await stage.abandon()
         taken = Reply(250, (f"Taken as {letter_id}",), "2.0.0")

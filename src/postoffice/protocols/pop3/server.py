@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from postoffice.counts import Outcome
 from postoffice.errors import LocalProtocolError
 from postoffice.protocols.lines import NEED_DATA, TOO_LONG, LineReader, Oddity
 from postoffice.protocols.pop3.commands import Command, Invalid, parse
@@ -19,6 +20,7 @@ from postoffice.protocols.pop3.table import COMMAND_OCTETS, EXCHANGE_OCTETS, RUL
 
 _RETR_OR_DELE: Final = re.compile(rb"(?i:RETR) ([0-9]{1,18})\r?\n|(?i:DELE) [0-9]{1,18}\r?\n")
 _TOO_LONG: Final = Invalid("command line is too long")
+_MAY_CHANGE: Final = frozenset({Code.IN_USE, Code.LOGIN_DELAY, Code.SYS_TEMP})
 
 
 class Response:
@@ -31,12 +33,14 @@ class Response:
 
 
 class Pop3Server:
-    """One session. `state` is where it stands; `stamp` what the greeting offered to APOP."""
+    """One session. `state` is where it stands; `stamp` what the greeting offered to APOP; `outcome` what the last
+    answer said."""
 
-    __slots__ = ("_in_exchange", "_lines", "_owed", "stamp", "state")
+    __slots__ = ("_in_exchange", "_lines", "_owed", "outcome", "stamp", "state")
 
     def __init__(self) -> None:
         self.state = State.AUTHORIZATION
+        self.outcome = Outcome.OK
         self.stamp = b""
         self._lines = LineReader(EXCHANGE_OCTETS)
         self._owed: Command | Invalid | None = None
@@ -104,6 +108,7 @@ class Pop3Server:
     def error(self, text: str, code: Code | None = None) -> bytes:
         """-ERR to the command that is owed an answer."""
         owed = self._take_owed()
+        self.outcome = Outcome.FAILED if code in _MAY_CHANGE else Outcome.REFUSED
         if isinstance(owed, Command) and owed.keyword is Keyword.QUIT:
             self.state = State.CLOSED
         return format_error(text, code)
@@ -125,6 +130,7 @@ class Pop3Server:
         owed = self._take_owed()
         if isinstance(owed, Invalid):
             raise LocalProtocolError("+OK to a line that is no command")
+        self.outcome = Outcome.OK
         if owed.after is not None:
             self.state = owed.after
             if owed.after is State.TRANSACTION:

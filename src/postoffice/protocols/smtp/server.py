@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from postoffice.counts import Outcome
 from postoffice.errors import LocalProtocolError, Refusal
 from postoffice.protocols.dots import DotReader
 from postoffice.protocols.lines import BARE_LF, NEED_DATA, LineReader, Oddity
@@ -52,7 +53,8 @@ class SmtpServer:
     """One session.
 
     `state` is where it stands. `client_name` and `is_extended` are what the last EHLO or HELO said, `is_authenticated`
-    and `is_encrypted` what went well since; a door with implicit TLS begins with `is_encrypted`.
+    and `is_encrypted` what went well since; a door with implicit TLS begins with `is_encrypted`. `outcome` is what the
+    last reply said.
     """
 
     __slots__ = (
@@ -66,6 +68,7 @@ class SmtpServer:
         "is_authenticated",
         "is_encrypted",
         "is_extended",
+        "outcome",
         "state",
     )
 
@@ -77,6 +80,7 @@ class SmtpServer:
 
     def _begin(self, is_encrypted: bool) -> None:
         self.state = State.CONNECTED
+        self.outcome = Outcome.OK
         self.client_name = b""
         self.is_extended = False
         self.is_authenticated = False
@@ -170,6 +174,7 @@ class SmtpServer:
             self.state = State.CLOSED
         self._owed = None
         self._in_exchange = False
+        self.outcome = _outcome(reply)
         return format_reply(reply)
 
     def _settle(self, command: Command, code: int) -> None:
@@ -245,7 +250,14 @@ class SmtpServer:
         self.state = State.CLOSED
         self._owed = None
         self._content = None
+        self.outcome = _outcome(reply)
         return format_reply(reply)
+
+
+def _outcome(reply: Reply) -> Outcome:
+    if reply.code < 400:
+        return Outcome.OK
+    return Outcome.FAILED if reply.code < 500 else Outcome.REFUSED
 
 
 def _out_of_order(keyword: Keyword, state: State) -> Invalid:

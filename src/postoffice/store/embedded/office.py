@@ -37,7 +37,7 @@ from postoffice.store.embedded.premises import Premises, mailbox_path, office_pa
 from postoffice.store.embedded.schema import MAILBOX
 from postoffice.store.embedded.spool import SpoolOverflow
 from postoffice.store.embedded.staging import GrowingStage
-from postoffice.store.model import OWNER, Acceptance, Damage, Piece, QueueItem, Settlement
+from postoffice.store.model import OWNER, Acceptance, Backlog, Damage, Piece, QueueItem, Settlement
 
 OPEN_MAILBOXES = 256
 """How many mailboxes are kept open."""
@@ -45,6 +45,11 @@ OPEN_MAILBOXES = 256
 _WHO_ABSORBS = (
     "SELECT account_id, max(spool IS NOT NULL) FROM arrivals JOIN contents USING (content_id)"
     " WHERE arrived <= ? OR spool IS NOT NULL GROUP BY account_id"
+)
+
+_BACKLOG = (  # item_ids grow as letters are accepted, so nothing here reads the items themselves
+    "SELECT (SELECT count(*) FROM queue), (SELECT count(*) FROM queue WHERE max(due, leased_until) <= ?),"
+    " (SELECT accepted FROM queue ORDER BY item_id LIMIT 1)"
 )
 
 
@@ -167,6 +172,10 @@ class EmbeddedOffice:
 
     async def queue(self) -> list[QueueItem]:
         return self._premises.ask(lambda office: committing.items(office, "ORDER BY due, item_id"))
+
+    async def backlog(self, now: float) -> Backlog:
+        [row] = self._premises.ask(lambda office: office.execute(_BACKLOG, (now,)).fetchall())
+        return Backlog(*row)
 
     async def next_due(self) -> float | None:
         sql = "SELECT min(max(due, leased_until)) FROM queue"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from postoffice.errors import DamagedStore
 from postoffice.protocols.dots import stuff
 from postoffice.store.base import Store
-from postoffice.store.model import LocalDelivery, QueueItem, RecipientState, Settlement
+from postoffice.store.model import Backlog, LocalDelivery, QueueItem, RecipientState, Settlement
 from postoffice.testing.check_store.office import NOBODY
 from postoffice.testing.check_store.walk import (
     NOON,
@@ -92,6 +92,15 @@ async def the_earliest_goes_first(store: Store) -> None:
     assert [item.due for item in claimed] == [NOON + 10, NOON + 20], "the earliest first, and no more than asked"
     claimed = await store.office.claim("w2", NOON + 30, LEASE, 10)
     assert [item.due for item in claimed] == [NOON + 30], "the rest that is due goes to the next"
+
+
+async def the_backlog_is_counted(store: Store) -> None:
+    assert await store.office.backlog(NOON) == Backlog(0, 0, None), "nothing is on its way"
+    for number, second in enumerate((10, 20, 30)):
+        await enqueue(store, f"r{number}@c.example", accepted=NOON + second)
+    assert await store.office.backlog(NOON + 20) == Backlog(3, 2, NOON + 10), "what is due at that very moment is due"
+    await store.office.claim("w1", NOON + 20, LEASE, 1)
+    assert await store.office.backlog(NOON + 20) == Backlog(3, 1, NOON + 10), "what is carried is not due"
 
 
 async def a_claimed_letter_is_read_whole(store: Store) -> None:
@@ -222,6 +231,7 @@ QUEUE_CHECKS: list[Check] = [
     an_item_has_one_holder_while_the_lease_lasts,
     a_renewed_lease_lasts_longer,
     the_earliest_goes_first,
+    the_backlog_is_counted,
     a_claimed_letter_is_read_whole,
     what_is_finished_leaves_and_the_rest_waits,
     only_the_holder_settles,
