@@ -28,9 +28,10 @@ SAMPLES: dict[Keyword, Command] = {
     Keyword.TOP: Command(Keyword.TOP, (1, 10)),
     Keyword.UIDL: commands.UIDL,
     Keyword.USER: commands.user(b"mrose"),
+    Keyword.UTF8: commands.UTF8,
 }
 
-BEFORE = {"APOP", "AUTH", "CAPA", "PASS", "QUIT", "STLS", "USER"}
+BEFORE = {"APOP", "AUTH", "CAPA", "PASS", "QUIT", "STLS", "USER", "UTF8"}
 DURING = {"CAPA", "DELE", "LIST", "NOOP", "QUIT", "RETR", "RSET", "STAT", "TOP", "UIDL"}
 ALLOWED = {State.AUTHORIZATION: BEFORE, State.TRANSACTION: DURING, State.UPDATE: set(), State.CLOSED: set()}
 LOGS_IN = {"APOP", "AUTH", "PASS"}

@@ -39,6 +39,7 @@ async def test_every_letter_comes_out_as_it_went_in_and_has_the_size_that_is_lis
 
     def pull(port: int) -> None:
         with Pop3Raw(port) as client:
+            assert client.ask("UTF8").startswith(b"+OK")
             assert client.log_in(BOB, "secret").startswith(b"+OK")
             assert client.ask("STAT") == b"+OK %d %d" % (len(letters), sum(map(len, letters)))
             assert client.ask("LIST").startswith(b"+OK")
@@ -82,6 +83,6 @@ async def test_sizes_and_sums_beyond_four_gibibytes_are_told_as_they_are(tmp_pat
     [file] = (tmp_path / "office").rglob("*.mailbox")
     connection = apsw.Connection(str(file))
     for entry, octets in enumerate(sizes, 1):  # nobody has the disk for them
-        connection.execute("UPDATE entries SET octets = ? WHERE entry_id = ?", (octets, entry))
+        connection.execute("UPDATE entries SET octets = ?1, surrogate_octets = ?1 WHERE entry_id = ?2", (octets, entry))
     connection.close()
     await opened(with_letters=False)

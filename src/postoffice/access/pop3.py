@@ -36,6 +36,7 @@ from postoffice.protocols.lines import NEED_DATA, Oddity
 from postoffice.protocols.pop3.commands import Command, Invalid
 from postoffice.protocols.pop3.replies import Code, format_error
 from postoffice.protocols.pop3.server import END_OF_LETTER, Pop3Server, Response
+from postoffice.protocols.pop3.surrogate import SurrogateReader
 from postoffice.protocols.pop3.table import Keyword, State
 from postoffice.protocols.pop3.top import TopReader
 from postoffice.protocols.sasl import server as sasl
@@ -265,7 +266,7 @@ class _Session:
             raise Disconnected(self._ending)
 
     async def _capa(self, _: Command) -> None:
-        lines = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING"]
+        lines = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "UTF8 USER"]
         mechanisms = await self._mechanisms()
         lines += site_policy(await self._door.login.bylaws.announced(), self._terms)
         if self._may_log_in:
@@ -283,6 +284,9 @@ class _Session:
             because = "TLS is on already" if self._dialogue.is_encrypted else "no TLS here"
             self._dialogue.send(self._machine.error(because))
             return
+        if self._machine.is_utf8:
+            self._dialogue.send(self._machine.error("STLS comes before UTF8"))  # RFC 6856 §2.1
+            return
         if self._machine.unread_octets:
             self._ending = "octets behind STLS"
             self._dialogue.send(self._machine.error("nothing may follow STLS before TLS"))
@@ -292,6 +296,10 @@ class _Session:
         await self._dialogue.start_tls(self._door.tls)
         self._machine.begin_tls()
         self._username = None
+
+    async def _utf8(self, _: Command) -> None:
+        # deviates: RFC 6856 §2.1, because a letter that is no UTF-8 is the sender's all the same, and is sent as it is.
+        self._dialogue.send(self._machine.ok("UTF-8 it is"))
 
     async def _user(self, command: Command) -> None:
         self._require_privacy()
@@ -364,7 +372,7 @@ class _Session:
             snapshot = await self._mailbox.snapshot()
             if admission.is_recent or terms.max_listed:
                 snapshot = await listed(self._mailbox, snapshot, terms, self._since(admission, terms))
-            view = FrozenView(snapshot)
+            view = FrozenView(snapshot, with_surrogates=not self._machine.is_utf8)
             is_early = terms.login_delay and not await bylaws.count_login(account, terms)
         except BaseException:
             await self._unlock()  # a maildrop that cannot be opened is not kept from others (RFC 1939 §4)
@@ -427,13 +435,14 @@ class _Session:
         number = command.number
         octets = self._the_view.octets(number)
         piece = self._fetched.pop(number, None) or await self._fetch(number)
+        surrogate = SurrogateReader() if self._the_view.is_surrogate(number) else None
         self._dialogue.send(self._machine.ok_letter(f"{octets} octets"))
-        self._dialogue.send(piece.wire)
+        self._dialogue.send(surrogate.feed(piece.wire) if surrogate else piece.wire)
         index = 0
         while piece.more:
             index += 1
             piece = await self._next_piece(number, index)
-            self._dialogue.send(piece.wire)
+            self._dialogue.send(surrogate.feed(piece.wire) if surrogate else piece.wire)
         self._dialogue.send(END_OF_LETTER)
         self._sent_letters += 1
 
@@ -442,13 +451,14 @@ class _Session:
         assert isinstance(lines, int)
         piece = await self._piece(number, 0)
         top = TopReader(lines)
+        surrogate = SurrogateReader() if self._the_view.is_surrogate(number) else None
         self._dialogue.send(self._machine.ok_letter("top of message follows"))
-        self._dialogue.send(top.feed(piece.wire))
+        self._dialogue.send(top.feed(surrogate.feed(piece.wire) if surrogate else piece.wire))
         index = 0
         while piece.more and not top.is_complete:
             index += 1
             piece = await self._next_piece(number, index)
-            self._dialogue.send(top.feed(piece.wire))
+            self._dialogue.send(top.feed(surrogate.feed(piece.wire) if surrogate else piece.wire))
         self._dialogue.send(END_OF_LETTER)
         self._topped += 1
 
@@ -570,6 +580,7 @@ _ANSWERS: dict[Keyword, Callable[[_Session, Command], Awaitable[Any]]] = {
     Keyword.TOP: _Session._top,
     Keyword.UIDL: _Session._uidl,
     Keyword.USER: _Session._user,
+    Keyword.UTF8: _Session._utf8,
 }
 
 
@@ -589,5 +600,8 @@ def _there(piece: Piece | None, number: int) -> Piece:
 
 
 def _text(octets: bytes) -> str:
-    """Names and passwords are UTF-8; other octets belong to nobody, and are kept apart from all that is."""
-    return octets.decode("utf-8", "backslashreplace")
+    """Names and passwords are UTF-8, before UTF8 and after it (RFC 6856 §2.2)."""
+    try:
+        return octets.decode()
+    except UnicodeDecodeError as error:
+        raise Refusal(permanent=True, status="7.8", public="names and passwords are UTF-8") from error

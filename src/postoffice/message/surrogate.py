@@ -62,6 +62,7 @@ def growth(head: bytes) -> int:
     return len(made.header) - made.octets if made else 0
 
 
+# deviates: RFC 6857 §3.1, because the headers of body parts lie where nobody looks at delivery.
 def surrogate(head: bytes) -> Surrogate | None:
     """What stands for the header of a letter whose header is not ASCII; None where the letter may go as it is.
 

@@ -5,12 +5,14 @@ and DELE only marks; what comes meanwhile is seen by the next session. `FrozenVi
 of the protocol but its listings. (`LiveView`, the numbering of IMAP that moves with EXPUNGE, comes with IMAP.)
 
 What is told of a whole snapshot is reckoned once and kept while the snapshot lives, because most sessions ask for
-it and delete nothing before.
+it and delete nothing before. Sizes are those of the letters as this reader gets them: with surrogates for letters
+whose header is not ASCII, or without (RFC 6856 §2.1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -19,14 +21,17 @@ from postoffice.store.model import Snapshot
 
 @dataclass(slots=True)
 class _Ready:
-    """What was reckoned of a snapshot so far."""
+    """What was reckoned of a snapshot so far, for one kind of readers."""
 
+    octets: array[int]
     total_octets: int
     scan_listing: bytes | None = None
     unique_id_listing: bytes | None = None
 
 
 _ready: WeakKeyDictionary[Snapshot, _Ready] = WeakKeyDictionary()
+_ready_with_surrogates: WeakKeyDictionary[Snapshot, _Ready] = WeakKeyDictionary()
+_NONE: Mapping[int, int] = {}
 
 
 class NoSuchLetter(LookupError):
@@ -39,15 +44,18 @@ class FrozenView:
     Whatever takes a number and gives a fact raises `NoSuchLetter` (RFC 1939 §5: a deleted letter has no facts).
     """
 
-    __slots__ = ("_deleted", "_deleted_octets", "_ready", "snapshot")
+    __slots__ = ("_deleted", "_deleted_octets", "_ready", "_surrogates", "snapshot")
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, *, with_surrogates: bool = False) -> None:
         self.snapshot = snapshot
         self._deleted: set[int] = set()
         self._deleted_octets = 0
-        ready = _ready.get(snapshot)
+        self._surrogates = snapshot.surrogates if with_surrogates else _NONE
+        known = _ready_with_surrogates if self._surrogates else _ready
+        ready = known.get(snapshot)
         if ready is None:
-            _ready[snapshot] = ready = _Ready(sum(snapshot.octets))
+            octets = _with_surrogates(snapshot) if self._surrogates else snapshot.octets
+            known[snapshot] = ready = _Ready(octets, sum(octets))
         self._ready = ready
 
     def __contains__(self, number: int) -> bool:
@@ -73,7 +81,11 @@ class FrozenView:
         return self.snapshot.keys[self._index(number)]
 
     def octets(self, number: int) -> int:
-        return self.snapshot.octets[self._index(number)]
+        return self._ready.octets[self._index(number)]
+
+    def is_surrogate(self, number: int) -> bool:
+        """Whether this reader gets a surrogate of the letter, which has so many octets."""
+        return bool(self._surrogates) and self.snapshot.keys[self._index(number)] in self._surrogates
 
     def unique_id(self, number: int) -> str:
         return self.snapshot.unique_ids[self._index(number)]
@@ -99,9 +111,9 @@ class FrozenView:
     def scan_listing(self) -> bytes:
         """All lines of LIST (RFC 1939 §5), without the final dot line."""
         if self._deleted:
-            return _listing(self, self.snapshot.octets)
+            return _listing(self, self._ready.octets)
         if self._ready.scan_listing is None:
-            self._ready.scan_listing = _listing(self, self.snapshot.octets)
+            self._ready.scan_listing = _listing(self, self._ready.octets)
         return self._ready.scan_listing
 
     def unique_id_listing(self) -> bytes:
@@ -118,6 +130,12 @@ class FrozenView:
         if number in self._deleted:
             raise NoSuchLetter(f"message {number} already deleted")
         raise NoSuchLetter(f"no such message, only {len(self.snapshot.keys)} in maildrop")
+
+
+def _with_surrogates(snapshot: Snapshot) -> array[int]:
+    """The column of sizes with those of surrogates."""
+    sizes, surrogates = snapshot.octets, snapshot.surrogates
+    return array("q", [surrogates.get(key, octets) for key, octets in zip(snapshot.keys, sizes, strict=True)])
 
 
 def _listing(numbers: Iterable[int], facts: Sequence[int] | Sequence[str]) -> bytes:

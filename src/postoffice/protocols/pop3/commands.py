@@ -118,6 +118,7 @@ RSET = Command(Keyword.RSET)
 STAT = Command(Keyword.STAT)
 STLS = Command(Keyword.STLS)
 UIDL = Command(Keyword.UIDL)
+UTF8 = Command(Keyword.UTF8)
 
 
 def user(name: bytes) -> Command:

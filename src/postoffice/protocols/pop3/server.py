@@ -33,15 +33,18 @@ class Response:
 
 
 class Pop3Server:
-    """One session. `state` is where it stands; `stamp` what the greeting offered to APOP; `outcome` what the last
-    answer said."""
+    """One session. `state` is where it stands; `stamp` what the greeting offered to APOP.
 
-    __slots__ = ("_in_exchange", "_lines", "_owed", "outcome", "stamp", "state")
+    `is_utf8`: the client said UTF8, and takes letters as they are (RFC 6856 §2.1). `outcome`: what the last answer said.
+    """
+
+    __slots__ = ("_in_exchange", "_lines", "_owed", "is_utf8", "outcome", "stamp", "state")
 
     def __init__(self) -> None:
         self.state = State.AUTHORIZATION
         self.outcome = Outcome.OK
         self.stamp = b""
+        self.is_utf8 = False
         self._lines = LineReader(EXCHANGE_OCTETS)
         self._owed: Command | Invalid | None = None
         self._in_exchange = False
@@ -125,12 +128,15 @@ class Pop3Server:
         if self._owed is not None or self.state is not State.AUTHORIZATION:
             raise LocalProtocolError("STLS belongs to AUTHORIZATION and is answered first")
         self._lines = LineReader(EXCHANGE_OCTETS)
+        self.is_utf8 = False
 
     def _answered(self, octets: bytes) -> bytes:
         owed = self._take_owed()
         if isinstance(owed, Invalid):
             raise LocalProtocolError("+OK to a line that is no command")
         self.outcome = Outcome.OK
+        if owed.keyword is Keyword.UTF8:
+            self.is_utf8 = True
         if owed.after is not None:
             self.state = owed.after
             if owed.after is State.TRANSACTION:

@@ -1,4 +1,4 @@
-"""POP3 as one table, shared by both ends (RFC 1939, RFC 2449, RFC 2595 §4, RFC 5034).
+"""POP3 as one table, shared by both ends (RFC 1939, RFC 2449, RFC 2595 §4, RFC 5034, RFC 6856).
 
     AUTHORIZATION ──PASS, APOP, AUTH: +OK──▶ TRANSACTION ──QUIT──▶ UPDATE ──reply──▶ CLOSED
           │                                                                             ▲
@@ -45,6 +45,7 @@ class Keyword(Enum):
     TOP = b"TOP"
     UIDL = b"UIDL"
     USER = b"USER"
+    UTF8 = b"UTF8"
 
     __hash__ = object.__hash__
 
@@ -108,6 +109,7 @@ RULES: dict[Keyword, Rule] = {
     Keyword.TOP: Rule(_DURING, Arguments.NUMBER_AND_COUNT, Shape.LETTER),
     Keyword.UIDL: Rule(_DURING, Arguments.OPTIONAL_NUMBER, Shape.LISTING, None, Shape.FACTS),
     Keyword.USER: Rule(_BEFORE, Arguments.TEXT, Shape.LINE),
+    Keyword.UTF8: Rule(_BEFORE, Arguments.NONE, Shape.LINE),
 }
 
 COMMAND_OCTETS = 255
