@@ -35,7 +35,7 @@ class Response:
 class Pop3Server:
     """One session. `state` is where it stands; `stamp` what the greeting offered to APOP.
 
-    `is_utf8`: the client said UTF8, and takes letters as they are (RFC 6856 §2.1). `outcome`: what the last answer said.
+    `is_utf8`: the client said UTF8, and takes letters as they are (RFC 6856 §2.1). `outcome` is the last answer's.
     """
 
     __slots__ = ("_in_exchange", "_lines", "_owed", "is_utf8", "outcome", "stamp", "state")
