@@ -43,6 +43,16 @@ async def test_what_was_pulled_is_exactly_what_the_office_has(
     assert len(await office.letters("bob@b.example")) == len(LETTERS), "a pull removes nothing unless it is told to"
 
 
+async def test_a_letter_with_a_header_in_utf8_comes_home_as_it_was_sent(
+    office: TestOffice, source: Source, home: Mailbox, deliver: Deliver, letters_of: Read
+) -> None:
+    letter = "Subject: Quê hương\r\n\r\nlà chùm khế ngọt\r\n".encode()
+    await deliver(letter)
+    report = await collect(source, home, options(office))
+    assert await letters_of(home) == [letter]
+    assert (report.octets, report.different) == (len(letter), 0)
+
+
 async def test_a_second_pull_fetches_only_what_is_new(
     office: TestOffice, source: Source, home: Mailbox, deliver: Deliver, letters_of: Read
 ) -> None:

@@ -179,6 +179,16 @@ async def test_a_password_leaves_this_machine_only_under_tls_or_by_leave(monkeyp
         assert (await collect(Source("127.0.0.1", port, USER), MemoryMailbox(), allowed)).letters == 3
 
 
+async def test_utf8_is_said_where_it_is_announced_and_a_refusal_of_it_stops_nothing(
+    home: Mailbox, letters_of: Read
+) -> None:
+    peer = Pop3Peer(dict(LETTERS), capabilities=("UIDL", "UTF8 USER", "PIPELINING"), says={"UTF8": b"-ERR not now\r\n"})
+    async with peer.listening() as port:
+        await pull(port, home)
+    assert peer.heard[:3] == ["CAPA", "UTF8", f"USER {USER}"]
+    assert await letters_of(home) == list(LETTERS.values())
+
+
 async def test_a_letter_that_is_refused_stops_no_other(home: Mailbox, letters_of: Read) -> None:
     peer = Pop3Peer(dict(LETTERS), says={"RETR 2": b"-ERR cannot read it\r\n"})
     async with peer.listening() as port:

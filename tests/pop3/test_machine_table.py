@@ -207,6 +207,14 @@ def test_a_challenge_outside_of_auth_is_an_error_of_the_server() -> None:
         client.next_event()
 
 
+def test_the_client_begins_no_tls_behind_utf8() -> None:
+    client = client_in(State.AUTHORIZATION)
+    client.send(commands.UTF8)
+    with pytest.raises(LocalProtocolError):
+        client.send(commands.STLS)
+    assert client.pending == 1
+
+
 def test_octets_of_the_server_before_tls_are_an_attack() -> None:
     client = client_in(State.AUTHORIZATION)
     client.send(commands.STLS)

@@ -1,8 +1,9 @@
-"""The way into a maildrop: greeting, capabilities, TLS, login (RFC 1939 §4, RFC 2449, RFC 2595, RFC 5034).
+"""The way into a maildrop: greeting, capabilities, TLS, UTF8, login (RFC 1939 §4, RFC 2449, RFC 2595, RFC 5034).
 
 TLS is used wherever it is offered. Without it a password leaves this machine only if that is allowed: a server that
 hides its STLS, or somebody between us and it who does, gets none. A mechanism that a URL names is used and no other;
-else the best that is offered, and where it fails no weaker one is tried (RFC 2384 §4).
+else the best that is offered, and where it fails no weaker one is tried (RFC 2384 §4). UTF8 is said where it is
+offered, so that letters come home as they were sent, and not as surrogates (RFC 6856 §2.1).
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ async def enter(talk: Talk, key: Key) -> Capabilities:
         capabilities = await _secure(talk, key, capabilities)
     tls = describe(talk.dialogue.tls)[0] if talk.dialogue.tls else ""
     event("home.connected", host=key.source.host, port=key.source.port, tls=tls)
+    if b"UTF8" in capabilities:
+        await talk.ask(commands.UTF8)  # who announces it and refuses gives surrogates, which can be read too
     reply = await _log_in(talk, key, greeting.stamp, capabilities)
     if not reply.is_ok:
         raise talk.refused(f"the login of {key.source.user}", reply, os.EX_NOPERM)

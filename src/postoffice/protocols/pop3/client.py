@@ -59,7 +59,7 @@ Event = Greeting | Answer | Body | EndOfBody | Challenge | Oddity
 class Pop3Client:
     """One session. `state` counts what was confirmed; commands are checked against what the pending ones lead to."""
 
-    __slots__ = ("_ahead", "_body", "_body_is_new", "_greeted", "_lines", "_pending", "state")
+    __slots__ = ("_ahead", "_body", "_body_is_new", "_greeted", "_lines", "_pending", "_said_utf8", "state")
 
     def __init__(self) -> None:
         self.state = State.AUTHORIZATION
@@ -69,6 +69,7 @@ class Pop3Client:
         self._body: DotReader | None = None
         self._body_is_new = False
         self._greeted = False
+        self._said_utf8 = False
 
     # --- out
 
@@ -77,6 +78,10 @@ class Pop3Client:
         rule = RULES[command.keyword]
         if self._ahead not in rule.states:
             raise LocalProtocolError(f"{command.keyword.name} is not allowed in {self._ahead.name}")
+        if command.keyword is Keyword.UTF8:
+            self._said_utf8 = True
+        elif command.keyword is Keyword.STLS and self._said_utf8:
+            raise LocalProtocolError("STLS comes before UTF8")  # RFC 6856 §2.1
         self._pending.append(command)
         if command.after is not None:
             self._ahead = command.after
