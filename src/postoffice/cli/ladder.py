@@ -113,7 +113,7 @@ def conversations(road: Road) -> Iterator[tuple[str, list[str]]]:
             door = doors.get(int(one.facts["port"] or 0))
             if door is not None:
                 heading = f"{office.host}, door {door}"
-                _, lines = by_number.setdefault(str(one.facts["conversation"]), (heading, []))
+                _, lines = by_number.setdefault(str(one.facts["session"]), (heading, []))
                 lines.append(str(one.facts["line"]))
         yield from by_number.values()
 
