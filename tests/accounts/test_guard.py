@@ -24,7 +24,7 @@ class Days:
     def __init__(self, settings: GuardSettings | None = None, ledger: Ledger | None = None) -> None:
         self.now = 1_800_000_000.0
         self.waited: list[float] = []
-        self.guard = Guard(settings, ledger, lambda: self.now, self._wait)
+        self.guard = Guard(settings, ledger or Ledger(salt=b"always the same"), lambda: self.now, self._wait)
 
     async def _wait(self, seconds: float) -> None:
         self.now += seconds

@@ -88,13 +88,16 @@ class Row:
 
 
 class Ledger:
-    """Rows by key. Without an open file it is this process's and its children's alone, and is gone with them."""
+    """Rows by key. Without an open file it is this process's and its children's alone, and is gone with them.
 
-    def __init__(self, descriptor: int = -1) -> None:
+    A file has its salt; `salt` is for tests that want to meet no chance.
+    """
+
+    def __init__(self, descriptor: int = -1, salt: bytes = b"") -> None:
         self._descriptor = descriptor
         self._map = mmap.mmap(descriptor, BOOK_OCTETS)
         if descriptor < 0:
-            self._map[:_HEADER_OCTETS] = _header()
+            self._map[:_HEADER_OCTETS] = _header(salt)
         salt = bytes(self._map[_SALT_AT : _SALT_AT + _SALT_OCTETS])
         self.key_of = lru_cache(maxsize=16_384)(lambda text: _number(text, salt))
         """The key of a text; never 0. The salt keeps others from choosing whose rows share a set."""
@@ -235,5 +238,6 @@ def _number(text: str, salt: bytes) -> int:
     return int.from_bytes(digest, "little") or 1
 
 
-def _header() -> bytes:
-    return (_MAGIC.ljust(_SALT_AT, b"\0") + secrets.token_bytes(_SALT_OCTETS)).ljust(_HEADER_OCTETS, b"\0")
+def _header(salt: bytes = b"") -> bytes:
+    salt = salt or secrets.token_bytes(_SALT_OCTETS)
+    return (_MAGIC.ljust(_SALT_AT, b"\0") + salt.ljust(_SALT_OCTETS, b"\0")).ljust(_HEADER_OCTETS, b"\0")

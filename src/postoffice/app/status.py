@@ -183,7 +183,7 @@ async def _disk(asked: Look) -> Section:
     free = await asked.store.office.free_octets()
     used = sum((Path(folder) / name).lstat().st_blocks * 512 for folder, _, names in os.walk(".") for name in names)
     facts = {"free_octets": free, "used_octets": used}
-    return Section("disk", facts, (f"{size(free)} free, {size(used)} used by mail",))
+    return Section("disk", facts, (f"{size(free)} free, {size(used)} used by the office",))
 
 
 async def _certificate(asked: Look) -> Section:
