@@ -29,7 +29,7 @@ _PLACED_AT_ONCE = 250
 _CONFIG = """
 [office]
 addresses = ["127.0.0.1"]
-ports = {{ pop3 = 0, smtp = 0, pop3s = -1, submission = -1, submissions = -1 }}
+ports = {{ pop3 = 0, smtp = 0, pop3s = -1, submission = -1, submissions = -1, metrics = -1 }}
 workers = {workers}
 
 [login]

@@ -68,7 +68,7 @@ def test_ready_names_every_door_with_its_loopback_addresses(office: OfficeProces
     words = office.ready.split()
     assert words[0] == "ready"
     doors = {(door, address.rpartition(":")[0]) for door, _, address in (word.partition("=") for word in words[1:])}
-    expected = {"smtp", "pop3", "submission", "submissions", "pop3s", "lmtp"}
+    expected = {"smtp", "pop3", "submission", "submissions", "pop3s", "lmtp", "metrics"}
     assert {door for door, _ in doors} == expected
     assert {host for _, host in doors} <= {"127.0.0.1", "[::1]"}
     for word in words[1:]:
@@ -79,7 +79,11 @@ def test_ready_names_every_door_with_its_loopback_addresses(office: OfficeProces
 def test_a_second_server_on_a_folder_says_so_and_changes_nothing(office: OfficeProcess) -> None:
     second = subprocess.run(
         [sys.executable, "-m", "postoffice", "serve", "--data", str(office.data), "--port", "smtp=0"]
-        + [word for door in ("pop3", "pop3s", "submission", "submissions") for word in ("--port", f"{door}=-1")],
+        + [
+            word
+            for door in ("pop3", "pop3s", "submission", "submissions", "metrics")
+            for word in ("--port", f"{door}=-1")
+        ],
         capture_output=True,
         text=True,
         timeout=30,

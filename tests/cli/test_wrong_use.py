@@ -165,7 +165,9 @@ def test_a_port_that_there_is_not_is_wrong_use(data: Path) -> None:
 def test_a_certificate_that_is_not_there_is_said_once_and_no_door_opens(data: Path, gone: str) -> None:
     (data / "tls" / gone).unlink()
     doors = [
-        word for door in ("smtp", "pop3", "pop3s", "submission", "submissions") for word in ("--port", f"{door}=0")
+        word
+        for door in ("smtp", "pop3", "pop3s", "submission", "submissions", "metrics")
+        for word in ("--port", f"{door}=0")
     ]
     assert run("serve", "--data", data, *doors) == (
         os.EX_CONFIG,

@@ -87,7 +87,9 @@ def serving(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     init, serve, account = (line for line in LINES if "--data ./mail" in line)
     answer_prompts(words(init), folder, "first secret")
     free = [
-        option for door in ("smtp", "submission", "submissions", "pop3", "pop3s") for option in ("--port", f"{door}=0")
+        option
+        for door in ("smtp", "submission", "submissions", "pop3", "pop3s", "metrics")
+        for option in ("--port", f"{door}=0")
     ]
     process = subprocess.Popen([*words(serve), *free], cwd=folder, stdout=subprocess.PIPE, text=True)
     try:

@@ -97,7 +97,7 @@ def doors_of(
     ports: dict[str, int], path: Path | None = None, addresses: tuple[str, ...] = ("127.0.0.1",)
 ) -> dict[str, tuple[str, ...]]:
     """The doors of an office whose other doors are closed."""
-    closed = dict.fromkeys(("smtp", "pop3", "submissions", "submission", "pop3s"), -1)
+    closed = dict.fromkeys(("smtp", "pop3", "submissions", "submission", "pop3s", "metrics"), -1)
     office = OfficeSettings(addresses=addresses, port_offset=10000, workers=1, ports=closed | ports)
     [doors] = open_doors(Config(office=office, lmtp=LmtpSettings(socket=path)))
     told = {name: door.addresses for name, door in doors.items()}

@@ -121,6 +121,11 @@ class Board:
         """A number, summed over all processes."""
         return float(sum(self._row(name)[_WHO_PLACES + place] for name in self.names))
 
+    def totals(self) -> list[float]:
+        """Every number of the sheet, summed over all processes."""
+        sheets = [self._row(name)[_WHO_PLACES:].tolist() for name in self.names]
+        return [sum(numbers) for numbers in zip(*sheets, strict=True)]
+
     def processes(self) -> list[Process]:
         rows = [(name, self._row(name)) for name in self.names]
         return [Process(name, int(row[_PID]), row[_STARTED], max(0, int(row[_STARTS]) - 1)) for name, row in rows]

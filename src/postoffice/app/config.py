@@ -20,6 +20,7 @@ from postoffice.access.pop3 import Pop3Settings
 from postoffice.accounts.guard import GuardSettings
 from postoffice.accounts.login import LoginSettings
 from postoffice.accounts.oauth import OAuthSettings
+from postoffice.app.scrape import METRICS_PORT, MetricsSettings
 from postoffice.errors import UsageError
 from postoffice.net.crowd import CrowdSettings
 from postoffice.net.listen import GONE_SECONDS
@@ -91,10 +92,15 @@ class Config:
     queue: QueueSettings = QueueSettings()
     courier: CourierSettings = CourierSettings()
     relay: RouteSettings = RouteSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
 
 DOORS = {"smtp": 25, "pop3": 110, "submissions": 465, "submission": 587, "pop3s": 995, "lmtp": LMTP_PORT}
-"""Every door and its standard port."""
+"""Every door for mail and its standard port."""
+
+METRICS = "metrics"
+PORTS = DOORS | {METRICS: METRICS_PORT}
+"""All that listens."""
 
 OPEN_IF_NAMED = frozenset({"lmtp"})
 """Doors that are closed unless `office.ports` says where they are."""
@@ -197,16 +203,16 @@ def _wrong_values(config: Config) -> list[str]:
     """What has the right type and is wrong all the same."""
     problems = []
     for door in config.office.ports:
-        if door not in DOORS:
-            problems.append(f"office.ports.{door}: there is no such door; there are {', '.join(DOORS)}")
+        if door not in PORTS:
+            problems.append(f"office.ports.{door}: there is no such door; there are {', '.join(PORTS)}")
     problems += _wrong_ports(config)
     routes = config.relay.routes.items()
     problems += [f'relay.routes."{domain}": {route.problem()}' for domain, route in routes if route.problem()]
     for door in config.crowd.per_door:
         if door not in DOORS:
             problems.append(f"crowd.per_door.{door}: there is no such door; there are {', '.join(DOORS)}")
-    for section, addresses in (("office", config.office.addresses), ("lmtp", config.lmtp.addresses)):
-        for address in addresses:
+    for section in ("office", "lmtp", "metrics"):
+        for address in getattr(config, section).addresses:
             try:
                 ipaddress.ip_address(address)
             except ValueError:
@@ -238,7 +244,7 @@ def _wrong_ports(config: Config) -> list[str]:
         f"{path}: there is no port {port}" for path, (least, port) in ports.items() if not least <= port <= 65535
     ]
     offset = config.office.port_offset or 0
-    if not all(0 < port + offset <= 65535 for door, port in DOORS.items() if door not in config.office.ports):
+    if not all(0 < port + offset <= 65535 for door, port in PORTS.items() if door not in config.office.ports):
         problems.append(f"office.port_offset: {offset} leads to ports that there are not")
     return problems
 

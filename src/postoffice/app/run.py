@@ -33,7 +33,7 @@ from postoffice.accounts.guard import Guard
 from postoffice.accounts.ledger import BOOK, begin_book
 from postoffice.app import worker as worker_module
 from postoffice.app.board import STATUS_SOCKET, Board, give, listen_for_readers
-from postoffice.app.config import DOORS, OPEN_IF_NAMED, Config
+from postoffice.app.config import DOORS, METRICS, OPEN_IF_NAMED, PORTS, Config
 from postoffice.app.privilege import settle_in
 from postoffice.app.worker import HEARTBEAT_SECONDS, READY, Work, beats
 from postoffice.errors import UsageError
@@ -126,10 +126,11 @@ def open_doors(config: Config) -> list[dict[str, Door]]:
         offset = 0 if _may_bind_low_ports() else 10000
     workers = config.office.workers or os.cpu_count() or 1
     doors: list[dict[str, Door]] = [{} for _ in range(workers)]
-    for name, standard in DOORS.items():
+    addresses = {"lmtp": config.lmtp.addresses, METRICS: config.metrics.addresses}
+    for name, standard in PORTS.items():
         port = config.office.ports.get(name, -1 if name in OPEN_IF_NAMED else standard + offset)
-        addresses = config.lmtp.addresses if name == "lmtp" else config.office.addresses
-        shares = bind_door(name, addresses, port, workers, config.office.gone_seconds) if port >= 0 else []
+        where = addresses.get(name, config.office.addresses)
+        shares = bind_door(name, where, port, workers, config.office.gone_seconds) if port >= 0 else []
         if name == "lmtp" and config.lmtp.socket is not None:
             shares = bind_socket(shares or [Door(name, ())] * workers, config.lmtp.socket)
         for own, share in zip(doors, shares, strict=False):
@@ -204,6 +205,7 @@ class Supervisor:
             self._certificate,
             Path(COMMITTER_SOCKET),
             self._doors[index],
+            self._board,
             self._guard,
             self._crowd,
             self._options.log_json,

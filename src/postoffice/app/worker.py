@@ -19,9 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from postoffice.accounts.guard import Guard
+from postoffice.app.board import Board
 from postoffice.app.build import OpenOffice, own_host
-from postoffice.app.config import Config
+from postoffice.app.config import METRICS, Config
+from postoffice.app.metrics import Metrics, count_events
 from postoffice.app.observe import Log
+from postoffice.app.scrape import answer_readers
+from postoffice.clock import system_clock
 from postoffice.errors import UsageError
 from postoffice.events import event, session_name
 from postoffice.net.crowd import Crowd
@@ -46,6 +50,7 @@ class Work:
     certificate: tuple[Path, Path]
     committer: Path
     doors: Mapping[str, Door]
+    board: Board
     guard: Guard
     crowd: Crowd
     log_json: bool
@@ -65,6 +70,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
 def work(job: Work, status: int, lifeline: socket.socket) -> None:
     """Serve. Returns when drained."""
     log = Log(as_json=job.log_json)
+    count_events()
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(_serve(job, status, lifeline))
@@ -86,7 +92,9 @@ async def _serve(job: Work, status: int, lifeline: socket.socket) -> None:
         guard=job.guard,
         crowd=job.crowd,
     )
-    await office.answer(job.doors)
+    await office.answer({name: door for name, door in job.doors.items() if name != METRICS})
+    metrics = Metrics(job.board, store.office, system_clock)
+    scrapes = await answer_readers(job.doors[METRICS].sockets, metrics.read) if METRICS in job.doors else []
     neighbours = Neighbours(job.data, f"worker-{job.index}", office.holders.hear)
     office.holders.tell_others = neighbours.tell
     office.work(tidies=job.index == 0)
@@ -100,6 +108,8 @@ async def _serve(job: Work, status: int, lifeline: socket.socket) -> None:
     heart = loop.create_task(_beat(status))
     await stop.wait()
     loop.remove_reader(lifeline)
+    for scrape in scrapes:
+        scrape.close()
     await office.close(job.config.office.drain_seconds)
     heart.cancel()
     neighbours.close()

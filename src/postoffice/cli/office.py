@@ -15,7 +15,7 @@ from postoffice.cli.folder import data_folder, data_option, has_office, with_sto
 from postoffice.cli.secrets import new_password, password_stdin
 from postoffice.errors import UsageError
 
-PORT_HELP = "The port of one door (smtp, submission, submissions, pop3, pop3s); 0: any, -1: closed."
+PORT_HELP = "The port of one door (smtp, submission, submissions, pop3, pop3s, lmtp, metrics); 0: any, -1: closed."
 
 
 @click.command()
@@ -115,13 +115,13 @@ def serve(
 
 
 def _ports(words: tuple[str, ...]) -> dict[str, int]:
-    from postoffice.app.config import DOORS
+    from postoffice.app.config import PORTS
 
     ports = {}
     for word in words:
         door, _, port = word.partition("=")
-        if door not in DOORS or not port.lstrip("-").isdecimal() or not -1 <= int(port) <= 65535:
-            raise UsageError(f"--port {word}: is not DOOR=PORT with a door of {', '.join(DOORS)}", os.EX_USAGE)
+        if door not in PORTS or not port.lstrip("-").isdecimal() or not -1 <= int(port) <= 65535:
+            raise UsageError(f"--port {word}: is not DOOR=PORT with a door of {', '.join(PORTS)}", os.EX_USAGE)
         ports[door] = int(port)
     return ports
 

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from postoffice.accounts import verifiers
-from postoffice.app.config import DOORS
+from postoffice.app.config import PORTS
 from postoffice.app.privilege import give_away
 from postoffice.clock import system_clock
 from postoffice.net.tls import make_self_signed
@@ -163,7 +163,7 @@ class OfficeProcess:
             "--config",
             str(self._config),
         ]
-        words += [word for door in DOORS for word in ("--port", f"{door}=0")]
+        words += [word for door in PORTS for word in ("--port", f"{door}=0")]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*words, "--log-json", *self._options],

@@ -28,7 +28,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from postoffice.app.config import DOORS
+from postoffice.app.config import PORTS
 from postoffice.events import Fact
 from postoffice.testing.certificates import Authority
 from postoffice.testing.dns import FakeDNS, Records
@@ -94,7 +94,7 @@ class RoadOffice:
 
     def configure(self, nameserver: tuple[str, int], others: list[RoadOffice]) -> None:
         """Where this office asks for the way, and at which port it finds the others: theirs are not number 25."""
-        ports = dict.fromkeys(DOORS, 0) | self.ports
+        ports = dict.fromkeys(PORTS, 0) | self.ports
         lines = [
             "[office]",
             f'host = "{self.host}"',

@@ -10,10 +10,12 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any, assert_never
 
 import apsw
 
+from postoffice import counts
 from postoffice.database.sqlite import Connection, one_number, store_error
 from postoffice.errors import StoreError
 from postoffice.message.content import Content
@@ -49,13 +51,19 @@ ITEMS = (
 GROUP_JOBS = 256
 """The most jobs in one transaction."""
 
+_SYNC = counts.histogram("postoffice_commit_seconds", "Until what a group of jobs wrote is durable, for each group.")
+_JOBS = counts.counter("postoffice_commit_jobs_total", "Jobs in the groups that the committer made durable.")
+
 
 def commit_group(connection: Connection, jobs: Sequence[AnyJob], path: Path) -> list[object]:
     """Do the jobs in one durable transaction; gives for each its result, or the error that it alone has."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         answers = _each(connection, jobs, path)
+        begun = perf_counter()
         connection.execute("COMMIT")
+        counts.observe(_SYNC, perf_counter() - begun)
+        counts.sheet[_JOBS] += len(jobs)
         return answers
     except Exception as error:
         if connection.in_transaction:
