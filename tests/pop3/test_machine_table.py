@@ -17,6 +17,7 @@ SAMPLES: dict[Keyword, Command] = {
     Keyword.AUTH: commands.authenticate(b"PLAIN", b"AG1yb3NlAHRhbnN0YWFm"),
     Keyword.CAPA: commands.CAPA,
     Keyword.DELE: commands.delete(1),
+    Keyword.LANG: commands.LANG,
     Keyword.LIST: commands.LIST,
     Keyword.NOOP: commands.NOOP,
     Keyword.PASS: commands.password(b"tan staaf"),
@@ -31,8 +32,8 @@ SAMPLES: dict[Keyword, Command] = {
     Keyword.UTF8: commands.UTF8,
 }
 
-BEFORE = {"APOP", "AUTH", "CAPA", "PASS", "QUIT", "STLS", "USER", "UTF8"}
-DURING = {"CAPA", "DELE", "LIST", "NOOP", "QUIT", "RETR", "RSET", "STAT", "TOP", "UIDL"}
+BEFORE = {"APOP", "AUTH", "CAPA", "LANG", "PASS", "QUIT", "STLS", "USER", "UTF8"}
+DURING = {"CAPA", "DELE", "LANG", "LIST", "NOOP", "QUIT", "RETR", "RSET", "STAT", "TOP", "UIDL"}
 ALLOWED = {State.AUTHORIZATION: BEFORE, State.TRANSACTION: DURING, State.UPDATE: set(), State.CLOSED: set()}
 LOGS_IN = {"APOP", "AUTH", "PASS"}
 CELLS = [(state, keyword) for state in (State.AUTHORIZATION, State.TRANSACTION) for keyword in Keyword]

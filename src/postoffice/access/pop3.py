@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import Any
 
 from postoffice import counts
+from postoffice.access.languages import LISTING, chosen
 from postoffice.access.policy import site_policy
 from postoffice.access.takeover import Holders
 from postoffice.access.views import listed
@@ -266,7 +267,7 @@ class _Session:
             raise Disconnected(self._ending)
 
     async def _capa(self, _: Command) -> None:
-        lines = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "UTF8 USER"]
+        lines = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "UTF8 USER", "LANG"]
         mechanisms = await self._mechanisms()
         lines += site_policy(await self._door.login.bylaws.announced(), self._terms)
         if self._may_log_in:
@@ -300,6 +301,17 @@ class _Session:
     async def _utf8(self, _: Command) -> None:
         # deviates: RFC 6856 §2.1, because a letter that is no UTF-8 is the sender's all the same, and is sent as it is.
         self._dialogue.send(self._machine.ok("UTF-8 it is"))
+
+    async def _lang(self, command: Command) -> None:
+        if not command.arguments:
+            self._dialogue.send(self._machine.ok_listing("languages follow", LISTING))
+            return
+        language = chosen(command.text.decode())
+        if language is None:
+            self._dialogue.send(self._machine.error("no such language here"))
+            return
+        self._machine.translate = language.translate
+        self._dialogue.send(self._machine.ok(f"{language.tag} language changed"))
 
     async def _user(self, command: Command) -> None:
         self._require_privacy()
@@ -569,6 +581,7 @@ _ANSWERS: dict[Keyword, Callable[[_Session, Command], Awaitable[Any]]] = {
     Keyword.AUTH: _Session._auth,
     Keyword.CAPA: _Session._capa,
     Keyword.DELE: _Session._dele,
+    Keyword.LANG: _Session._lang,
     Keyword.LIST: _Session._list,
     Keyword.NOOP: _Session._noop,
     Keyword.PASS: _Session._pass,

@@ -140,6 +140,19 @@ def first_line_is_short(server: Server, seen: Survey) -> None:
             raise Failed("+OK or -ERR", line[:80].decode("latin-1"))
 
 
+def languages(server: Server, seen: Survey) -> None:
+    if not seen.offers("LANG", in_clear=False):
+        raise NotApplicable("LANG is not announced")
+    with Wire(server) as wire:
+        wire.line()
+        if not wire.ask("LANG").startswith("+OK"):
+            return  # a server may be unable to list them
+        tags = [line.split(b" ")[0].decode("latin-1") for line in wire.block().splitlines()]
+        for tag in tags:
+            wire.expect(f"LANG {tag}", f"+OK {tag} ")
+        wire.leave()
+
+
 def stamp_is_fresh(server: Server, seen: Survey) -> None:
     if "<" not in seen.greeting:
         raise NotApplicable("the greeting has no stamp")
@@ -178,6 +191,7 @@ CHECKS = (
         "every reply begins with +OK or -ERR, in a line of at most 512 octets",
         first_line_is_short,
     ),
+    Check("lang", "RFC 6856 §3.2", "what LANG lists can be chosen, and the reply begins with its tag", languages),
     Check("stamp", "RFC 1939 §7", "the stamp of a greeting is never given twice", stamp_is_fresh),
     Check("scram", "RFC 5802 §3, RFC 7677", "by SCRAM both sides show that they know the password", logins.scram),
 )

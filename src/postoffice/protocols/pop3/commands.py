@@ -41,7 +41,7 @@ class Command(NamedTuple):
 
     @property
     def text(self) -> bytes:
-        """The first argument of a command that carries a name, a password or a mechanism."""
+        """The first argument of a command that carries a name, a password, a mechanism or a language range."""
         text = self.arguments[0]
         assert isinstance(text, bytes)
         return text
@@ -58,6 +58,7 @@ _NO_NUL = re.compile(rb"[^\x00\r\n]+")
 _NUMBER = re.compile(rb"[0-9]{1,18}")
 _TWO_NUMBERS = re.compile(rb"([0-9]{1,18}) ([0-9]{1,18})")
 _NAME_AND_DIGEST = re.compile(rb"([^\x00]+) ([0-9a-fA-F]{32})")
+_RANGE = re.compile(rb"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*|\*")  # RFC 4647 §2.1
 _MECHANISM = re.compile(rb"([A-Za-z0-9_-]{1,20})(?: (=|[A-Za-z0-9+/]+={0,2}))?")
 
 
@@ -76,7 +77,7 @@ def parse(line: bytes) -> Command | Invalid:
     return Command(keyword, arguments)
 
 
-_MAY_BE_EMPTY = frozenset({Arguments.NONE, Arguments.OPTIONAL_NUMBER, Arguments.MECHANISM})
+_MAY_BE_EMPTY = frozenset({Arguments.NONE, Arguments.OPTIONAL_NUMBER, Arguments.OPTIONAL_RANGE, Arguments.MECHANISM})
 
 
 def _arguments(kind: Arguments, rest: bytes) -> tuple[Argument, ...] | None:
@@ -92,6 +93,8 @@ def _arguments(kind: Arguments, rest: bytes) -> tuple[Argument, ...] | None:
         case Arguments.NAME_AND_DIGEST:
             found = _NAME_AND_DIGEST.fullmatch(rest)
             return (found[1], found[2]) if found else None
+        case Arguments.OPTIONAL_RANGE:
+            return (rest,) if _RANGE.fullmatch(rest) else None
         case Arguments.MECHANISM:
             found = _MECHANISM.fullmatch(rest)
             if not found:
@@ -111,6 +114,7 @@ def format_command(command: Command) -> bytes:
 # The client's vocabulary, so that no caller spells a command.
 
 CAPA = Command(Keyword.CAPA)
+LANG = Command(Keyword.LANG)
 LIST = Command(Keyword.LIST)
 NOOP = Command(Keyword.NOOP)
 QUIT = Command(Keyword.QUIT)
@@ -135,6 +139,10 @@ def retrieve(number: int) -> Command:
 
 def delete(number: int) -> Command:
     return Command(Keyword.DELE, (number,))
+
+
+def speak(language_range: bytes) -> Command:
+    return Command(Keyword.LANG, (language_range,))
 
 
 def authenticate(mechanism: bytes, initial: bytes | None = None) -> Command:

@@ -48,16 +48,22 @@ def parse(line: bytes) -> Reply | Challenge:
     raise RemoteProtocolError("a reply that begins with neither +OK nor -ERR")
 
 
-def format_ok(text: str) -> bytes:
-    """Always with a space behind the indicator, as old clients need it (RFC 1957)."""
-    return _line("+OK ", text)
+def format_ok(text: str, charset: str = "ascii") -> bytes:
+    """Always with a space behind the indicator, as old clients need it (RFC 1957).
+
+    Text is ASCII until the client chooses a language, then UTF-8 (RFC 6856 §3.2).
+    """
+    return _line("+OK ", text, charset)
 
 
-def format_error(text: str, code: Code | None = None) -> bytes:
-    return _line(f"-ERR [{code.value.decode()}] " if code else "-ERR ", text)
+def format_error(text: str, code: Code | None = None, charset: str = "ascii") -> bytes:
+    return _line(f"-ERR [{code.value.decode()}] " if code else "-ERR ", text, charset)
 
 
-def _line(start: str, text: str) -> bytes:
+def _line(start: str, text: str, charset: str) -> bytes:
     if text.startswith("["):
         text = " " + text  # free text must not look like a response code (RFC 2449 §8)
-    return (start + text).encode()[: RESPONSE_OCTETS - 2] + b"\r\n"
+    line = (start + text).encode(charset, "replace")
+    if len(line) > RESPONSE_OCTETS - 2:
+        line = line[: RESPONSE_OCTETS - 2].decode(errors="ignore").encode()  # no character is cut in two
+    return line + b"\r\n"

@@ -8,7 +8,7 @@ caller takes one command, answers it, takes the next; so commands that came toge
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from postoffice.counts import Outcome
@@ -16,7 +16,7 @@ from postoffice.errors import LocalProtocolError
 from postoffice.protocols.lines import NEED_DATA, TOO_LONG, LineReader, Oddity
 from postoffice.protocols.pop3.commands import Command, Invalid, parse
 from postoffice.protocols.pop3.replies import Code, format_error, format_ok
-from postoffice.protocols.pop3.table import COMMAND_OCTETS, EXCHANGE_OCTETS, RULES, Keyword, State
+from postoffice.protocols.pop3.table import COMMAND_OCTETS, EXCHANGE_OCTETS, RULES, Keyword, Shape, State
 
 _RETR_OR_DELE: Final = re.compile(rb"(?i:RETR) ([0-9]{1,18})\r?\n|(?i:DELE) [0-9]{1,18}\r?\n")
 _TOO_LONG: Final = Invalid("command line is too long")
@@ -36,15 +36,17 @@ class Pop3Server:
     """One session. `state` is where it stands; `stamp` what the greeting offered to APOP.
 
     `is_utf8`: the client said UTF8, and takes letters as they are (RFC 6856 §2.1). `outcome` is the last answer's.
+    `translate` says our sentences in the language that the client chose, None before it chose any (§3.2).
     """
 
-    __slots__ = ("_in_exchange", "_lines", "_owed", "is_utf8", "outcome", "stamp", "state")
+    __slots__ = ("_in_exchange", "_lines", "_owed", "is_utf8", "outcome", "stamp", "state", "translate")
 
     def __init__(self) -> None:
         self.state = State.AUTHORIZATION
         self.outcome = Outcome.OK
         self.stamp = b""
         self.is_utf8 = False
+        self.translate: Callable[[str], str] | None = None
         self._lines = LineReader(EXCHANGE_OCTETS)
         self._owed: Command | Invalid | None = None
         self._in_exchange = False
@@ -98,15 +100,15 @@ class Pop3Server:
 
     def ok(self, text: str = "") -> bytes:
         """+OK to the command that is owed an answer, and the state that follows."""
-        return self._answered(format_ok(text))
+        return self._answered(text)
 
     def ok_listing(self, text: str, listing: bytes) -> bytes:
         """+OK and a multi-line body: lines with their ends, none beginning with a dot."""
-        return self._answered(format_ok(text)) + listing + b".\r\n"
+        return self._answered(text) + listing + b".\r\n"
 
     def ok_letter(self, text: str) -> bytes:
         """+OK before a letter; the caller sends its wire form, then `END_OF_LETTER`."""
-        return self._answered(format_ok(text))
+        return self._answered(text)
 
     def error(self, text: str, code: Code | None = None) -> bytes:
         """-ERR to the command that is owed an answer."""
@@ -114,7 +116,9 @@ class Pop3Server:
         self.outcome = Outcome.FAILED if code in _MAY_CHANGE else Outcome.REFUSED
         if isinstance(owed, Command) and owed.keyword is Keyword.QUIT:
             self.state = State.CLOSED
-        return format_error(text, code)
+        if self.translate is None:
+            return format_error(text, code)
+        return format_error(self.translate(text), code, "utf-8")
 
     def challenge(self, encoded: bytes) -> bytes:
         """`+ ` and base64: the next line is the client's `Response`."""
@@ -129,8 +133,9 @@ class Pop3Server:
             raise LocalProtocolError("STLS belongs to AUTHORIZATION and is answered first")
         self._lines = LineReader(EXCHANGE_OCTETS)
         self.is_utf8 = False
+        self.translate = None
 
-    def _answered(self, octets: bytes) -> bytes:
+    def _answered(self, text: str) -> bytes:
         owed = self._take_owed()
         if isinstance(owed, Invalid):
             raise LocalProtocolError("+OK to a line that is no command")
@@ -141,7 +146,9 @@ class Pop3Server:
             self.state = owed.after
             if owed.after is State.TRANSACTION:
                 self._lines.limit = COMMAND_OCTETS
-        return octets
+        if self.translate is None:
+            return format_ok(text)
+        return format_ok(text if owed.shape is Shape.FACTS else self.translate(text), "utf-8")
 
     def _take_owed(self) -> Command | Invalid:
         owed = self._owed

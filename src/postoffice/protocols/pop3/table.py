@@ -34,6 +34,7 @@ class Keyword(Enum):
     AUTH = b"AUTH"
     CAPA = b"CAPA"
     DELE = b"DELE"
+    LANG = b"LANG"
     LIST = b"LIST"
     NOOP = b"NOOP"
     PASS = b"PASS"
@@ -59,6 +60,7 @@ class Arguments(Enum):
     OPTIONAL_NUMBER = "a message number or nothing"
     NUMBER_AND_COUNT = "a message number and a count of lines"
     NAME_AND_DIGEST = "a name and a digest"
+    OPTIONAL_RANGE = "a language range or nothing"
     MECHANISM = "nothing, or a mechanism and perhaps an initial response"
 
 
@@ -98,6 +100,7 @@ RULES: dict[Keyword, Rule] = {
     ),
     Keyword.CAPA: Rule(_BOTH, Arguments.NONE, Shape.LISTING),
     Keyword.DELE: Rule(_DURING, Arguments.NUMBER, Shape.LINE),
+    Keyword.LANG: Rule(_BOTH, Arguments.OPTIONAL_RANGE, Shape.LISTING, None, Shape.LINE),
     Keyword.LIST: Rule(_DURING, Arguments.OPTIONAL_NUMBER, Shape.LISTING, None, Shape.FACTS),
     Keyword.NOOP: Rule(_DURING, Arguments.NONE, Shape.LINE),
     Keyword.PASS: Rule(_BEFORE, Arguments.TEXT, Shape.LINE, State.TRANSACTION, holds_secret=True),
