@@ -20,6 +20,9 @@ PLACES = 2048
 SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Upper bounds of what is measured in seconds."""
 
+SESSIONS_FAMILY = "postoffice_sessions_open"
+"""What every door for mail counts."""
+
 K = TypeVar("K")
 
 Labels = tuple[tuple[str, str], ...]

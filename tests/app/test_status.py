@@ -16,6 +16,7 @@ import pytest
 
 from postoffice.testing.certificates import Authority
 from postoffice.testing.process import OfficeProcess, make_office, wait_until
+from postoffice.testing.raw import Pop3Raw
 
 BOB = "bob@a.example"
 
@@ -90,6 +91,27 @@ def test_who_was_replaced_and_why_is_told(office: OfficeProcess) -> None:
         "worker 1": 0,
     }
     assert "committer ended (-9)" in facts["troubles"][-1]["text"]
+
+
+def test_who_is_inside_is_told_by_door(office: OfficeProcess) -> None:
+    with Pop3Raw(office.ports["pop3"]) as reader:
+        reader.ask("CAPA")
+        inside = {door["name"]: door["sessions"] for door in told(office.data)["doors"]}
+        assert inside["pop3"] == 1
+        assert inside["smtp"] == 0
+        assert inside["metrics"] is None
+        assert f":{office.ports['pop3']}" in ask(office.data).stdout
+        assert "  1 session\n" in ask(office.data).stdout
+
+
+def test_what_went_wrong_in_a_worker_is_told(office: OfficeProcess) -> None:
+    (office.data / "tls/certificate.pem").write_text("no certificate")
+    office.signal(signal.SIGHUP)
+    wait_until(lambda: len(told(office.data)["troubles"]) == 2, "both workers told their trouble")
+    troubles = told(office.data)["troubles"]
+    assert {trouble["process"] for trouble in troubles} == {"worker 0", "worker 1"}
+    assert [trouble["text"][:19] for trouble in troubles] == ["tls.reload_failed: "] * 2
+    assert all(len(line) <= 80 for line in ask(office.data).stdout.splitlines())
 
 
 def test_an_office_that_ended_in_order_leaves_no_socket(office: OfficeProcess) -> None:

@@ -26,7 +26,7 @@ from postoffice.accounts.guard import is_failed_login
 from postoffice.accounts.login import Admission, Login
 from postoffice.accounts.terms import DAY_SECONDS, Terms
 from postoffice.clock import Clock, system_clock
-from postoffice.counts import Commands, Outcome, counter, gauge, histogram, observe
+from postoffice.counts import SESSIONS_FAMILY, Commands, Outcome, counter, gauge, histogram, observe
 from postoffice.errors import Disconnected, Draining, PatienceLost, Refusal, StoreError, TakenOver
 from postoffice.events import event
 from postoffice.net.dialogue import FLIGHT_OCTETS, Dialogue
@@ -57,7 +57,7 @@ BAD_COMMANDS_BEFORE_LOGIN = 3
 BAD_COMMANDS_AFTER_LOGIN = 20
 
 _COMMANDS = Commands[Keyword | None]("pop3", {None: "invalid"} | {word: word.name for word in Keyword})
-_OPEN = {name: gauge("postoffice_sessions_open", "Sessions open now.", door=name) for name in ("pop3", "pop3s")}
+_OPEN = {name: gauge(SESSIONS_FAMILY, "Sessions open now.", door=name) for name in ("pop3", "pop3s")}
 _LOCK_WAIT = histogram("postoffice_lock_wait_seconds", "Waits of logins for a maildrop that another had.")
 _IN_USE = counter("postoffice_lock_refusals_total", "Right logins refused since another had the maildrop.")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from postoffice import counts
 from postoffice.app.board import Board
@@ -44,7 +45,7 @@ _OCTETS = {
 }
 TROUBLES = (
     *("dialogue.crashed", "mailbox.failed", "pop3.failed", "pop3.update_failed", "queue.failed", "smtp.failed"),
-    *("store.sweep_failed", "tidy.failed", "tls.reload_failed"),
+    *("quota.failed", "retention.failed", "store.sweep_failed", "tidy.failed", "tls.reload_failed"),
 )
 """Events that an administrator should look at."""
 
@@ -54,12 +55,12 @@ _TOLD = {
 }
 
 
-def count_events() -> Callable[[], None]:
-    """Count all that is told in this process from now on; the function returned ends that."""
-    return listen(_hear)
+def count_events(note: Callable[[str], None]) -> Callable[[], None]:
+    """Count all that is told in this process from now on, and note troubles; the function returned ends that."""
+    return listen(partial(_hear, note))
 
 
-def _hear(name: str, facts: dict[str, Fact]) -> None:
+def _hear(note: Callable[[str], None], name: str, facts: dict[str, Fact]) -> None:
     sheet = counts.sheet
     match name:
         case "pop3.closed" | "pop3.left":
@@ -77,6 +78,9 @@ def _hear(name: str, facts: dict[str, Fact]) -> None:
             sheet[_LETTERS["bounced"]] += 1
         case _ if name in _TOLD:
             sheet[_TOLD[name]] += 1
+            if name in TROUBLES:
+                because = str(facts.get("error") or facts.get("because") or "").rstrip().rpartition("\n")[2]
+                note(f"{name}: {because}")  # of a trace its last line
 
 
 def _add_session(facts: Mapping[str, Fact]) -> None:

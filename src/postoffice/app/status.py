@@ -12,15 +12,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from postoffice import __version__
 from postoffice.accounts.guard import Guard, Penalty
 from postoffice.accounts.ledger import BOOK, open_book
 from postoffice.app.board import Board
+from postoffice.counts import SESSIONS_FAMILY
 from postoffice.errors import StoreError
 from postoffice.net.crowd import REFUSED_FAMILY
 from postoffice.store.base import Store
+
+COLUMNS = 66
+"""How wide the lines of a section may be."""
 
 PENALTIES = 5
 """How many are shown to a person."""
@@ -73,7 +78,7 @@ async def look(store: Store, board: Board | None, now: float) -> Status:
         try:
             sections.append(await section(asked))
         except (StoreError, OSError) as error:
-            sections.append(Section(name, None, (f"cannot be told: {error}",), (str(error),)))
+            sections.append(Section(name, None, tuple(wrap(f"cannot be told: {error}", COLUMNS)), (str(error),)))
     return Status(tuple(sections), board is not None)
 
 
@@ -124,8 +129,16 @@ async def _doors(asked: Look) -> Section:
     if asked.board is None:
         return Section("doors", [], ())
     addresses: dict[str, list[str]] = asked.board.facts["doors"]
-    facts = [{"name": name, "addresses": where} for name, where in addresses.items()]
-    return Section("doors", facts, tuple(f"{name:12}{' '.join(where)}" for name, where in addresses.items()))
+    [sessions] = [family for family in asked.board.families if family.name == SESSIONS_FAMILY]
+    inside = {door: round(asked.board.total(place)) for ((_, door),), place in sessions.places.items()}
+    facts = [{"name": name, "addresses": where, "sessions": inside.get(name)} for name, where in addresses.items()]
+    lines = [_said_of_door(name, where, inside.get(name, 0)) for name, where in addresses.items()]
+    return Section("doors", facts, tuple(lines))
+
+
+def _said_of_door(name: str, where: list[str], sessions: int) -> str:
+    now = f"  {counted(sessions, 'session')}" if sessions else ""
+    return f"{name:12}{' '.join(where)}{now}"
 
 
 async def _queue(asked: Look) -> Section:
@@ -204,7 +217,8 @@ async def _certificate(asked: Look) -> Section:
 async def _troubles(asked: Look) -> Section:
     notes = asked.board.troubles()[-5:] if asked.board else []
     facts = [{"at": moment(note.at), "process": note.process, "text": note.text} for note in notes]
-    return Section("troubles", facts, tuple(f"{moment(n.at)} {n.process}: {n.text}" for n in notes))
+    said = [f"{moment(note.at)} {note.process}: {note.text}" for note in notes]
+    return Section("troubles", facts, tuple(line for one in said for line in wrap(one, COLUMNS)))
 
 
 SECTIONS: dict[str, Callable[[Look], Awaitable[Section]]] = {

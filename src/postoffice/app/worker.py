@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
 def work(job: Work, status: int, lifeline: socket.socket) -> None:
     """Serve. Returns when drained."""
     log = Log(as_json=job.log_json)
-    count_events()
+    count_events(partial(job.board.note, f"worker {job.index}"))
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(_serve(job, status, lifeline))

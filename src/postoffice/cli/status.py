@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import click
@@ -52,7 +53,6 @@ def _lines(found: Status) -> list[str]:
         for index, line in enumerate(section.lines):
             name = section.name if index == 0 else ""
             lines.append(f"{name:{NAME_COLUMNS}}{line}")
-    lines += [
-        f"{'look at' if index == 0 else '':{NAME_COLUMNS}}{problem}" for index, problem in enumerate(found.problems)
-    ]
+    problems = [line for problem in found.problems for line in wrap(problem, 80 - NAME_COLUMNS)]
+    lines += [f"{'look at' if index == 0 else '':{NAME_COLUMNS}}{line}" for index, line in enumerate(problems)]
     return lines

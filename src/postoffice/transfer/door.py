@@ -19,7 +19,7 @@ from postoffice.accounts import attempts
 from postoffice.accounts.channel import channel_of
 from postoffice.accounts.guard import is_failed_login
 from postoffice.accounts.login import Login
-from postoffice.counts import Commands, Outcome, gauge
+from postoffice.counts import SESSIONS_FAMILY, Commands, Outcome, gauge
 from postoffice.errors import Disconnected, Draining, PatienceLost, Refusal, StoreError, temporary
 from postoffice.events import event
 from postoffice.message.address import Address, parse_forward_path, parse_reverse_path
@@ -46,7 +46,7 @@ BAD_COMMANDS = 20
 ROOM_CHECK_OCTETS = 16 * 1024 * 1024
 
 _DOORS = ("smtp", "submission", "submissions", "lmtp")
-_OPEN = {name: gauge("postoffice_sessions_open", "Sessions open now.", door=name) for name in _DOORS}
+_OPEN = {name: gauge(SESSIONS_FAMILY, "Sessions open now.", door=name) for name in _DOORS}
 
 _IDLE = Reply(421, ("Silent for too long, closing",), "4.4.2")
 _CLOSING = Reply(421, ("This office is closing, come back",), "4.3.2")
