@@ -38,9 +38,7 @@ class Catalogue:
     def __init__(self, sentences: Mapping[str, str]) -> None:
         self._whole = {ours: theirs for ours, theirs in sentences.items() if "{" not in ours}
         self._forms = [
-            (re.compile(_GAP.sub(r"(?P<\1>\\S+)", re.escape(ours))), theirs)
-            for ours, theirs in sentences.items()
-            if "{" in ours
+            (re.compile(_GAP.sub(_gap, re.escape(ours))), theirs) for ours, theirs in sentences.items() if "{" in ours
         ]
 
     def __call__(self, sentence: str) -> str:
@@ -52,6 +50,12 @@ class Catalogue:
             if found:
                 return theirs.format(**found.groupdict())
         return sentence
+
+
+def _gap(named: re.Match[str]) -> str:
+    """Values are single words, but for addresses: a quoted local part may hold spaces."""
+    values = ".+" if named[1] == "address" else r"\S+"
+    return f"(?P<{named[1]}>{values})"
 
 
 def read_catalogue(mo: bytes) -> dict[str, str]:

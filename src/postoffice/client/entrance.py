@@ -111,6 +111,7 @@ async def _log_in(talk: Talk, key: Key, stamp: bytes, capabilities: Capabilities
     if source.mechanism == ANY_MECHANISM:
         chosen = sasl.choose(offered, claim, channel, is_heard=talk.dialogue.tls is None)
         if chosen is None:
+            # deviates: RFC 6856 §2.2, because names beyond ASCII are taken by servers that do not say UTF8 USER.
             reply = await talk.ask(commands.user(source.user.encode()))
             return await talk.ask(commands.password(password.encode())) if reply.is_ok else reply
         return await _exchange(talk, chosen, claim, channel)
