@@ -20,6 +20,7 @@ from postoffice.access.pop3 import Pop3Settings
 from postoffice.accounts.guard import GuardSettings
 from postoffice.accounts.login import LoginSettings
 from postoffice.accounts.oauth import OAuthSettings
+from postoffice.app.observe import LogSettings
 from postoffice.app.scrape import METRICS_PORT, MetricsSettings
 from postoffice.errors import UsageError
 from postoffice.net.crowd import CrowdSettings
@@ -92,6 +93,7 @@ class Config:
     queue: QueueSettings = QueueSettings()
     courier: CourierSettings = CourierSettings()
     relay: RouteSettings = RouteSettings()
+    log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
 
 

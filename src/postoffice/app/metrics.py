@@ -44,7 +44,15 @@ _OCTETS = {
     for way in ("in", "out")
 }
 TROUBLES = (
-    *("dialogue.crashed", "mailbox.failed", "pop3.failed", "pop3.update_failed", "queue.failed", "smtp.failed"),
+    *(
+        "dialogue.crashed",
+        "log.reopen_failed",
+        "mailbox.failed",
+        "pop3.failed",
+        "pop3.update_failed",
+        "queue.failed",
+        "smtp.failed",
+    ),
     *("quota.failed", "retention.failed", "store.sweep_failed", "tidy.failed", "tls.reload_failed"),
 )
 """Events that an administrator should look at."""

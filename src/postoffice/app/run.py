@@ -34,6 +34,7 @@ from postoffice.accounts.ledger import BOOK, begin_book
 from postoffice.app import worker as worker_module
 from postoffice.app.board import STATUS_SOCKET, Board, give, listen_for_readers
 from postoffice.app.config import DOORS, METRICS, OPEN_IF_NAMED, PORTS, Config
+from postoffice.app.observe import open_log
 from postoffice.app.privilege import settle_in
 from postoffice.app.worker import HEARTBEAT_SECONDS, READY, Work, beats
 from postoffice.errors import UsageError
@@ -106,11 +107,15 @@ def _serve_behind(doors: Sequence[Mapping[str, Door]], config: Config, options: 
     if config.tls.client_authorities:
         tls = replace(config.tls, client_authorities=config.tls.client_authorities.resolve())
         config = replace(config, tls=tls)
+    if config.log.file:
+        config = replace(config, log=replace(config.log, file=config.log.file.resolve()))
     settle_in(data, config.office.user)
     if not Path("office.db").exists():
         raise UsageError(f"{data}: there is no office here; make one with: postoffice init", os.EX_NOINPUT)
     # What is wrong with them is said now, once, and not by every worker.
     server_context(*certificate, config.tls.client_authorities)
+    if config.log.file:
+        os.close(open_log(config.log))
     lock = _only_one(data)
     _look_at_store()
     try:

@@ -24,7 +24,7 @@ from postoffice.app.board import Board
 from postoffice.app.build import OpenOffice, own_host
 from postoffice.app.config import METRICS, Config
 from postoffice.app.metrics import Metrics, count_events
-from postoffice.app.observe import Log
+from postoffice.app.observe import Log, open_log
 from postoffice.app.scrape import answer_readers
 from postoffice.clock import system_clock
 from postoffice.errors import UsageError
@@ -70,16 +70,16 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 def work(job: Work, status: int, lifeline: socket.socket) -> None:
     """Serve. Returns when drained."""
-    log = Log(as_json=job.log_json)
+    log = Log(job.config.log, open_log(job.config.log), as_json=job.log_json)
     count_events(partial(job.board.note, f"worker {job.index}"))
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(_serve(job, status, lifeline))
+            runner.run(_serve(job, log, status, lifeline))
     finally:
         log.close()
 
 
-async def _serve(job: Work, status: int, lifeline: socket.socket) -> None:
+async def _serve(job: Work, log: Log, status: int, lifeline: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     committer = RemoteCommitter(job.committer)
@@ -100,7 +100,7 @@ async def _serve(job: Work, status: int, lifeline: socket.socket) -> None:
     office.holders.tell_others = neighbours.tell
     office.work(tidies=job.index == 0)
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, _reload, office)
+    loop.add_signal_handler(signal.SIGHUP, _reload, office, log)
     lifeline.setblocking(False)
     loop.add_reader(lifeline, stop.set)
     gc.collect()
@@ -139,7 +139,11 @@ async def _beat(status: int) -> None:
             os.write(status, ALIVE)
 
 
-def _reload(office: OpenOffice) -> None:
+def _reload(office: OpenOffice, log: Log) -> None:
+    try:
+        log.reopen()
+    except UsageError as error:
+        event("log.reopen_failed", error=str(error))
     try:
         office.reload()
     except UsageError as error:
