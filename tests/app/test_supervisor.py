@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,3 +81,20 @@ def test_an_office_whose_log_nobody_reads_goes_on(data: Path) -> None:
         assert office.stop() == 0
     finally:
         office.kill()
+
+
+def test_a_service_manager_that_watches_hears_that_we_live(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        address = data.with_name("notify")
+        manager.bind(str(address))
+        address.chmod(0o666)
+        manager.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(address))
+        monkeypatch.setenv("WATCHDOG_USEC", "3000000")
+        with OfficeProcess(data, options=["--workers", "1"]) as office:
+            heard = [manager.recv(100) for _ in range(3)]
+            assert b"READY=1" in heard
+            assert heard.count(b"WATCHDOG=1") == 2
+            assert office.stop() == 0
+        while (said := manager.recv(100)) != b"STOPPING=1":
+            assert said == b"WATCHDOG=1"

@@ -73,7 +73,7 @@ def init(address: str, data: Path | None, password_stdin: bool) -> None:
     help="A TOML file; everything has a default.",
 )
 @click.option("--listen", multiple=True, metavar="ADDRESS", help="Listen there instead of on loopback; repeatable.")
-@click.option("--port-offset", type=click.IntRange(0, 64540), metavar="N", help="Added to every standard port.")
+@click.option("--port-offset", type=click.IntRange(0, 56425), metavar="N", help="Added to every standard port.")
 @click.option("--port", "ports", multiple=True, metavar="DOOR=PORT", help=PORT_HELP)
 @click.option(
     "--workers", type=click.IntRange(min=1), default=None, help="Processes that answer (default: one per core)."
@@ -94,8 +94,10 @@ def serve(
 
     LMTP, 24, opens where it is named, by `--port lmtp=24` or in the file, on loopback.
 
+    Prometheus reads /metrics at the door `metrics`, 9110, on loopback.
+
     Prints one line `ready` with every door and port when all are open. SIGTERM lets everybody finish; SIGHUP reads
-    the certificate again.
+    the certificate again, and opens the log's file anew.
     """
     from postoffice.app.config import Config, read_config
     from postoffice.app.run import ServeOptions
