@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from postoffice.net.tls import opportunistic_context
 from postoffice.testing.process import CLEAR_TEXT, OfficeProcess, make_office, wait_until
 from postoffice.testing.raw import Pop3Raw, SmtpRaw
 
@@ -127,6 +128,14 @@ def test_all_that_happened_is_told_exactly(office: OfficeProcess) -> None:
     assert found["postoffice_commit_jobs_total"] >= found["postoffice_commit_seconds_count"] >= 3
     assert found['postoffice_octets_total{door="pop3",direction="out"}'] > 3 * len(LETTER)
     assert found['postoffice_process_resident_octets{process="worker 1"}'] > 1_000_000
+
+
+def test_sessions_are_told_by_what_protects_them(office: OfficeProcess) -> None:
+    with Pop3Raw(office.ports["pop3s"], opportunistic_context()) as reader:
+        assert reader.log_in(BOB, "secret").startswith(b"+OK")
+        reader.ask("QUIT")
+    key = 'postoffice_sessions_total{door="pop3s",tls="TLSv1.3"}'
+    wait_until(lambda: numbers(office)[key] == 1, "the session has ended")
 
 
 def test_who_reads_now_is_seen(office: OfficeProcess) -> None:

@@ -74,7 +74,8 @@ def _hear(note: Callable[[str], None], name: str, facts: dict[str, Fact]) -> Non
         case "pop3.closed" | "pop3.left":
             _add_session(facts)
             for fate in _BY_POP3:
-                sheet[_LETTERS[fate]] += _number(facts.get(fate))
+                if number := facts.get(fate):
+                    sheet[_LETTERS[fate]] += _number(number)
         case "smtp.closed":
             _add_session(facts)
         case "letter.accepted":
@@ -101,8 +102,8 @@ def _add_session(facts: Mapping[str, Fact]) -> None:
     sheet[_OCTETS[str(door), "out"]] += _number(facts.get("octets_out"))
 
 
-def _number(fact: Fact) -> float:
-    return fact if isinstance(fact, int | float) else 0
+def _number(fact: Fact) -> int:
+    return fact if type(fact) is int else 0
 
 
 # --- telling what was counted
