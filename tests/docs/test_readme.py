@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from postoffice.cli.main import COMMANDS, cli
+from postoffice.testing.process import open_folder
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -78,13 +79,16 @@ def answer_prompts(program: list[str], folder: Path, password: str) -> str:
 
 
 @pytest.fixture
-def serving(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+def folder() -> Iterator[Path]:
+    """Not pytest's own: an office that gave root up must be able to pass, and pytest shuts its folders."""
+    with open_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def serving(folder: Path) -> Iterator[tuple[Path, str]]:
     """The office of the README: made and opened by its own lines, in an empty folder."""
-    folder = tmp_path
-    for above in (tmp_path, *tmp_path.parents):
-        if above.stat().st_uid == os.getuid() and above != Path("/"):
-            above.chmod(above.stat().st_mode | 0o011)  # as root, the office's owner must be able to pass
-    init, serve, account = (line for line in LINES if "--data ./mail" in line)
+    init, serve, account, *more = (line for line in LINES if "--data ./mail" in line)
     answer_prompts(words(init), folder, "first secret")
     free = [
         option
@@ -97,6 +101,8 @@ def serving(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         ready = process.stdout.readline()
         assert ready.startswith("ready ")
         answer_prompts(words(account), folder, "second secret")
+        for line in more:
+            subprocess.run(words(line), cwd=folder, stdout=subprocess.DEVNULL, check=True)
         yield folder, ready
     finally:
         process.send_signal(signal.SIGTERM)
