@@ -23,6 +23,7 @@ texts = st.binary(min_size=1, max_size=200).filter(lambda t: not set(t) & set(b"
 words = texts.filter(lambda t: b" " not in t)
 digests = st.text("0123456789abcdef", min_size=32, max_size=32).map(str.encode)
 mechanisms = st.from_regex(rb"[A-Z0-9_-]{1,20}", fullmatch=True)
+ranges = st.one_of(st.just(b"*"), st.from_regex(rb"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,3}", fullmatch=True))
 base64s = st.one_of(st.just(b"="), st.from_regex(rb"[A-Za-z0-9+/]{1,300}={0,2}", fullmatch=True))
 
 ARGUMENTS: dict[Arguments, st.SearchStrategy[tuple[int | bytes, ...]]] = {
@@ -30,6 +31,7 @@ ARGUMENTS: dict[Arguments, st.SearchStrategy[tuple[int | bytes, ...]]] = {
     Arguments.TEXT: st.tuples(texts),
     Arguments.NUMBER: st.tuples(numbers),
     Arguments.OPTIONAL_NUMBER: st.one_of(st.just(()), st.tuples(numbers)),
+    Arguments.OPTIONAL_RANGE: st.one_of(st.just(()), st.tuples(ranges)),
     Arguments.NUMBER_AND_COUNT: st.tuples(numbers, numbers),
     Arguments.NAME_AND_DIGEST: st.tuples(words, digests),
     Arguments.MECHANISM: st.one_of(st.just(()), st.tuples(mechanisms), st.tuples(mechanisms, base64s)),
