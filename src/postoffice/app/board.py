@@ -19,7 +19,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from postoffice import counts
@@ -169,17 +168,6 @@ def _families() -> list[dict[str, Any]]:
 
 
 # --- from the parent to whoever asks
-
-
-def listen_for_readers() -> socket.socket:
-    """The socket at which the board is given away, in the data folder, which is where we are."""
-    Path(STATUS_SOCKET).unlink(missing_ok=True)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listening.bind(STATUS_SOCKET)
-    os.chmod(STATUS_SOCKET, 0o600)  # noqa: PTH101 - bound by this very name
-    listening.listen(16)
-    listening.setblocking(False)
-    return listening
 
 
 def give(listening: socket.socket, board: Board) -> None:

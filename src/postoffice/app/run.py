@@ -32,14 +32,14 @@ from postoffice import __version__
 from postoffice.accounts.guard import Guard
 from postoffice.accounts.ledger import BOOK, begin_book
 from postoffice.app import worker as worker_module
-from postoffice.app.board import STATUS_SOCKET, Board, give, listen_for_readers
+from postoffice.app.board import STATUS_SOCKET, Board, give
 from postoffice.app.config import DOORS, METRICS, OPEN_IF_NAMED, PORTS, Config
 from postoffice.app.observe import open_log
 from postoffice.app.privilege import settle_in
 from postoffice.app.worker import HEARTBEAT_SECONDS, READY, Work, beats
 from postoffice.errors import UsageError
 from postoffice.net.crowd import Crowd
-from postoffice.net.listen import Door, bind_door, bind_socket
+from postoffice.net.listen import Door, bind_door, bind_socket, listen_privately
 from postoffice.net.tls import server_context
 from postoffice.store.embedded import EmbeddedStore
 from postoffice.store.embedded.remote import serve_committer
@@ -162,7 +162,7 @@ class Supervisor:
         self._failed_starts: dict[str, int] = {}
         self._stopping_since: float | None = None
         self._said_ready = False
-        self._committer_socket = _listen_for_jobs()
+        self._committer_socket = listen_privately(COMMITTER_SOCKET, 64)
         self._board = Board.make(["parent", "committer", *_worker_names(len(doors))], self._facts())
         self._board.enter("parent")
         ledger, trouble = begin_book(Path(BOOK))
@@ -170,7 +170,7 @@ class Supervisor:
             self._say(trouble)
         self._guard = Guard(config.guard, ledger)
         self._crowd = Crowd(config.crowd, tuple(DOORS), config.guard.trusted_networks, len(doors))
-        self._readers = listen_for_readers()
+        self._readers = listen_privately(STATUS_SOCKET, 16)
         self._watchdog_seconds = _watchdog_seconds()
         self._patted = 0.0
         self._wakeup, wakeup = os.pipe()
@@ -397,17 +397,6 @@ def _take_name(name: str) -> None:
     """What `ps` and `top` show of a child, where the system can (Linux: PR_SET_NAME)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(15, f"po {name}".encode(), 0, 0, 0)
-
-
-def _listen_for_jobs() -> socket.socket:
-    """The committer's socket, in the data folder, which is where we are."""
-    Path(COMMITTER_SOCKET).unlink(missing_ok=True)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listening.bind(COMMITTER_SOCKET)
-    os.chmod(COMMITTER_SOCKET, 0o600)  # noqa: PTH101 - bound by this very name
-    listening.listen(64)
-    listening.setblocking(False)
-    return listening
 
 
 def _only_one(data: Path) -> int:

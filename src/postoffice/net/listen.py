@@ -80,6 +80,17 @@ def bind_socket(shares: Sequence[Door], path: Path) -> list[Door]:
     return [Door(share.name, (*share.sockets, sock)) for share in shares]
 
 
+def listen_privately(name: str, backlog: int) -> socket.socket:
+    """A Unix socket in the working directory, for processes of our own user. What lay there under its name is gone."""
+    Path(name).unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(name)
+    os.chmod(name, 0o600)  # noqa: PTH101 - bound by this very name
+    listening.listen(backlog)
+    listening.setblocking(False)
+    return listening
+
+
 def _is_deserted(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
