@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,23 +79,13 @@ def test_curl_submits(office: PostOffice, clients: Authority, program: Program, 
 
 @needs("mpop")
 @pytest.mark.parametrize("mechanism", ["cram-md5", "apop", "external"])
-def test_mpop_pulls(office: PostOffice, clients: Authority, program: Program, mechanism: str) -> None:
+def test_mpop_pulls(office: PostOffice, clients: Authority, program: Program, mpop: Any, mechanism: str) -> None:
     address = office.account()
     office.deliver(address, *LETTERS)
-    maildir = program.home / "Maildir"
-    for name in ("cur", "new", "tmp"):
-        (maildir / name).mkdir(parents=True)
     certificate, key = clients.issue_to([address], program.home)
     shown = f"tls_cert_file {certificate}\ntls_key_file {key}\n" if mechanism == "external" else ""
-    config = program.home / "mpoprc"
-    config.write_text(
-        f"defaults\ntls on\ntls_starttls off\ntls_trust_file {office.ca}\nreceived_header off\n{shown}"
-        f"uidls_file {program.home}/uidls\naccount office\nhost localhost\nport {office.port('pop3s')}\n"
-        f"user {address}\nauth {mechanism}\npasswordeval echo {PASSWORD}\nkeep off\ndelivery maildir {maildir}\n"
-    )
-    config.chmod(0o600)
-    program.run("mpop", "-C", str(config), "-Q", "office")
-    assert unlike([file.read_bytes() for file in (maildir / "new").iterdir()], LETTERS) == []
+    _, kept = mpop(office, address, f"{shown}auth {mechanism}\npasswordeval echo {PASSWORD}")
+    assert unlike(kept, LETTERS) == []
     assert office.letters(address) == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -60,19 +61,8 @@ def test_curl_pulls_and_submits_by_a_token(
 
 @pytest.mark.skipif(shutil.which("mpop") is None, reason="mpop is not installed here")
 @pytest.mark.parametrize("mechanism", MECHANISMS)
-def test_mpop_pulls_by_a_token(office: PostOffice, provider: Provider, program: Program, mechanism: str) -> None:
+def test_mpop_pulls_by_a_token(office: PostOffice, provider: Provider, mpop: Any, mechanism: str) -> None:
     address = office.account()
     office.deliver(address, *LETTERS)
-    maildir = program.home / "Maildir"
-    for name in ("cur", "new", "tmp"):
-        (maildir / name).mkdir(parents=True)
-    config = program.home / "mpoprc"
-    config.write_text(
-        f"defaults\ntls on\ntls_starttls off\ntls_trust_file {office.ca}\nreceived_header off\n"
-        f"uidls_file {program.home}/uidls\naccount office\nhost localhost\nport {office.port('pop3s')}\n"
-        f"user {address}\nauth {mechanism.lower()}\npasswordeval echo {provider.token(address)}\n"
-        f"keep off\ndelivery maildir {maildir}\n"
-    )
-    config.chmod(0o600)
-    program.run("mpop", "-C", str(config), "-Q", "office")
-    assert unlike([file.read_bytes() for file in (maildir / "new").iterdir()], LETTERS) == []
+    _, kept = mpop(office, address, f"auth {mechanism.lower()}\npasswordeval echo {provider.token(address)}")
+    assert unlike(kept, LETTERS) == []
