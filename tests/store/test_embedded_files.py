@@ -21,6 +21,7 @@ from postoffice.testing.check_store.walk import (
     keys,
     large_text,
     letter,
+    look,
     must_be_sound,
     new_account,
     put,
@@ -415,12 +416,12 @@ async def test_a_maildrop_in_use_is_not_absorbed(store: EmbeddedStore) -> None:
 async def test_a_second_viewer_keeps_what_the_owner_removed(store: EmbeddedStore) -> None:
     account = await new_account(store)
     mailbox = await store.office.mailbox(account.account_id)
-    await mailbox.set_viewers([OWNER, "phone"])
+    await look(mailbox, "phone")
     await deliver(store, text(1), account.account_id)
-    shown = await mailbox.snapshot()
+    shown = await mailbox.snapshot(OWNER)
     assert (await mailbox.snapshot("phone")).keys == shown.keys
-    await mailbox.remove(shown.keys)
-    assert await seen(mailbox) == []
+    await mailbox.remove(shown.keys, OWNER)
+    assert await seen(mailbox, OWNER) == []
     assert await seen(mailbox, "phone") == [text(1)]
 
 

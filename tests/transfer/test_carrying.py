@@ -53,6 +53,10 @@ class Shown:
     def directory(self) -> Any:
         return self.sound.directory
 
+    @property
+    def visits(self) -> Any:
+        return self.sound.visits
+
     async def close(self) -> None:
         await self.sound.close()
 

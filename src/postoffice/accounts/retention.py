@@ -8,7 +8,6 @@ letter came into the maildrop, or was removed, whatever its own date says.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from postoffice.accounts.terms import DAY_SECONDS, NOTHING_SET, Bylaws, Terms
@@ -67,7 +66,7 @@ async def tend(office: Office, account: Account, terms: Terms, now: float) -> Go
     forgotten: dict[int, int] = {}
     if REMOVED in [folder.name for folder in await mailbox.folders()]:
         forgotten = await _until(mailbox, REMOVED, now - terms.recovery_days * DAY_SECONDS)
-        await _remove(mailbox, forgotten)
+        await mailbox.remove(list(forgotten))
     if expired:
         octets = sum(expired.values())
         event("retention.expired", account=account.address, letters=len(expired), octets=octets)
@@ -84,12 +83,12 @@ async def _expire(office: Office, mailbox: Mailbox, account: Account, moment: fl
     locks: list[MaildropLock] = []
     try:
         for viewer in await mailbox.viewers():
-            lock = await office.lock(account.account_id, viewer)
+            lock = await office.lock(account.account_id, viewer.name)
             if lock is None:
                 return None
             locks.append(lock)
         expired = await _until(mailbox, INBOX, moment)
-        await _remove(mailbox, expired)
+        await mailbox.remove(list(expired))
         return expired
     finally:
         for lock in locks:
@@ -99,18 +98,12 @@ async def _expire(office: Office, mailbox: Mailbox, account: Account, moment: fl
 async def _until(mailbox: Mailbox, folder: str, moment: float) -> dict[int, int]:
     """The octets, by key, of letters that came into a folder no later than then. They lie as they came."""
     found: dict[int, int] = {}
-    for viewer in await mailbox.viewers():
-        keys = (await mailbox.snapshot(viewer, folder)).keys
-        for start in range(0, len(keys), BATCH_LETTERS):
-            batch = keys[start : start + BATCH_LETTERS]
-            entries = await mailbox.describe(batch)
-            old = {key: one.octets for key, one in zip(batch, entries, strict=True) if one and one.saved <= moment}
-            found |= old
-            if len(old) < len(batch):
-                break
+    keys = (await mailbox.snapshot(folder=folder)).keys
+    for start in range(0, len(keys), BATCH_LETTERS):
+        batch = keys[start : start + BATCH_LETTERS]
+        entries = await mailbox.describe(batch)
+        old = {key: one.octets for key, one in zip(batch, entries, strict=True) if one and one.saved <= moment}
+        found |= old
+        if len(old) < len(batch):
+            break
     return found
-
-
-async def _remove(mailbox: Mailbox, keys: Collection[int]) -> None:
-    for viewer in await mailbox.viewers() if keys else ():
-        await mailbox.remove(list(keys), viewer)

@@ -1,8 +1,9 @@
-"""The three waists between everything that speaks a protocol and everything that keeps mail.
+"""The four waists between everything that speaks a protocol and everything that keeps mail.
 
     Mailbox      one account's letters: what is shown to whom, reading, adding, removing
     Office       responsibility for letters: the one way in, the queue, the maildrop lock
     Directory    domains, accounts, credentials
+    Visits       who came when, and whether he may come again already
 
 Every verb is a coroutine. An engine that has the answer returns it without waiting, and then costs its caller no
 task switch, because conversations are driven by hand (`net.dialogue`); an engine that has to wait awaits futures
@@ -36,8 +37,11 @@ from postoffice.store.model import (
     Piece,
     QueueItem,
     Settlement,
+    Sight,
     Snapshot,
     Staged,
+    Viewer,
+    Visit,
 )
 
 
@@ -64,10 +68,11 @@ class MaildropLock(Protocol):
 class Mailbox(Protocol):
     """One account's letters. At the office and at home it is the same."""
 
-    async def snapshot(self, viewer: str = OWNER, folder: str = INBOX) -> Snapshot:
-        """What `viewer` sees now, oldest first. Cheap when nothing changed: the same object is given again.
+    async def snapshot(self, viewer: str | None = None, folder: str = INBOX) -> Snapshot:
+        """What `viewer` sees now, oldest first; None: everything that is kept, whoever sees it.
 
-        A folder or viewer that is not there is a `StoreError`.
+        Cheap when nothing changed: the same object is given again. A folder that is not there is a `StoreError`, a
+        viewer who holds nothing back is `NotLooking`.
         """
         ...
 
@@ -92,9 +97,13 @@ class Mailbox(Protocol):
         ...
 
     async def remove(
-        self, keys: Sequence[int], viewer: str = OWNER, lock: MaildropLock | None = None, into: str | None = None
+        self,
+        keys: Sequence[int],
+        viewer: str | None = None,
+        lock: MaildropLock | None = None,
+        into: str | None = None,
     ) -> None:
-        """Take letters out of a viewer's sight; one that no viewer sees any more is gone. Durable.
+        """Take letters out of a viewer's sight, None: of everybody's; one that nobody sees any more is gone. Durable.
 
         With `into` it is not gone, but moved to that folder, as `move` does. Keys of letters that are gone already are
         passed over. `lock` is the one it is done under: where a lock can be lost (a lease that ran out while a node
@@ -121,15 +130,16 @@ class Mailbox(Protocol):
     async def create_folder(self, name: str) -> None:
         """Durable. One that is there already is a `StoreError`."""
 
-    async def viewers(self) -> list[str]:
-        """Who has eyes on this mailbox, `OWNER` first."""
+    async def viewers(self) -> list[Viewer]:
+        """Who looks at this mailbox, `OWNER` first. At first he alone does, and holds."""
         ...
 
-    async def set_viewers(self, viewers: Sequence[str]) -> None:
-        """Say who has eyes on this mailbox. Durable.
+    async def set_viewer(self, name: str, sight: Sight, into: str | None = None) -> None:
+        """Say how somebody looks at this mailbox from now on. Durable.
 
-        A viewer who leaves holds no letter back any more; a new one sees all. Nobody at all is a `StoreError`, for
-        then every letter would be gone.
+        A new one who holds sees all that is there. Letters that nobody holds back any more are gone, or, with `into`,
+        moved to that folder. Where nobody would hold, the owner does: a mailbox always keeps letters for somebody. He
+        himself is never gone, and does not rest alone: those are a `StoreError`.
         """
 
     async def pulled(self, source: str) -> frozenset[str]:
@@ -261,12 +271,30 @@ class Directory(Protocol):
         """
         ...
 
-    async def count_login(self, account_id: int, now: float, pace: Pace) -> bool:
+    async def generation(self) -> int:
+        """Grows with every change of accounts, credentials or settings, so that what was remembered is forgotten."""
+        ...
+
+
+class Visits(Protocol):
+    """Who came to which maildrop when. It goes with the account."""
+
+    async def count(self, account_id: int, viewer: str, now: float, pace: Pace) -> bool:
         """Take a token for a login. Durable. False, and nothing is taken, if there is none left (RFC 2449 §6.5)."""
         ...
 
-    async def generation(self) -> int:
-        """Grows with every change of accounts, credentials or settings, so that what was remembered is forgotten."""
+    async def note(self, visits: Sequence[Visit]) -> None:
+        """Remember the last visits of some viewers; one that is older than what is known is passed over. Durable."""
+
+    async def last(self, account_id: int) -> dict[str, Visit]:
+        """The last visit, as far as it was noted, of each viewer of an account, by his name."""
+        ...
+
+    async def forget(self, account_id: int, viewer: str) -> None:
+        """This viewer never came. Durable."""
+
+    async def with_devices(self) -> list[Account]:
+        """The accounts to which somebody else than their owner came."""
         ...
 
 
@@ -278,5 +306,8 @@ class Store(Protocol):
 
     @property
     def directory(self) -> Directory: ...
+
+    @property
+    def visits(self) -> Visits: ...
 
     async def close(self) -> None: ...

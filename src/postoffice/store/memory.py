@@ -15,7 +15,7 @@ from itertools import count
 from weakref import WeakValueDictionary
 
 from postoffice.clock import Clock, system_clock
-from postoffice.errors import DamagedStore, StoreError
+from postoffice.errors import DamagedStore, NotLooking, StoreError
 from postoffice.message.content import Content, ContentReader
 from postoffice.protocols.dots import has_dot_lines, stuff
 from postoffice.store.base import MaildropLock
@@ -39,8 +39,11 @@ from postoffice.store.model import (
     QueueItem,
     RecipientState,
     Settlement,
+    Sight,
     Snapshot,
     Staged,
+    Viewer,
+    Visit,
 )
 
 ROOM_OCTETS = 1 << 30
@@ -126,15 +129,15 @@ class MemoryMailbox:
         self._rows: dict[int, _Row] = {}
         self._folders = {INBOX: Folder(INBOX, uid_validity=1, uid_next=1, highest_modseq=1)}
         self._vanished: list[tuple[str, int, int]] = []  # folder, modseq, uid
-        self._viewers = [OWNER]
+        self._viewers = {OWNER: Sight.HOLDS}
         self._pulled: set[tuple[str, str]] = set()
         self._next_key = count(1)
         self._version = 1
-        self._shown: dict[tuple[str, str], tuple[int, Snapshot]] = {}
+        self._shown: dict[tuple[str | None, str], tuple[int, Snapshot]] = {}
 
-    async def snapshot(self, viewer: str = OWNER, folder: str = INBOX) -> Snapshot:
+    async def snapshot(self, viewer: str | None = None, folder: str = INBOX) -> Snapshot:
         self._folder(folder)
-        self._must_be_viewer(viewer)
+        self._must_hold(viewer)
         version, before = self._shown.get((viewer, folder), (0, None))
         if before is not None and version == self._version:
             return before
@@ -192,12 +195,16 @@ class MemoryMailbox:
         return key
 
     async def remove(
-        self, keys: Sequence[int], viewer: str = OWNER, lock: MaildropLock | None = None, into: str | None = None
+        self,
+        keys: Sequence[int],
+        viewer: str | None = None,
+        lock: MaildropLock | None = None,
+        into: str | None = None,
     ) -> None:
-        self._must_be_viewer(viewer)
+        self._must_hold(viewer)
         for key in keys:
             if row := self._rows.get(key):
-                row.removed_by.add(viewer)
+                row.removed_by |= self._holders if viewer is None else {viewer}
         self._version += 1
         self._forget_unseen(keys, into)
 
@@ -247,17 +254,21 @@ class MemoryMailbox:
             raise StoreError(f"there is a folder {name} already")
         self._folders[name] = Folder(name, uid_validity=1, uid_next=1, highest_modseq=1)
 
-    async def viewers(self) -> list[str]:
-        return list(self._viewers)
+    async def viewers(self) -> list[Viewer]:
+        return [Viewer(name, sight) for name, sight in sorted(self._viewers.items())]
 
-    async def set_viewers(self, viewers: Sequence[str]) -> None:
-        if not viewers:
+    async def set_viewer(self, name: str, sight: Sight, into: str | None = None) -> None:
+        if name == OWNER and (sight is Sight.GONE or (sight is Sight.RESTS and self._holders == {OWNER})):
             raise StoreError("a mailbox that nobody looks at would keep nothing")
-        self._viewers = sorted(set(viewers), key=lambda viewer: (viewer != OWNER, viewer))
-        for row in self._rows.values():
-            row.removed_by &= set(viewers)
+        self._viewers[name] = sight
+        if sight is Sight.GONE:
+            del self._viewers[name]
+            for row in self._rows.values():
+                row.removed_by.discard(name)
+        if not self._holders:
+            self._viewers[OWNER] = Sight.HOLDS
         self._version += 1
-        self._forget_unseen(list(self._rows))
+        self._forget_unseen(list(self._rows), into)
 
     async def pulled(self, source: str) -> frozenset[str]:
         return frozenset(source_id for name, source_id in self._pulled if name == source)
@@ -273,9 +284,13 @@ class MemoryMailbox:
             raise StoreError(f"there is no folder {name}")
         return self._folders[name]
 
-    def _must_be_viewer(self, viewer: str) -> None:
-        if viewer not in self._viewers:
-            raise StoreError(f"{viewer!r} does not look at this mailbox")
+    @property
+    def _holders(self) -> set[str]:
+        return {name for name, sight in self._viewers.items() if sight is Sight.HOLDS}
+
+    def _must_hold(self, viewer: str | None) -> None:
+        if viewer is not None and viewer not in self._holders:
+            raise NotLooking(viewer)
 
     def _changed(self, name: str) -> Folder:
         """The folder as it is from now on: with a modseq of its own for what happens next."""
@@ -285,7 +300,7 @@ class MemoryMailbox:
         return folder
 
     def _forget_unseen(self, keys: Iterable[int], into: str | None = None) -> None:
-        seen = set(self._viewers)
+        seen = self._holders
         unseen = [key for key in keys if (row := self._rows.get(key)) and row.removed_by.issuperset(seen)]
         if into is not None:
             for key in unseen:
@@ -476,7 +491,6 @@ class MemoryDirectory:
         self._accounts: dict[str, Account] = {}
         self._credentials: dict[tuple[int, str], Credential] = {}
         self._settings: dict[str, dict[str, str]] = {}
-        self._logins: dict[int, float] = {}
         self._next_account = count(1)
         self._secret = secrets.token_bytes(32)
         self._generation = 1
@@ -524,7 +538,6 @@ class MemoryDirectory:
         }
         here = {*self._accounts, *self._domains}
         self._settings = {owner: settings for owner, settings in self._settings.items() if owner in here}
-        self._logins.pop(account_id, None)
         self._office.drop_mailbox(account_id)
         self._generation += 1
 
@@ -564,15 +577,45 @@ class MemoryDirectory:
         self._generation += 1
         return True
 
-    async def count_login(self, account_id: int, now: float, pace: Pace) -> bool:
-        full_again = pace.next_time(self._logins.get(account_id, 0.0), now)
-        if full_again is None:
-            return False
-        self._logins[account_id] = full_again
-        return True
-
     async def generation(self) -> int:
         return self._generation
+
+
+class MemoryVisits:
+    """By account and viewer: the last visit, and when all tokens for logins are there again."""
+
+    def __init__(self, directory: MemoryDirectory) -> None:
+        self._directory = directory
+        self._last: dict[tuple[int, str], Visit] = {}
+        self._full_again: dict[tuple[int, str], float] = {}
+
+    async def count(self, account_id: int, viewer: str, now: float, pace: Pace) -> bool:
+        full_again = pace.next_time(self._full_again.get((account_id, viewer), 0.0), now)
+        if full_again is None:
+            return False
+        self._full_again[account_id, viewer] = full_again
+        return True
+
+    async def note(self, visits: Sequence[Visit]) -> None:
+        here = {account.account_id for account in await self._directory.accounts()}
+        for visit in visits:
+            if visit.account_id not in here:
+                continue
+            known = self._last.get((visit.account_id, visit.viewer))
+            if known is None or known.at <= visit.at:
+                self._last[visit.account_id, visit.viewer] = visit
+
+    async def last(self, account_id: int) -> dict[str, Visit]:
+        here = {account.account_id for account in await self._directory.accounts()} & {account_id}
+        return {viewer: visit for (account, viewer), visit in self._last.items() if account in here}
+
+    async def forget(self, account_id: int, viewer: str) -> None:
+        self._last.pop((account_id, viewer), None)
+        self._full_again.pop((account_id, viewer), None)
+
+    async def with_devices(self) -> list[Account]:
+        found = {account_id for account_id, viewer in self._last if viewer != OWNER}
+        return [account for account in await self._directory.accounts() if account.account_id in found]
 
 
 class MemoryStore:
@@ -581,6 +624,7 @@ class MemoryStore:
     def __init__(self, clock: Clock = system_clock) -> None:
         self._office = MemoryOffice(clock)
         self._directory = MemoryDirectory(self._office)
+        self._visits = MemoryVisits(self._directory)
 
     @property
     def office(self) -> MemoryOffice:
@@ -589,6 +633,10 @@ class MemoryStore:
     @property
     def directory(self) -> MemoryDirectory:
         return self._directory
+
+    @property
+    def visits(self) -> MemoryVisits:
+        return self._visits
 
     async def close(self) -> None:
         await self._office.close()

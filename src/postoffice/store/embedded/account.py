@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from postoffice.database.sqlite import Connection, sync_directory
-from postoffice.errors import StoreError
+from postoffice.errors import NotLooking, StoreError
 from postoffice.net.pause import pause
 from postoffice.protocols.dots import stuff
 from postoffice.store.base import MaildropLock
@@ -26,6 +26,7 @@ from postoffice.store.embedded.jobs import RemoveArrivals
 from postoffice.store.embedded.locks import MOVING, HeldLock
 from postoffice.store.embedded.mailbox import MailboxFile, Seen
 from postoffice.store.embedded.premises import Premises, mailbox_path
+from postoffice.store.embedded.sight import EVERYBODY_ID, OWNER_ID
 from postoffice.store.embedded.staging import GrowingStage
 from postoffice.store.model import (
     INBOX,
@@ -37,8 +38,10 @@ from postoffice.store.model import (
     Folder,
     Letter,
     Piece,
+    Sight,
     Snapshot,
     Staged,
+    Viewer,
 )
 
 PATIENCE_SECONDS = 0.002
@@ -57,7 +60,7 @@ class AccountMailbox:
         self._path = mailbox_path(premises.data, account_id)
         self._name = str(self._path)
         self._opened: MailboxFile | None = None
-        self._cached: dict[str, Cached] = {}
+        self._cached: dict[str | None, Cached] = {}
         self._print = (0, 0)
         self._print_at = -1
 
@@ -86,7 +89,7 @@ class AccountMailbox:
 
     # --- reading --------------------------------------------------------------------------------------------
 
-    async def snapshot(self, viewer: str = OWNER, folder: str = INBOX) -> Snapshot:
+    async def snapshot(self, viewer: str | None = None, folder: str = INBOX) -> Snapshot:
         if folder != INBOX:
             return await (await self._whole_file()).snapshot(viewer, folder)
         # Arrivals first: what is absorbed between the two looks is then in the file, and not shown twice.
@@ -107,7 +110,7 @@ class AccountMailbox:
         self._cached[viewer] = print_, seen_then, snapshot
         return snapshot
 
-    def _both(self, viewer: str, last: int) -> tuple[Snapshot, Seen | None]:
+    def _both(self, viewer: str | None, last: int) -> tuple[Snapshot, Seen | None]:
         """What is in the file and what is not, as one; `last` is the newest arrival or 0."""
         rows: tuple[str | None, str | None, str | None, str | None] = (None, None, None, None)
         file = self.file()
@@ -118,12 +121,13 @@ class AccountMailbox:
             file = self.file()
         numbers, octets, unique_ids, grown = sight.split(*rows)
         if file is None:
-            if viewer != OWNER:
-                raise StoreError(f"{viewer!r} does not look at this mailbox")
+            if viewer:
+                raise NotLooking(viewer)
             keys = array("q", [-number for number in numbers])
             newest = unique_ids[-1] if unique_ids else ""
             surrogates = {-number: size for number, size in grown.items()}
-            return sight.Columns(keys, octets, unique_ids, surrogates, newest, 1).snapshot(), None
+            viewer_id = OWNER_ID if viewer is not None else EVERYBODY_ID
+            return sight.Columns(keys, octets, unique_ids, surrogates, newest, viewer_id).snapshot(), None
         seen = file.seen(viewer, INBOX)
         done = seen.watermark if seen.incarnation == self._premises.incarnation else 0
         fresh = next((at for at, number in enumerate(numbers) if number > done), len(numbers))
@@ -186,9 +190,9 @@ class AccountMailbox:
             return [Folder(INBOX, uid_validity=1, uid_next=1, highest_modseq=1)]
         return await (await self._whole_file()).folders()
 
-    async def viewers(self) -> list[str]:
+    async def viewers(self) -> list[Viewer]:
         file = self.file()
-        return await file.viewers() if file is not None else [OWNER]
+        return await file.viewers() if file is not None else [Viewer(OWNER, Sight.HOLDS)]
 
     async def pulled(self, source: str) -> frozenset[str]:
         file = self.file()
@@ -210,8 +214,8 @@ class AccountMailbox:
     async def create_folder(self, name: str) -> None:
         await (await self._whole_file()).create_folder(name)
 
-    async def set_viewers(self, viewers: Sequence[str]) -> None:
-        await (await self._whole_file()).set_viewers(viewers)
+    async def set_viewer(self, name: str, sight: Sight, into: str | None = None) -> None:
+        await (await self._whole_file()).set_viewer(name, sight, into)
 
     async def move(self, keys: Sequence[int], folder: str) -> list[int]:
         file = await self._whole_file()
@@ -219,12 +223,17 @@ class AccountMailbox:
         return await file.move([moved.get(-key, 0) if key < 0 else key for key in keys], folder)
 
     async def remove(
-        self, keys: Sequence[int], viewer: str = OWNER, lock: MaildropLock | None = None, into: str | None = None
+        self,
+        keys: Sequence[int],
+        viewer: str | None = None,
+        lock: MaildropLock | None = None,
+        into: str | None = None,
     ) -> None:
         """Arrivals are deleted where they lie, unless they are still wanted. No lock here is ever lost."""
         numbers = [-key for key in keys if key < 0]
         filed = [key for key in keys if key > 0]
-        if into is not None or await self.viewers() != [viewer]:
+        holders = [each.name for each in await self.viewers() if each.sight is Sight.HOLDS]
+        if into is not None or (viewer is not None and holders != [viewer]):
             whole = await self._whole_file()
             await whole.remove([*filed, *self._moved(numbers).values()], viewer, into=into)
             return

@@ -30,7 +30,9 @@ from postoffice.store.embedded.jobs import (
     Claim,
     CountLogin,
     Expedite,
+    ForgetVisits,
     GiveSpaceBack,
+    NoteVisits,
     RemoveAccount,
     RemoveArrivals,
     RemoveCredential,
@@ -152,6 +154,12 @@ def perform(connection: Connection, job: AnyJob, spool: Path) -> object:
             return _change_settings(connection, job)
         case CountLogin():
             return _count_login(connection, job)
+        case NoteVisits():
+            _note_visits(connection, job)
+            return None
+        case ForgetVisits():
+            _forget_visits(connection, job)
+            return None
         case RemoveCredential():
             _remove_credential(connection, job)
             return None
@@ -295,6 +303,7 @@ def _remove_account(connection: Connection, job: RemoveAccount) -> list[str]:
     connection.execute(
         "DELETE FROM settings WHERE owner = (SELECT address FROM accounts WHERE account_id = ?)", (job.account_id,)
     )
+    connection.execute("DELETE FROM visits WHERE account_id = ?", (job.account_id,))
     connection.execute("DELETE FROM logins WHERE account_id = ?", (job.account_id,))
     connection.execute("DELETE FROM accounts WHERE account_id = ?", (job.account_id,))
     connection.execute("DELETE FROM credentials WHERE account_id = ?", (job.account_id,))
@@ -333,12 +342,31 @@ def _change_settings(connection: Connection, job: ChangeSettings) -> bool:
 
 
 def _count_login(connection: Connection, job: CountLogin) -> bool:
-    before = connection.execute("SELECT full_again FROM logins WHERE account_id = ?", (job.account_id,)).get
-    full_again = Pace(job.seconds, job.burst).next_time(before or 0.0, job.now)
+    full_again = next_login(connection, job.account_id, job.viewer, job.now, Pace(job.seconds, job.burst))
     if full_again is None:
         return False
-    connection.execute("INSERT OR REPLACE INTO logins VALUES (?, ?)", (job.account_id, full_again))
+    connection.execute("INSERT OR REPLACE INTO logins VALUES (?, ?, ?)", (job.account_id, job.viewer, full_again))
     return True
+
+
+def next_login(connection: Connection, account_id: int, viewer: str, now: float, pace: Pace) -> float | None:
+    """When the bucket is full again if a login takes a token now; None if there is none."""
+    sql = "SELECT full_again FROM logins WHERE account_id = ? AND viewer = ?"
+    return pace.next_time(connection.execute(sql, (account_id, viewer)).get or 0.0, now)
+
+
+def _note_visits(connection: Connection, job: NoteVisits) -> None:
+    connection.executemany(
+        "INSERT INTO visits SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM accounts WHERE account_id = ?1)"
+        " ON CONFLICT DO UPDATE SET at = excluded.at, is_warned = excluded.is_warned WHERE at <= excluded.at",
+        [(visit.account_id, visit.viewer, visit.at, visit.is_warned) for visit in job.visits],
+    )
+
+
+def _forget_visits(connection: Connection, job: ForgetVisits) -> None:
+    who = (job.account_id, job.viewer)
+    connection.execute("DELETE FROM visits WHERE account_id = ? AND viewer = ?", who)
+    connection.execute("DELETE FROM logins WHERE account_id = ? AND viewer = ?", who)
 
 
 def _remove_credential(connection: Connection, job: RemoveCredential) -> None:

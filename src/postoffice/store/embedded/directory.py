@@ -8,14 +8,13 @@ from postoffice.store.embedded.jobs import (
     AddAccount,
     AddDomain,
     ChangeSettings,
-    CountLogin,
     RemoveAccount,
     RemoveCredential,
     SetCredential,
 )
 from postoffice.store.embedded.office import EmbeddedOffice
 from postoffice.store.embedded.premises import Premises
-from postoffice.store.model import Account, Credential, Pace
+from postoffice.store.model import Account, Credential
 
 ROLES = ("postmaster", "abuse")
 """The addresses that every domain answers to (RFC 5321 §4.5.1, RFC 2142)."""
@@ -96,14 +95,6 @@ class EmbeddedDirectory:
 
     async def change_settings(self, owner: str, changes: Mapping[str, str]) -> bool:
         return await self._premises.committer.run(ChangeSettings(owner, dict(changes)))
-
-    async def count_login(self, account_id: int, now: float, pace: Pace) -> bool:
-        # Whoever comes too soon costs a look, and nothing is written for him.
-        sql = "SELECT full_again FROM logins WHERE account_id = ?"
-        before = self._premises.ask(lambda db: db.execute(sql, (account_id,)).get)
-        if pace.next_time(before or 0.0, now) is None:
-            return False
-        return await self._premises.committer.run(CountLogin(account_id, now, pace.seconds, pace.burst))
 
     async def generation(self) -> int:
         version = self._premises.version()

@@ -13,7 +13,7 @@ from msgspec import Struct
 from postoffice.clock import Clock
 from postoffice.message.content import Content
 from postoffice.store.identity import new_email_id
-from postoffice.store.model import Acceptance, Account, QueueItem, RecipientState, Settlement
+from postoffice.store.model import Acceptance, Account, QueueItem, RecipientState, Settlement, Visit
 
 R = TypeVar("R")
 
@@ -128,9 +128,19 @@ class CountLogin(Job[bool], frozen=True):
     """Gives whether there was a token for it."""
 
     account_id: int
+    viewer: str
     now: float
     seconds: float
     burst: int
+
+
+class NoteVisits(Job[None], frozen=True):
+    visits: list[Visit]
+
+
+class ForgetVisits(Job[None], frozen=True):
+    account_id: int
+    viewer: str
 
 
 class RemoveCredential(Job[None], frozen=True):
@@ -158,6 +168,8 @@ AnyJob = (
     | SetCredential
     | ChangeSettings
     | CountLogin
+    | NoteVisits
+    | ForgetVisits
     | RemoveCredential
     | GiveSpaceBack
 )
@@ -175,6 +187,8 @@ RESULTS: dict[type[AnyJob], object] = {
     SetCredential: None,
     ChangeSettings: bool,
     CountLogin: bool,
+    NoteVisits: None,
+    ForgetVisits: None,
     RemoveCredential: None,
     GiveSpaceBack: bool,
 }

@@ -24,12 +24,12 @@ from postoffice.errors import DamagedStore, StoreError
 from postoffice.events import event
 from postoffice.store.base import MaildropLock
 from postoffice.store.embedded import contents, folders, sight
+from postoffice.store.embedded.folders import Leave
 from postoffice.store.embedded.schema import MAILBOX
 from postoffice.store.embedded.staging import GrowingStage, RowOverflow
 from postoffice.store.identity import new_email_id
 from postoffice.store.model import (
     INBOX,
-    OWNER,
     Changes,
     Damage,
     Entry,
@@ -37,7 +37,9 @@ from postoffice.store.model import (
     Folder,
     Letter,
     Piece,
+    Sight,
     Snapshot,
+    Viewer,
 )
 
 T = TypeVar("T")
@@ -71,7 +73,7 @@ class MailboxFile:
         self.desk = Desk(path, pool, lambda path: open_writer(path, vfs, CACHE_OCTETS))
         self._far = Desk(path, pool, lambda path: open_reader(path, vfs, CACHE_OCTETS))
         self._version = -1
-        self._shown: dict[tuple[str, str], Seen] = {}
+        self._shown: dict[tuple[str | None, str], Seen] = {}
 
     @classmethod
     def open(
@@ -107,10 +109,10 @@ class MailboxFile:
         except apsw.Error as error:
             raise store_error(error, self.path) from error
 
-    async def snapshot(self, viewer: str = OWNER, folder: str = INBOX) -> Snapshot:
+    async def snapshot(self, viewer: str | None = None, folder: str = INBOX) -> Snapshot:
         return self.seen(viewer, folder).snapshot
 
-    def seen(self, viewer: str, folder: str) -> Seen:
+    def seen(self, viewer: str | None, folder: str) -> Seen:
         """The cached one, if no other connection wrote since, or what it wrote altered nobody's sight here."""
         near = self._near or self.near()
         try:
@@ -144,9 +146,9 @@ class MailboxFile:
     async def folders(self) -> list[Folder]:
         return self.ask(sight.all_folders)
 
-    async def viewers(self) -> list[str]:
-        rows = self.ask(lambda near: near.execute("SELECT name FROM viewers ORDER BY name").fetchall())
-        return [name for (name,) in rows]
+    async def viewers(self) -> list[Viewer]:
+        rows = self.ask(lambda near: near.execute("SELECT name, holds FROM viewers ORDER BY name").fetchall())
+        return [Viewer(name, Sight.HOLDS if holds else Sight.RESTS) for name, holds in rows]
 
     async def pulled(self, source: str) -> frozenset[str]:
         sql = "SELECT source_id FROM pulled WHERE source = ?"
@@ -173,14 +175,21 @@ class MailboxFile:
         return await self.write(lambda connection: folders.append(connection, letters, email_ids, now))
 
     async def remove(
-        self, keys: Sequence[int], viewer: str = OWNER, lock: MaildropLock | None = None, into: str | None = None
+        self,
+        keys: Sequence[int],
+        viewer: str | None = None,
+        lock: MaildropLock | None = None,
+        into: str | None = None,
     ) -> None:
         if not keys:
-            self.ask(lambda connection: folders.viewer_id(connection, viewer))
+            self.seen(viewer, INBOX)
             return
-        leave = folders.forget if into is None else partial(folders.move, name=into, now=self._clock())
+        leave = self._leave(into)
         await self.write(lambda connection: folders.remove(connection, keys, viewer, leave))
         self.sweep_later()
+
+    def _leave(self, into: str | None) -> Leave:
+        return folders.forget if into is None else partial(folders.move, name=into, now=self._clock())
 
     async def move(self, keys: Sequence[int], folder: str) -> list[int]:
         now = self._clock()
@@ -197,8 +206,9 @@ class MailboxFile:
 
         await self.write(change)
 
-    async def set_viewers(self, viewers: Sequence[str]) -> None:
-        await self.write(lambda connection: folders.set_viewers(connection, viewers))
+    async def set_viewer(self, name: str, sight: Sight, into: str | None = None) -> None:
+        leave = self._leave(into)
+        await self.write(lambda connection: folders.set_viewer(connection, name, sight, leave))
         self.sweep_later()
 
     def sweep_later(self) -> None:
@@ -243,7 +253,7 @@ class MailboxFile:
         self.rest()
 
 
-def _look(connection: Connection, viewer: str, folder: str) -> Seen:
+def _look(connection: Connection, viewer: str | None, folder: str) -> Seen:
     columns = sight.columns(connection, viewer, folder)
     row = connection.execute("SELECT incarnation, watermark FROM mailbox").fetchone()
     if row is None:

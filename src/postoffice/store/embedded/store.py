@@ -25,6 +25,7 @@ from postoffice.store.embedded.office import OPEN_MAILBOXES, EmbeddedOffice, col
 from postoffice.store.embedded.premises import Premises, office_path
 from postoffice.store.embedded.schema import OFFICE
 from postoffice.store.embedded.spool import SPOOL, Spool
+from postoffice.store.embedded.visits import EmbeddedVisits
 
 THREADS = 4
 """How many threads wait for disks."""
@@ -37,6 +38,7 @@ class EmbeddedStore:
         self._premises = premises
         self._office = EmbeddedOffice(premises, open_mailboxes, absorb_seconds)
         self._directory = EmbeddedDirectory(premises, self._office)
+        self._visits = EmbeddedVisits(premises)
 
     @classmethod
     def open(
@@ -82,6 +84,10 @@ class EmbeddedStore:
     @property
     def directory(self) -> EmbeddedDirectory:
         return self._directory
+
+    @property
+    def visits(self) -> EmbeddedVisits:
+        return self._visits
 
     async def close(self) -> None:
         premises = self._premises

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from postoffice.store.base import Store
-from postoffice.store.model import Credential, Pace
+from postoffice.store.model import OWNER, Credential, Pace, Visit
 from postoffice.testing.check_store.walk import (
     NOON,
     PREFIX,
@@ -128,21 +128,6 @@ async def settings_are_kept_by_owner(store: Store) -> None:
     assert await store.directory.settings() == {"b.example": {"retain": "90"}}, "they go with their owner alone"
 
 
-async def logins_are_counted_by_a_bucket(store: Store) -> None:
-    bob, carol = await new_account(store), await new_account(store, "carol@b.example")
-
-    async def count(seconds: float, account_id: int = bob.account_id, burst: int = 1) -> bool:
-        return await store.directory.count_login(account_id, NOON + seconds, Pace(60, burst))
-
-    times = [await count(seconds) for seconds in (0, 59, 60, 61, 119.5, 180)]
-    assert times == [True, False, True, False, False, True], f"one login in 60 seconds, since the last: {times}"
-    assert await count(181, carol.account_id), "another account's bucket is its own"
-    times = [await count(1000 + seconds, burst=3) for seconds in (0, 1, 2, 3, 60, 61)]
-    assert times == [True, True, True, False, True, False], f"three at once, then one in 60 seconds: {times}"
-    times = [await count(seconds) for seconds in (500, 501, 560)]
-    assert times == [True, False, True], f"a clock that was set back must lock nobody out: {times}"
-
-
 async def every_change_is_a_new_generation(store: Store) -> None:
     await store.directory.add_domain("b.example")
     generations = [await store.directory.generation()]
@@ -160,7 +145,8 @@ async def every_change_is_a_new_generation(store: Store) -> None:
     generations.append(await store.directory.generation())
     assert generations == sorted(set(generations)), f"the generation must grow each time: {generations}"
     await store.directory.find("bob@b.example")
-    await store.directory.count_login(bob.account_id, NOON, Pace(60))
+    await store.visits.count(bob.account_id, OWNER, NOON, Pace(60))
+    await store.visits.note([Visit(bob.account_id, OWNER, NOON)])
     assert await store.directory.generation() == generations[-1], "neither looking nor a login changes a generation"
 
 
@@ -207,7 +193,6 @@ DIRECTORY_CHECKS: list[Check] = [
     whether_everybody_has_a_scheme_is_known,
     an_office_has_a_secret_of_its_own,
     settings_are_kept_by_owner,
-    logins_are_counted_by_a_bucket,
     every_change_is_a_new_generation,
     a_removed_account_leaves_nothing,
     an_account_takes_no_mail_of_others,

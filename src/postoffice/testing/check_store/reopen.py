@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from postoffice.store.base import Mailbox, Store
-from postoffice.store.model import OWNER, Credential, Flag, LocalDelivery, RecipientState, Settlement
+from postoffice.store.model import OWNER, Credential, Flag, LocalDelivery, RecipientState, Settlement, Sight, Viewer
 from postoffice.testing.check_store.walk import (
     NOON,
     PREFIX,
@@ -17,6 +17,7 @@ from postoffice.testing.check_store.walk import (
     keys,
     large_text,
     letter,
+    look,
     must_be_sound,
     new_account,
     put,
@@ -54,7 +55,8 @@ async def letters_and_their_facts_last(reopen: MailboxOpener) -> None:
 
 async def viewers_folders_and_pulls_last(reopen: MailboxOpener) -> None:
     async with reopen() as mailbox:
-        await mailbox.set_viewers([OWNER, "phone"])
+        await look(mailbox, "phone", "tablet")
+        await mailbox.set_viewer("tablet", Sight.RESTS)
         await mailbox.create_folder("Archive")
         pulled = replace(await letter(mailbox, text(1)), source="pop://b", source_id="1")
         archived = replace(await letter(mailbox, text(2)), folder="Archive")
@@ -62,8 +64,9 @@ async def viewers_folders_and_pulls_last(reopen: MailboxOpener) -> None:
         await mailbox.remove(given[:1], "phone")
         folders, changes = await mailbox.folders(), await mailbox.changes(0)
     async with reopen() as mailbox:
-        assert await mailbox.viewers() == [OWNER, "phone"], "a viewer is lost"
-        assert await seen(mailbox) == [text(1)], "the owner's letter is lost"
+        viewers = [Viewer(OWNER, Sight.HOLDS), Viewer("phone", Sight.HOLDS), Viewer("tablet", Sight.RESTS)]
+        assert await mailbox.viewers() == viewers, "a viewer is lost"
+        assert await seen(mailbox, OWNER) == [text(1)], "the owner's letter is lost"
         assert await seen(mailbox, "phone") == [], "the phone sees again what it removed"
         assert await seen(mailbox, OWNER, "Archive") == [text(2)], "a folder's letter is lost"
         assert await mailbox.folders() == folders, "a folder changed"
