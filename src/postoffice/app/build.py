@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from postoffice.access.pop3 import Pop3Door
 from postoffice.access.takeover import Holders
+from postoffice.accounts.devices import Devices
 from postoffice.accounts.guard import Guard
 from postoffice.accounts.login import Login
 from postoffice.accounts.retention import Retention
+from postoffice.accounts.visits import VisitBook
 from postoffice.app.config import DOORS, Config
 from postoffice.clock import Clock, system_clock
+from postoffice.errors import StoreError
 from postoffice.events import event
 from postoffice.net import tls as tls_room
 from postoffice.net.crowd import Crowd
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
     from postoffice.accounts.tokens import Tokens
 
 IMPLICIT_TLS = frozenset({"pop3s", "submissions"})
+WRITING_SECONDS = 2.0
+"""How often it is written who came."""
 NOTING_SECONDS = 2.0
 """How long a courier may take, once all conversations are over, to note what he heard."""
 
@@ -68,7 +74,9 @@ class OpenOffice:
         self._switchboard = Switchboard(tracer, crowd)
         guard = guard or Guard(config.guard, clock=clock)
         self._login = Login(store.directory, config.login, clock, _tokens(config, clock), guard)
+        self._visits = VisitBook(store.visits, clock)
         self._retention = Retention(store.office, store.directory, self._login.bylaws, clock)
+        self._devices = Devices(store, self._login.bylaws, host, clock)
         self._intake = Intake(host, store.office, store.directory, config.intake, clock)
         self._courier = Courier(host, store.office, Router(config.relay, host), self._switchboard, config.courier)
         self._runner = QueueRunner(store.office, self._intake, self._courier, config.queue, clock)
@@ -77,6 +85,7 @@ class OpenOffice:
         self._servers: list[Answering] = []
         self._carrying: asyncio.Task[None] | None = None
         self._tidying: asyncio.Task[None] | None = None
+        self._noting: asyncio.Task[None] | None = None
 
     async def answer(self, doors: Mapping[str, Door]) -> None:
         """Open the doors."""
@@ -88,6 +97,7 @@ class OpenOffice:
     def work(self, *, tidies: bool = True) -> None:
         """Carry what is in the queue, and keep house."""
         self._carrying = asyncio.create_task(self._runner.run(), name="queue")
+        self._noting = asyncio.create_task(self._note_visits(), name="visits")
         if tidies:
             self._tidying = asyncio.create_task(self._keep_house(), name="tidy")
 
@@ -108,15 +118,18 @@ class OpenOffice:
         for server in self._servers:
             server.close()
         self._runner.stop()
-        tasks = [task for task in (self._tidying, self._carrying) if task is not None]
-        if self._tidying is not None:
-            self._tidying.cancel()
+        tasks = [task for task in (self._tidying, self._noting, self._carrying) if task is not None]
+        for task in (self._tidying, self._noting):
+            if task is not None:
+                task.cancel()
         await self._switchboard.drain(drain_seconds)
         if self._carrying is not None:
             # What was said to a courier just now is noted; what he still waits for is given back.
             await asyncio.wait([self._carrying], timeout=min(drain_seconds, NOTING_SECONDS))
             self._carrying.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        with suppress(StoreError):
+            await self._visits.write()
         self._login.close()
 
     def _answerer(self, name: str) -> Callable[[], Dialogue[Any]]:
@@ -128,6 +141,7 @@ class OpenOffice:
                 self._store.office,
                 self._login,
                 self._switchboard,
+                self._visits,
                 name=name,
                 tls=tls,
                 settings=config.pop3,
@@ -146,8 +160,17 @@ class OpenOffice:
             try:
                 await self._store.office.tidy()
                 await self._retention.work()
+                await self._devices.work()
             except Exception as error:
                 event("tidy.failed", error=f"{type(error).__name__}: {error}")
+
+    async def _note_visits(self) -> None:
+        while True:
+            await asyncio.sleep(WRITING_SECONDS)
+            try:
+                await self._visits.write()
+            except StoreError as error:
+                event("visits.failed", error=str(error))
 
 
 def _tokens(config: Config, clock: Clock) -> Tokens | None:

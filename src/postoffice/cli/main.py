@@ -29,7 +29,7 @@ COMMANDS = {
     "account": (
         "postoffice.cli.people",
         "account",
-        "People of this office: add, list, show, set, password(s), remove.",
+        "People of this office: add, list, show, set, password, remove.",
     ),
     "conformance": (
         "postoffice.cli.conformance",
@@ -37,6 +37,7 @@ COMMANDS = {
         "Ask any POP3 server what it does right.",
     ),
     "demo": ("postoffice.cli.demo", "demo", "Watch a real letter travel the whole road."),
+    "device": ("postoffice.cli.devices", "device", "Devices of an account: add, list, remove."),
     "domain": ("postoffice.cli.people", "domain", "Domains of this office: add, list, show, set."),
     "fetch": ("postoffice.cli.home", "fetch", "Pull a maildrop into an offline mailbox file."),
     "forgive": ("postoffice.cli.forgive", "forgive", "Let somebody try again who failed to log in."),

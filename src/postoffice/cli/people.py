@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
+from postoffice.accounts.devices import OWN
 from postoffice.cli.folder import data_option, with_store
-from postoffice.cli.passwords import OWN, Kept, given, kept, password, passwords, verifier
+from postoffice.cli.passwords import Kept, given, kept, password, verifier
 from postoffice.cli.residents import known, normalized, normalized_domain
 from postoffice.cli.secrets import clear, generate, password_stdin, scram
 from postoffice.cli.terms import set_account, set_domain, show_account, show_domain
@@ -55,7 +56,6 @@ def list_accounts(data: Path | None) -> None:
 account.add_command(show_account)
 account.add_command(set_account)
 account.add_command(password)
-account.add_command(passwords)
 
 
 @account.command()
