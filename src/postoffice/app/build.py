@@ -154,13 +154,18 @@ class OpenOffice:
         policy = MxPolicy() if name == "smtp" else SubmissionPolicy(self._store.directory, name)
         return SmtpDoor(policy, self._intake, self._login, self._switchboard, tls=tls, settings=config.smtp)
 
+    async def keep_house(self) -> None:
+        """What is due now of all that nobody waits for. A loop that does it now and then is begun by `work`."""
+        await self._visits.write()
+        await self._store.office.tidy()
+        await self._retention.work()
+        await self._devices.work()
+
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(self._config.office.tidy_seconds)
             try:
-                await self._store.office.tidy()
-                await self._retention.work()
-                await self._devices.work()
+                await self.keep_house()
             except Exception as error:
                 event("tidy.failed", error=f"{type(error).__name__}: {error}")
 
