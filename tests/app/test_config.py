@@ -16,7 +16,7 @@ from postoffice.errors import UsageError
 from postoffice.transfer.route import Route
 
 SETTINGS = Path(__file__).parents[2] / "docs" / "settings.md"
-MOST_SETTINGS = 60
+MOST_SETTINGS = 61
 
 
 def problems(folder: Path, text: str) -> list[str]:
@@ -56,6 +56,12 @@ def problems(folder: Path, text: str) -> list[str]:
         ("[office]\nworkers = -1", "office.workers: -1 is below zero"),
         ("[tls]\nkey = 'key.pem'", "tls: certificate and key come together"),
         ("[tls]\nkey = 3", "tls.key: Expected a path, got 3"),
+        ("[tls]\nmore = [{certificate = 'a'}]", "tls.more[0]: Object missing required field key"),
+        ("[tls]\nmore = [{certificate = 'a', key = 3}]", "tls.more[0].key: Expected a path, got 3"),
+        (
+            "[tls]\nmore = [{certificate = 'a', key = 'b', name = 'c'}]",
+            "tls.more[0].name: there is no such setting; there are certificate, key",
+        ),
         ("[login]\nclear_text_networks = ['10.0.0.0/33']", "login.clear_text_networks[0]: '10.0.0.0/33' is no network"),
         ("[login]\nclear_text_networks = ['10.0.0.1/8']", "login.clear_text_networks[0]: '10.0.0.1/8' is no network"),
         ("[pop3]\nidle_seconds = 599", "pop3.idle_seconds: RFC 1939 §3 wants at least 600"),

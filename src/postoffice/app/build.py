@@ -59,10 +59,11 @@ class OpenOffice:
         self._store = store
         self._config = config
         self._certificate = certificate
-        self._tls: ssl.SSLContext = tls_room.server_context(*certificate)
+        more = config.tls.more
+        self._tls: ssl.SSLContext = tls_room.server_context(*certificate, more=more)
         # Only people are asked for a certificate: an office that shows one of somebody else's must not be turned away.
         clients = config.tls.client_authorities
-        self._login_tls = tls_room.server_context(*certificate, clients) if clients else self._tls
+        self._login_tls = tls_room.server_context(*certificate, clients, more) if clients else self._tls
         self.holders = Holders(config.pop3.takeover_seconds)
         crowd = crowd or Crowd(config.crowd, tuple(DOORS), config.guard.trusted_networks)
         self._switchboard = Switchboard(tracer, crowd)
@@ -92,11 +93,12 @@ class OpenOffice:
             self._tidying = asyncio.create_task(self._keep_house(), name="tidy")
 
     def reload(self) -> None:
-        """Read certificate and key again; conversations that stand keep theirs."""
-        tls_room.reload(self._tls, *self._certificate)
+        """Read certificates and keys again; conversations that stand keep theirs."""
+        settings = self._config.tls
         if self._login_tls is not self._tls:
-            tls_room.reload(self._login_tls, *self._certificate, self._config.tls.client_authorities)
-        event("tls.reloaded", certificate=str(self._certificate[0]))
+            tls_room.reload(self._login_tls, *self._certificate, settings.client_authorities, settings.more)
+        tls_room.reload(self._tls, *self._certificate, more=settings.more)
+        event("tls.reloaded", certificate=str(self._certificate[0]), more=len(settings.more) or None)
 
     def cut(self) -> None:
         """End every conversation at once, without a word: what a lost network does."""

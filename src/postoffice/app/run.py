@@ -5,7 +5,7 @@
              └── worker n
 
 A worker that dies or is stuck is replaced; connections that wait at a door wait in the parent's socket and are
-answered by the next one. SIGTERM and SIGINT: let everybody finish, then end. SIGHUP: read the certificate again.
+answered by the next one. SIGTERM and SIGINT: let everybody finish, then end. SIGHUP: read the certificates again.
 The parent has no loop and no threads, so it can fork at any time.
 """
 
@@ -40,7 +40,7 @@ from postoffice.app.worker import HEARTBEAT_SECONDS, READY, Work, beats
 from postoffice.errors import UsageError
 from postoffice.net.crowd import Crowd
 from postoffice.net.listen import Door, bind_door, bind_socket, listen_privately
-from postoffice.net.tls import server_context
+from postoffice.net.tls import Pair, server_context
 from postoffice.store.embedded import EmbeddedStore
 from postoffice.store.embedded.remote import serve_committer
 
@@ -104,6 +104,8 @@ def _serve_behind(doors: Sequence[Mapping[str, Door]], config: Config, options: 
         certificate = (config.tls.certificate.resolve(), config.tls.key.resolve())
     else:
         certificate = (Path("tls/certificate.pem"), Path("tls/key.pem"))
+    more = tuple(Pair(pair.certificate.resolve(), pair.key.resolve()) for pair in config.tls.more)
+    config = replace(config, tls=replace(config.tls, more=more))
     if config.tls.client_authorities:
         tls = replace(config.tls, client_authorities=config.tls.client_authorities.resolve())
         config = replace(config, tls=tls)
@@ -113,7 +115,7 @@ def _serve_behind(doors: Sequence[Mapping[str, Door]], config: Config, options: 
     if not Path("office.db").exists():
         raise UsageError(f"{data}: there is no office here; make one with: postoffice init", os.EX_NOINPUT)
     # What is wrong with them is said now, once, and not by every worker.
-    server_context(*certificate, config.tls.client_authorities)
+    server_context(*certificate, config.tls.client_authorities, config.tls.more)
     if config.log.file:
         os.close(open_log(config.log))
     lock = _only_one(data)
@@ -181,7 +183,8 @@ class Supervisor:
     def _facts(self) -> dict[str, Any]:
         """What the board says of us as long as we live."""
         doors = {name: door.addresses for name, door in self._doors[0].items()}
-        return {"version": __version__, "certificate": str(self._certificate[0]), "doors": doors}
+        certificates = [str(self._certificate[0]), *(str(pair.certificate) for pair in self._config.tls.more)]
+        return {"version": __version__, "certificates": certificates, "doors": doors}
 
     def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):

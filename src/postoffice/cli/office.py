@@ -97,7 +97,7 @@ def serve(
     Prometheus reads /metrics at the door `metrics`, 9110, on loopback.
 
     Prints one line `ready` with every door and port when all are open. SIGTERM lets everybody finish; SIGHUP reads
-    the certificate again, and opens the log's file anew.
+    the certificates again, and opens the log's file anew.
     """
     from postoffice.app.config import Config, read_config
     from postoffice.app.run import ServeOptions
