@@ -209,7 +209,12 @@ async def _certificate(asked: Look) -> Section:
     whose = {path: f" {path}" if len(paths) > 1 else "" for path in paths}
     lines = [f"until {moment(end)} ({days[path]:.0f} days){whose[path]}" for path, end in ends.items()]
     problems = [f"ends {moment(end)}{whose[path]}" for path, end in ends.items() if days[path] < CERTIFICATE_DAYS]
-    return Section("certificate", facts, tuple(part for line in lines for part in wrap(line, COLUMNS)), tuple(problems))
+    return Section(
+        "certificate",
+        facts,
+        tuple(part for line in lines for part in wrap(line, COLUMNS, break_on_hyphens=False)),
+        tuple(problems),
+    )
 
 
 def _end_of(path: Path) -> float:
