@@ -16,7 +16,7 @@ from postoffice.errors import UsageError
 from postoffice.transfer.route import Route
 
 SETTINGS = Path(__file__).parents[2] / "docs" / "settings.md"
-MOST_SETTINGS = 61
+MOST_SETTINGS = 62
 
 
 def problems(folder: Path, text: str) -> list[str]:
@@ -67,6 +67,7 @@ def problems(folder: Path, text: str) -> list[str]:
         ("[pop3]\nidle_seconds = 599", "pop3.idle_seconds: RFC 1939 §3 wants at least 600"),
         ("[pop3]\nimplementation = 'a b'", "pop3.implementation: RFC 2449 §6.9 wants one word of ASCII"),
         ("[pop3]\napop = 'yes'", "pop3.apop: Expected bool, got str"),
+        ("[log]\nformat = 'xml'", "log.format: there is no format 'xml'; there are text and json"),
         ("[queue]\nretry_minutes = []", "queue.retry_minutes: must be more than nothing"),
         ("[relay.routes.'b.example']\nport = '25'", "relay.routes[...].port: Expected int, got str"),
         ("[relay]\nnameservers = [['127.0.0.1']]", "relay.nameservers[0]: Expected array of length 2, got 1"),

@@ -239,6 +239,7 @@ def _wrong_values(config: Config) -> list[str]:
     if not re.fullmatch("[!-~]*", config.pop3.implementation):
         problems.append("pop3.implementation: RFC 2449 §6.9 wants one word of ASCII")
     problems += [f"oauth.{problem}" for problem in config.oauth.problems()]
+    problems += [f"log.{problem}" for problem in config.log.problems()]
     problems += [f"login.{problem}" for problem in config.login.problems()]
     if (config.tls.certificate is None) != (config.tls.key is None):
         problems.append("tls: certificate and key come together")

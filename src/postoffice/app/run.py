@@ -75,7 +75,6 @@ class Child:
 class ServeOptions:
     """What the command line adds to the configuration."""
 
-    log_json: bool = False
     trace: bool = False
 
 
@@ -219,7 +218,6 @@ class Supervisor:
             self._board,
             self._guard,
             self._crowd,
-            self._options.log_json,
             self._options.trace,
             index,
         )

@@ -54,7 +54,6 @@ class Work:
     board: Board
     guard: Guard
     crowd: Crowd
-    log_json: bool
     trace: bool
     index: int
 
@@ -70,7 +69,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 def work(job: Work, status: int, lifeline: socket.socket) -> None:
     """Serve. Returns when drained."""
-    log = Log(job.config.log, open_log(job.config.log), as_json=job.log_json)
+    log = Log(job.config.log, open_log(job.config.log))
     count_events(partial(job.board.note, f"worker {job.index}"))
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
