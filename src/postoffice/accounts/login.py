@@ -92,6 +92,9 @@ class LoginSettings:
         return found
 
 
+LOGIN_PATIENCES = 3
+"""How many times the patience of its door somebody may take in all until he has logged in."""
+
 REMEMBERED_LIMIT = 100_000
 
 RECENT = "recent:"
