@@ -22,6 +22,7 @@ from typing import Any
 from postoffice.accounts.guard import Guard
 from postoffice.app.board import Board
 from postoffice.app.build import OpenOffice, own_host
+from postoffice.app.certificates import Certificates
 from postoffice.app.config import METRICS, Config
 from postoffice.app.metrics import Metrics, count_events
 from postoffice.app.observe import Log, open_log
@@ -48,7 +49,7 @@ class Work:
 
     config: Config
     data: Path
-    certificate: tuple[Path, Path]
+    certificates: Certificates
     committer: Path
     doors: Mapping[str, Door]
     board: Board
@@ -86,7 +87,7 @@ async def _serve(job: Work, log: Log, status: int, lifeline: socket.socket) -> N
     office = OpenOffice(
         store,
         job.config,
-        job.certificate,
+        job.certificates,
         host=await own_host(store, job.config),
         tracer=_tracer if job.trace else None,
         guard=job.guard,
