@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -168,6 +170,26 @@ def test_serve_shows_it_and_sighup_names_the_file_that_is_wrong_and_changes_noth
         wait_until(lambda: "tls.reload_failed" in office.log.read_text(), "the trouble is told")
         assert f"{folder}/c/key.pem" in office.log.read_text()
         Pop3Raw(office.ports["pop3s"], trust, name="c.example").close()
+
+
+@pytest.mark.parametrize("name", [b"\xff" * 9, b"a.\0.examp", b"*" * 9, b"." * 9])
+def test_a_name_that_is_none_harms_nobody_and_makes_no_noise(folder: Path, name: bytes) -> None:
+    make_office(folder / "office", {BOB: SECRET})
+    with OfficeProcess(folder / "office", settings(folder), ["--workers", "1"]) as office:
+        with socket.create_connection(("127.0.0.1", office.ports["pop3s"]), timeout=20) as stranger:
+            stranger.sendall(_hello_with(name))
+            assert stranger.recv(1) in (b"", b"\x15", b"\x16"), "nothing, an alert of TLS, or its next step"
+        Pop3Raw(office.ports["pop3s"], opportunistic_context(), name="c.example").close()
+        assert "Traceback" not in office.log.read_text()
+
+
+def _hello_with(name: bytes) -> bytes:
+    """The first octets of a client that says a name that no library would say."""
+    said, heard = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = opportunistic_context().wrap_bio(heard, said, server_hostname="x.example")
+    with suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return said.read().replace(b"x.example", name)
 
 
 @pytest.mark.parametrize("wrong", ["certificate.pem", "key.pem"])

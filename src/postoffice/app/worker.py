@@ -11,6 +11,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -72,6 +73,7 @@ def work(job: Work, status: int, lifeline: socket.socket) -> None:
     """Serve. Returns when drained."""
     log = Log(job.config.log, open_log(job.config.log))
     count_events(partial(job.board.note, f"worker {job.index}"))
+    sys.unraisablehook = _tell_unraisable
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(_serve(job, log, status, lifeline))
@@ -148,6 +150,12 @@ def _reload(office: OpenOffice, log: Log) -> None:
         office.reload()
     except UsageError as error:
         event("tls.reload_failed", error=str(error))
+
+
+def _tell_unraisable(trouble: sys.UnraisableHookArgs) -> None:
+    """A line of the log instead of a trace on standard error. A stranger can cause one: he says to TLS a name that is
+    no ASCII, and gets no connection (SNI)."""
+    event("worker.unraisable", error=f"{type(trouble.exc_value).__name__}: {trouble.exc_value}")
 
 
 def _tracer(dialogue: Dialogue[Any]) -> Tracer:
