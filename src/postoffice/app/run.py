@@ -353,7 +353,7 @@ class Supervisor:
             _notify("STOPPING=1")
             self._tell("worker", signal.SIGTERM)
         elif number == signal.SIGHUP:
-            with suppress(UsageError):  # the workers say what is wrong
+            with suppress(UsageError, OSError):  # the workers say what is wrong
                 self._certificates.reload()  # for those who replace them
             self._tell("worker", signal.SIGHUP)
 

@@ -121,7 +121,7 @@ def _choose_by_name(door: ssl.SSLContext, usual: ServerContext, others: Sequence
 
     def hand_over(connection: ssl.SSLObject, name: str | None, asked: ssl.SSLContext) -> None:
         said = (name or "").lower()
-        # A wildcard is for one label (RFC 6125 §6.4.3); the name itself goes before.
+        # A wildcard is for one label (RFC 9525 §6.3); the name itself goes before.
         connection.context = by_name.get(said) or by_name.get(f"*.{said.partition('.')[2]}") or usual
 
     door.sni_callback = hand_over
@@ -150,7 +150,7 @@ def show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
             raise UsageError(f"{path}: cannot be read: {error.strerror}", CONFIG_STATUS) from error
     try:
         context.load_cert_chain(certificate, key, password=_no_passphrase)
-    except (ssl.SSLError, ValueError) as error:
+    except (OSError, ValueError) as error:
         because = error.reason if isinstance(error, ssl.SSLError) and error.reason else str(error)
         sentence = f"{certificate} and {key} are not a certificate and its key: {because}"
         raise UsageError(sentence, CONFIG_STATUS) from error
