@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from postoffice.errors import UsageError
 from postoffice.net.tls import (
     Pair,
+    client_certificate,
     client_context,
     describe,
     end_point,
@@ -22,6 +23,7 @@ from postoffice.net.tls import (
     opportunistic_context,
     reload,
     server_context,
+    show,
 )
 from postoffice.testing.certificates import Authority
 
@@ -223,6 +225,23 @@ def test_who_resumes_where_several_are_shown_can_be_bound_to_none(
     assert again.session_reused
     assert shown(again) == "b.example"
     assert end_point(theirs) == b""
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("name", ["a.example", "usual.example"])
+def test_a_client_may_show_a_certificate_under_every_name_and_resume_with_it(
+    tmp_path: Path, version: ssl.TLSVersion, name: str
+) -> None:
+    authority, usual = Authority(), pair(tmp_path, "usual.example")
+    server = server_context(usual.certificate, usual.key, authority.ca_path, [pair(tmp_path, "a.example")])
+    client = opportunistic_context()
+    client.maximum_version = version
+    show(client, *authority.issue_to(["bob@a.example"], tmp_path))
+    theirs, ours = handshake(server, client, name)
+    again, resumed = handshake(server, client, name, ours.session)
+    assert resumed.session_reused
+    assert shown(ours) == name
+    assert client_certificate(theirs) == client_certificate(again) != b""
 
 
 def test_a_reload_reads_every_certificate_and_one_that_is_wrong_changes_none(tmp_path: Path) -> None:
