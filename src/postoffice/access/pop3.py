@@ -25,7 +25,7 @@ from postoffice.accounts import attempts
 from postoffice.accounts.channel import channel_of
 from postoffice.accounts.devices import begin, into, viewer_of
 from postoffice.accounts.guard import is_failed_login
-from postoffice.accounts.login import Admission, Login
+from postoffice.accounts.login import LOGIN_PATIENCES, Admission, Login
 from postoffice.accounts.terms import DAY_SECONDS, Terms
 from postoffice.accounts.visits import VisitBook
 from postoffice.clock import Clock, system_clock
@@ -67,7 +67,9 @@ _IN_USE = counter("postoffice_lock_refusals_total", "Right logins refused since 
 
 @dataclass(frozen=True, slots=True)
 class Pop3Settings:
-    """`idle_seconds` may not be below 600 after login (RFC 1939 §3). `apop` is off: it needs secrets kept in clear.
+    """Before login a client may be silent for `login_seconds`, and speak for `LOGIN_PATIENCES` times as long in all.
+
+    `idle_seconds` may not be below 600 after login (RFC 1939 §3). `apop` is off: it needs secrets kept in clear.
 
     `implementation` is what CAPA calls us (RFC 2449 §6.9), one word; nothing where it is empty.
     """
@@ -184,6 +186,10 @@ class _Session:
                     await dialogue.more()
                     continue
                 assert not isinstance(command, Oddity)
+                if self._is_late(command):
+                    self._ending = "no login"
+                    dialogue.send(machine.error("no login for too long, closing"))
+                    return
                 if isinstance(command, Command):
                     begun = perf_counter()
                     await self._obey(command)
@@ -227,9 +233,17 @@ class _Session:
             removed=self._removed,
             octets_in=dialogue.octets_in,
             octets_out=dialogue.octets_out,
-            seconds=round(self._door.now() - dialogue.begun, 3),
+            seconds=round(dialogue.seconds, 3),
             end=self._ending,
         )
+
+    def _is_late(self, line: Command | Invalid | Response) -> bool:
+        """Whether somebody who has not logged in has spoken for long enough. A login that he has begun comes to its
+        end, and QUIT is no more than that."""
+        if self._view is not None or self._dialogue.seconds <= LOGIN_PATIENCES * self._door.settings.login_seconds:
+            return False
+        keyword = line.keyword if isinstance(line, Command) else None
+        return keyword is not Keyword.QUIT and (keyword is not Keyword.PASS or self._username is None)
 
     # --- commands
 

@@ -64,13 +64,14 @@ class Admission(NamedTuple):
 class LoginSettings:
     """`clear_text_networks` may log in without TLS; a right password is remembered for `remember_seconds`.
 
-    `cram_md5` is off: it needs passwords kept in clear. `certificates` says whose single certificates are, by their
-    SHA-256; else that stands in them.
+    `cram_md5` is off: it needs passwords kept in clear. Without `channel_binding` there is no -PLUS. `certificates`
+    says whose single certificates are, by their SHA-256; else that stands in them.
     """
 
     clear_text_networks: tuple[Network, ...] = ()
     remember_seconds: float = 300.0
     cram_md5: bool = False
+    channel_binding: bool = True
     certificates: Mapping[str, str] = field(default_factory=dict)
 
     def problems(self) -> list[str]:
@@ -90,6 +91,9 @@ class LoginSettings:
                 found.append(f"certificates.{text!r}: {address!r} is no mail address")
         return found
 
+
+LOGIN_PATIENCES = 3
+"""How many times the patience of its door somebody may take in all until he has logged in."""
 
 REMEMBERED_LIMIT = 100_000
 
@@ -173,6 +177,7 @@ class Login:
         SCRAM only where everybody's passwords can be used with it: a client takes the best that it is told of, and
         tries no other. CRAM-MD5 where somebody wanted it.
         """
+        channel = self._as_it_counts(channel)
         generation = await self._directory.generation()
         if self._announced[0] != generation:
             lacking = set() if self._tokens else set(sasl.BEARER)
@@ -196,6 +201,7 @@ class Login:
 
         A client that says that it was told of no -PLUS (RFC 5802 §6) is believed only if that is so.
         """
+        channel = self._as_it_counts(channel)
         # deviates: RFC 7628 §1, because whoever may send a password in clear may also send a token.
         is_off = (mechanism in sasl.BEARER and self._tokens is None) or (
             mechanism == sasl.CRAM_MD5 and not self._settings.cram_md5
@@ -206,6 +212,10 @@ class Login:
             knows = f"{mechanism.decode()}-PLUS".encode() in await self.mechanisms(channel)
             channel = channel if knows else channel._replace(binding=b"")
         return sasl.begin(mechanism, initial, channel)
+
+    def _as_it_counts(self, channel: Channel) -> Channel:
+        """Nobody can bind where that is not wanted; so who says that he was told of no -PLUS is right."""
+        return channel if self._settings.channel_binding else channel._replace(binding=b"")
 
     async def by_exchange(
         self, exchange: Exchange, ask: Callable[[bytes], Awaitable[bytes]], host: str = ""

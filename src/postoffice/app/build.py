@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from postoffice.access.pop3 import Pop3Door
@@ -17,11 +15,11 @@ from postoffice.accounts.guard import Guard
 from postoffice.accounts.login import Login
 from postoffice.accounts.retention import Retention
 from postoffice.accounts.visits import VisitBook
+from postoffice.app.certificates import Certificates
 from postoffice.app.config import DOORS, Config
 from postoffice.clock import Clock, system_clock
 from postoffice.errors import StoreError
 from postoffice.events import event
-from postoffice.net import tls as tls_room
 from postoffice.net.crowd import Crowd
 from postoffice.net.dialogue import Dialogue, Tracer
 from postoffice.net.listen import Answering, Door, answer
@@ -54,7 +52,7 @@ class OpenOffice:
         self,
         store: Store,
         config: Config,
-        certificate: tuple[Path, Path],
+        certificates: Certificates,
         *,
         host: str,
         tracer: Callable[[Dialogue[Any]], Tracer | None] | None = None,
@@ -64,11 +62,7 @@ class OpenOffice:
     ) -> None:
         self._store = store
         self._config = config
-        self._certificate = certificate
-        self._tls: ssl.SSLContext = tls_room.server_context(*certificate)
-        # Only people are asked for a certificate: an office that shows one of somebody else's must not be turned away.
-        clients = config.tls.client_authorities
-        self._login_tls = tls_room.server_context(*certificate, clients) if clients else self._tls
+        self._certificates = certificates
         self.holders = Holders(config.pop3.takeover_seconds)
         crowd = crowd or Crowd(config.crowd, tuple(DOORS), config.guard.trusted_networks)
         self._switchboard = Switchboard(tracer, crowd)
@@ -90,7 +84,7 @@ class OpenOffice:
     async def answer(self, doors: Mapping[str, Door]) -> None:
         """Open the doors."""
         for name, door in doors.items():
-            context = self._login_tls if name in IMPLICIT_TLS else None
+            context = self._certificates.for_people if name in IMPLICIT_TLS else None
             balancers = self._config.office.proxy_networks
             self._servers += await answer(door, self._answerer(name), context, balancers, self._switchboard.crowd)
 
@@ -102,11 +96,10 @@ class OpenOffice:
             self._tidying = asyncio.create_task(self._keep_house(), name="tidy")
 
     def reload(self) -> None:
-        """Read certificate and key again; conversations that stand keep theirs."""
-        tls_room.reload(self._tls, *self._certificate)
-        if self._login_tls is not self._tls:
-            tls_room.reload(self._login_tls, *self._certificate, self._config.tls.client_authorities)
-        event("tls.reloaded", certificate=str(self._certificate[0]))
+        """Read certificates and keys again; conversations that stand keep theirs."""
+        self._certificates.reload()
+        first, *more = self._certificates.paths
+        event("tls.reloaded", certificate=str(first), more=len(more) or None)
 
     def cut(self) -> None:
         """End every conversation at once, without a word: what a lost network does."""
@@ -134,7 +127,8 @@ class OpenOffice:
 
     def _answerer(self, name: str) -> Callable[[], Dialogue[Any]]:
         config = self._config
-        tls = None if name in IMPLICIT_TLS else self._tls if name in ("smtp", "lmtp") else self._login_tls
+        shown = self._certificates
+        tls = None if name in IMPLICIT_TLS else shown.for_offices if name in ("smtp", "lmtp") else shown.for_people
         if name in ("pop3", "pop3s"):
             return Pop3Door(
                 self._intake.host,

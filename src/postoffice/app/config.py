@@ -26,6 +26,7 @@ from postoffice.errors import UsageError
 from postoffice.net.crowd import CrowdSettings
 from postoffice.net.listen import GONE_SECONDS
 from postoffice.net.networks import Network
+from postoffice.net.tls import Pair
 from postoffice.protocols.smtp.lmtp import LMTP_PORT
 from postoffice.transfer.courier import CourierSettings
 from postoffice.transfer.door import SmtpSettings
@@ -66,13 +67,15 @@ class OfficeSettings:
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """Where chain and key are; None: what `init` put into the data folder.
+    """Where chain and key are; None: what `init` put into the data folder. `more` are those for other names: a client
+    that says a name in one of them is shown that.
 
     `client_authorities` are those whose certificates clients may log in with; None: nobody is asked for one.
     """
 
     certificate: Path | None = None
     key: Path | None = None
+    more: tuple[Pair, ...] = ()
     client_authorities: Path | None = None
 
 
@@ -161,14 +164,19 @@ def _section(name: str, table: dict[str, Any], default: Any, problems: list[str]
 
 
 def _unknown_within(path: str, kind: Any, value: Any) -> list[str]:
-    """In a table of tables the keys that mean nothing, which msgspec passes over."""
-    inner = get_args(kind)[-1:]
-    if not inner or not is_dataclass(inner[0]) or not isinstance(value, dict):
+    """In tables within a setting the keys that mean nothing, which msgspec passes over."""
+    inner = next(filter(is_dataclass, get_args(kind)), None)
+    if inner is None or not isinstance(value, dict | list):
         return []
-    known = sorted(one.name for one in fields(inner[0]))
+    known = sorted(one.name for one in fields(inner))
+    rows = (
+        [(f'{path}."{name}"', table) for name, table in value.items()]
+        if isinstance(value, dict)
+        else [(f"{path}[{index}]", table) for index, table in enumerate(value)]
+    )
     return [
-        f'{path}."{name}".{key}: there is no such setting; there are {", ".join(known)}'
-        for name, table in value.items()
+        f"{where}.{key}: there is no such setting; there are {', '.join(known)}"
+        for where, table in rows
         if isinstance(table, dict)
         for key in table
         if key not in known
@@ -231,6 +239,7 @@ def _wrong_values(config: Config) -> list[str]:
     if not re.fullmatch("[!-~]*", config.pop3.implementation):
         problems.append("pop3.implementation: RFC 2449 §6.9 wants one word of ASCII")
     problems += [f"oauth.{problem}" for problem in config.oauth.problems()]
+    problems += [f"log.{problem}" for problem in config.log.problems()]
     problems += [f"login.{problem}" for problem in config.login.problems()]
     if (config.tls.certificate is None) != (config.tls.key is None):
         problems.append("tls: certificate and key come together")

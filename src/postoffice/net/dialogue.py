@@ -354,6 +354,11 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self._step(PatienceLost(f"{because} for {self.patience:.0f} seconds"))
 
     @property
+    def seconds(self) -> float:
+        """How long it has lasted."""
+        return self._switchboard.now() - self.begun
+
+    @property
     def idle_seconds(self) -> float:
         """How long we have been waiting for the other side; none while the next move is ours."""
         return self._switchboard.now() - self.since if self.waits_for_peer else 0.0
