@@ -56,6 +56,8 @@ CLAIM_SECONDS = 1.0
 
 PORTS = frozenset({110, 995})
 """What a client may believe to speak to, wherever a router leads it."""
+KNOWN_CAPABILITIES = 1000
+"""How many answers to CAPA are remembered: they differ by retention and login delay."""
 BAD_COMMANDS_BEFORE_LOGIN = 3
 BAD_COMMANDS_AFTER_LOGIN = 20
 
@@ -112,9 +114,27 @@ class Pop3Door:
         self.holders = holders or Holders(self.settings.takeover_seconds)
         self.now = switchboard.now
         self._switchboard = switchboard
+        self._capabilities: dict[tuple[tuple[bytes, ...], tuple[str, ...], bool], bytes] = {}
 
     def __call__(self) -> Dialogue[Pop3Server]:
         return Dialogue(Pop3Server(), self._converse, self._switchboard)
+
+    def capabilities(self, mechanisms: tuple[bytes, ...], policy: tuple[str, ...], *, can_start_tls: bool) -> bytes:
+        """The lines of CAPA (RFC 2449 §5), made once for all who are told the same; no mechanisms: no login here."""
+        known = self._capabilities.get((mechanisms, policy, can_start_tls))
+        if known is None:
+            lines = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "UTF8 USER", "LANG", *policy]
+            if mechanisms:
+                lines += ["USER", f"SASL {b' '.join(mechanisms).decode()}"]
+            if can_start_tls:
+                lines.append("STLS")
+            if self.settings.implementation:
+                lines.append(f"IMPLEMENTATION {self.settings.implementation}")
+            known = "".join(f"{line}\r\n" for line in lines).encode()
+            if len(self._capabilities) >= KNOWN_CAPABILITIES:
+                self._capabilities.clear()
+            self._capabilities[mechanisms, policy, can_start_tls] = known
+        return known
 
     async def _converse(self, dialogue: Dialogue[Pop3Server]) -> None:
         if dialogue.limit is not None:
@@ -186,7 +206,7 @@ class _Session:
                     await dialogue.more()
                     continue
                 assert not isinstance(command, Oddity)
-                if self._is_late(command):
+                if self._view is None and self._is_late(command):
                     self._ending = "no login"
                     dialogue.send(machine.error("no login for too long, closing"))
                     return
@@ -238,9 +258,9 @@ class _Session:
         )
 
     def _is_late(self, line: Command | Invalid | Response) -> bool:
-        """Whether somebody who has not logged in has spoken for long enough. A login that he has begun comes to its
+        """Whether somebody who has not logged in yet has spoken for long enough. A login that he has begun comes to its
         end, and QUIT is no more than that."""
-        if self._view is not None or self._dialogue.seconds <= LOGIN_PATIENCES * self._door.settings.login_seconds:
+        if self._dialogue.seconds <= LOGIN_PATIENCES * self._door.settings.login_seconds:
             return False
         keyword = line.keyword if isinstance(line, Command) else None
         return keyword is not Keyword.QUIT and (keyword is not Keyword.PASS or self._username is None)
@@ -288,18 +308,11 @@ class _Session:
             raise Disconnected(self._ending)
 
     async def _capa(self, _: Command) -> None:
-        lines = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "UTF8 USER", "LANG"]
-        mechanisms = await self._mechanisms()
-        lines += site_policy(await self._door.login.bylaws.announced(), self._terms)
-        if self._may_log_in:
-            lines += ["USER", f"SASL {b' '.join(mechanisms).decode()}"]
-        if self._may_start_tls:
-            lines.append("STLS")
-        if self._door.settings.implementation:
-            lines.append(f"IMPLEMENTATION {self._door.settings.implementation}")
-        self._dialogue.send(
-            self._machine.ok_listing("capabilities follow", "".join(f"{x}\r\n" for x in lines).encode())
-        )
+        mechanisms, announced = await self._door.login.announced(self._channel)
+        policy = site_policy(announced, self._terms)
+        may_log_in = mechanisms if self._may_log_in else ()
+        listing = self._door.capabilities(may_log_in, policy, can_start_tls=self._may_start_tls)
+        self._dialogue.send(self._machine.ok_listing("capabilities follow", listing))
 
     async def _stls(self, _: Command) -> None:
         if not self._may_start_tls or self._door.tls is None:

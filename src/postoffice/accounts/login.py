@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from postoffice.accounts import scram, verifiers
 from postoffice.accounts.guard import Guard
 from postoffice.accounts.passwords import PasswordPool
-from postoffice.accounts.terms import Bylaws
+from postoffice.accounts.terms import Announced, Bylaws
 from postoffice.clock import Clock, system_clock
 from postoffice.errors import Refusal
 from postoffice.events import event
@@ -177,8 +177,17 @@ class Login:
         SCRAM only where everybody's passwords can be used with it: a client takes the best that it is told of, and
         tries no other. CRAM-MD5 where somebody wanted it.
         """
-        channel = self._as_it_counts(channel)
+        return await self._mechanisms(channel, await self._directory.generation())
+
+    async def announced(self, channel: Channel) -> tuple[tuple[bytes, ...], Announced]:
+        """The mechanisms, and what can be said of terms before anybody has logged in: with one look."""
         generation = await self._directory.generation()
+        self.bylaws.note(generation)
+        terms = await self.bylaws.announced()
+        return await self._mechanisms(channel, generation), terms
+
+    async def _mechanisms(self, channel: Channel, generation: int) -> tuple[bytes, ...]:
+        channel = self._as_it_counts(channel)
         if self._announced[0] != generation:
             lacking = set() if self._tokens else set(sasl.BEARER)
             for scheme in scram.SCHEMES:

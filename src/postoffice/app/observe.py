@@ -170,7 +170,7 @@ def _quoted(value: Fact) -> str:
     if type(value) is int:
         return str(value)
     text = str(value)
-    return text if _PLAIN(text) else json.dumps(text)
+    return text if _PLAIN(text) else json.dumps(text) if text else '""'
 
 
 @lru_cache(maxsize=4)

@@ -142,9 +142,10 @@ class Pop3Server:
         self.outcome = Outcome.OK
         if owed.keyword is Keyword.UTF8:
             self.is_utf8 = True
-        if owed.after is not None:
-            self.state = owed.after
-            if owed.after is State.TRANSACTION:
+        after = owed.after
+        if after is not None:
+            self.state = after
+            if after is State.TRANSACTION:
                 self._lines.limit = COMMAND_OCTETS
         if self.translate is None:
             return format_ok(text)
