@@ -41,7 +41,7 @@ COMMANDS = {
     "domain": ("postoffice.cli.people", "domain", "Domains of this office: add, list, show, set."),
     "fetch": ("postoffice.cli.home", "fetch", "Pull a maildrop into an offline mailbox file."),
     "forgive": ("postoffice.cli.forgive", "forgive", "Let somebody try again who failed to log in."),
-    "import": ("postoffice.cli.moving", "import_", "Letters of another server, with their unique-ids."),
+    "import": ("postoffice.cli.moving", "import_", "Letters and passwords of another server."),
     "init": ("postoffice.cli.office", "init", "Make an office: folder, certificate, domain, first account."),
     "ls": ("postoffice.cli.home", "ls", "List the letters of an offline mailbox file."),
     "queue": ("postoffice.cli.office", "queue", "Show what is on its way to other offices."),
