@@ -47,6 +47,7 @@ COMMANDS = {
     "queue": ("postoffice.cli.office", "queue", "Show what is on its way to other offices."),
     "read": ("postoffice.cli.home", "read", "Read a letter of an offline mailbox file."),
     "recover": ("postoffice.cli.recover", "recover", "List deleted letters, and put them back."),
+    "sendmail": ("postoffice.cli.sendmail", "sendmail", "Send a letter from standard input, as programs do."),
     "serve": ("postoffice.cli.office", "serve", "Open the doors."),
     "status": ("postoffice.cli.status", "status", "Say how the office is."),
 }
