@@ -50,6 +50,8 @@ def problems(folder: Path, text: str) -> list[str]:
             "[relay.routes.'b.example']\nhos = 'x'",
             'relay.routes."b.example".hos: there is no such setting; there are host, lmtp, port',
         ),
+        ('[office.sockets]\npop3 = "/run/x"', "office.sockets.pop3: there is no such door; there are lmtp, sendmail"),
+        ("[office.sockets]\nlmtp = 24", "office.sockets[...]: Expected a path, got 24"),
         ("[relay.routes.'b.example']\nlmtp = true", 'relay.routes."b.example": LMTP goes to a host or a Unix socket'),
         ("[relay.routes.'b.example']\nhost = '/run/x'", 'relay.routes."b.example": only LMTP goes to a Unix socket'),
         ("[relay]\nnameservers = [['127.0.0.1', 65536]]", "relay.nameservers[0]: there is no port 65536"),

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from postoffice.accounts import scram, verifiers
+from postoffice.accounts import imported, scram, verifiers
 from postoffice.accounts.guard import Guard
 from postoffice.accounts.passwords import PasswordPool
 from postoffice.accounts.terms import Announced, Bylaws
@@ -156,9 +156,11 @@ class Login:
         credentials = await self._directory.credentials(account.account_id if account else 0)
         credential = verifiers.quickly_right(credentials, password, await self._directory.secret())
         if credential is None:
-            credential = await self._slowly_right(credentials, unicodedata.normalize("NFC", password))
+            credential = await self._slowly_right(credentials, password)
         if account is None or credential is None:
             raise await self._wrong(host, username, remembered)
+        if imported.scheme_of(credential.verifier) is not None:
+            await self._keep_as_own(account, credential, password)
         self.guard.worked(host, await self._full(username), remembered)
         admission = Admission(account, credential.name, is_recent(username))
         if generation == self._generation:  # else it may have been changed while we reckoned
@@ -170,6 +172,18 @@ class Login:
             if await self._pool.verify(verifier, password):
                 return credential
         return None
+
+    async def _keep_as_own(self, account: Account, credential: Credential, password: str) -> None:
+        """Put argon2id in the place of what another server kept. The login is good whatever comes of it."""
+        scheme = imported.scheme_of(credential.verifier)
+        try:
+            own = Credential(credential.account_id, credential.name, await self._pool.make(password))
+            is_done = await self._directory.set_credential(own, instead_of=credential.verifier)
+        except Exception as error:  # it stays as it is, and the next login tries again
+            event("password.not_replaced", account=account.address, scheme=scheme, error=str(error))
+            return
+        if is_done:  # else its owner changed it meanwhile, or another login was here first
+            event("password.replaced", account=account.address, scheme=scheme)
 
     async def mechanisms(self, channel: Channel) -> tuple[bytes, ...]:
         """What to announce in a channel: EXTERNAL where the client showed a certificate, -PLUS where it can bind.

@@ -33,6 +33,7 @@ from postoffice.transfer.lmtp import LmtpDoor, LmtpPolicy
 from postoffice.transfer.mx import MxPolicy
 from postoffice.transfer.queue import QueueRunner
 from postoffice.transfer.route import Router
+from postoffice.transfer.sendmail import SENDMAIL, SendmailDoor, SendmailPolicy
 from postoffice.transfer.submission import SubmissionPolicy
 
 if TYPE_CHECKING:
@@ -145,6 +146,9 @@ class OpenOffice:
             )
         if name == "lmtp":
             return LmtpDoor(LmtpPolicy(), self._intake, self._login, self._switchboard, tls=tls, settings=config.smtp)
+        if name == SENDMAIL:
+            programs = SendmailPolicy(self._store.directory)
+            return SendmailDoor(programs, self._intake, self._login, self._switchboard, settings=config.smtp)
         policy = MxPolicy() if name == "smtp" else SubmissionPolicy(self._store.directory, name)
         return SmtpDoor(policy, self._intake, self._login, self._switchboard, tls=tls, settings=config.smtp)
 

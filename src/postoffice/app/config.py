@@ -34,6 +34,7 @@ from postoffice.transfer.intake import IntakeSettings
 from postoffice.transfer.lmtp import LmtpSettings
 from postoffice.transfer.queue import QueueSettings
 from postoffice.transfer.route import RouteSettings
+from postoffice.transfer.sendmail import SENDMAIL
 
 EX_CONFIG = getattr(os, "EX_CONFIG", 78)
 
@@ -44,10 +45,11 @@ class OfficeSettings:
     `proxy_networks` come balancers, who say by the PROXY protocol who is calling.
 
     `port_offset` is added to every standard port; None: 0 where ports below 1024 can be bound, else 10000. `ports`
-    sets single doors; port 0 takes any free one; -1 closes the door. `workers` 0: one per core. `user` is whom to
-    become after binding when started as root; empty: the owner of the data folder. Every `tidy_seconds` mailboxes
-    take in what arrived more than `absorb_seconds` ago and space is given back; a worker silent for `stuck_seconds`
-    is killed and replaced; a connection whose other end acknowledges nothing for `gone_seconds` is broken off.
+    sets single doors; port 0 takes any free one; -1 closes the door. `sockets` are the Unix sockets of doors for this
+    machine. `workers` 0: one per core. `user` is whom to become after binding when started as root; empty: the owner
+    of the data folder. Every `tidy_seconds` mailboxes take in what arrived more than `absorb_seconds` ago and space is
+    given back; a worker silent for `stuck_seconds` is killed and replaced; a connection whose other end acknowledges
+    nothing for `gone_seconds` is broken off.
     """
 
     data: Path | None = None
@@ -56,6 +58,7 @@ class OfficeSettings:
     proxy_networks: tuple[Network, ...] = ()
     port_offset: int | None = None
     ports: dict[str, int] = field(default_factory=dict)
+    sockets: dict[str, Path] = field(default_factory=dict)
     workers: int = 0
     user: str = ""
     drain_seconds: float = 10.0
@@ -106,6 +109,9 @@ DOORS = {"smtp": 25, "pop3": 110, "submissions": 465, "submission": 587, "pop3s"
 METRICS = "metrics"
 PORTS = DOORS | {METRICS: METRICS_PORT}
 """All that listens."""
+
+SOCKETS = ("lmtp", SENDMAIL)
+"""Doors that may be Unix sockets."""
 
 OPEN_IF_NAMED = frozenset({"lmtp"})
 """Doors that are closed unless `office.ports` says where they are."""
@@ -215,6 +221,9 @@ def _wrong_values(config: Config) -> list[str]:
     for door in config.office.ports:
         if door not in PORTS:
             problems.append(f"office.ports.{door}: there is no such door; there are {', '.join(PORTS)}")
+    for door in config.office.sockets:
+        if door not in SOCKETS:
+            problems.append(f"office.sockets.{door}: there is no such door; there are {', '.join(SOCKETS)}")
     problems += _wrong_ports(config)
     routes = config.relay.routes.items()
     problems += [f'relay.routes."{domain}": {route.problem()}' for domain, route in routes if route.problem()]

@@ -137,9 +137,10 @@ def open_doors(config: Config) -> list[dict[str, Door]]:
         port = config.office.ports.get(name, -1 if name in OPEN_IF_NAMED else standard + offset)
         where = addresses.get(name, config.office.addresses)
         shares = bind_door(name, where, port, workers, config.office.gone_seconds) if port >= 0 else []
-        if name == "lmtp" and config.lmtp.socket is not None:
-            shares = bind_socket(shares or [Door(name, ())] * workers, config.lmtp.socket)
         for own, share in zip(doors, shares, strict=False):
+            own[name] = share
+    for name, path in config.office.sockets.items():
+        for own, share in zip(doors, bind_socket([own.get(name, Door(name, ())) for own in doors], path), strict=True):
             own[name] = share
     return doors
 

@@ -11,7 +11,16 @@ import click
 from postoffice.accounts.devices import OWN
 from postoffice.cli.folder import data_option, with_store
 from postoffice.cli.residents import known, normalized
-from postoffice.cli.secrets import clear, generate, generated_password, new_password, password_stdin, scram
+from postoffice.cli.secrets import (
+    clear,
+    generate,
+    generated_password,
+    hash_stdin,
+    known_hash,
+    new_password,
+    password_stdin,
+    scram,
+)
 from postoffice.errors import UsageError
 from postoffice.store.base import Store
 from postoffice.store.model import Credential
@@ -67,9 +76,24 @@ async def verifier(store: Store, address: str, password: str, kind: Kept) -> str
 @scram
 @clear
 @generate
-def password(address: str, data: Path | None, password_stdin: bool, scram: bool, clear: bool, generate: bool) -> None:
+@hash_stdin
+def password(
+    address: str,
+    data: Path | None,
+    password_stdin: bool,
+    scram: bool,
+    clear: bool,
+    generate: bool,
+    hash_stdin: bool,
+) -> None:
     """Give an account another password of its own. Devices have theirs: postoffice device add."""
     whose = normalized(address)
+    if hash_stdin:
+        if password_stdin or scram or clear or generate:
+            raise UsageError("--hash-stdin alone says what is kept: no other option can", os.EX_USAGE)
+        _keep(data, whose, known_hash())
+        click.echo(f"{whose} has the password of another server")
+        return
     secret = given(whose, from_stdin=password_stdin, generate=generate)
     kind = kept(scram=scram, clear=clear, generate=generate)
 
@@ -81,3 +105,13 @@ def password(address: str, data: Path | None, password_stdin: bool, scram: bool,
 
     with_store(data, change)
     click.echo(secret if generate else f"{whose} has a new password")
+
+
+def _keep(data: Path | None, address: str, verifier: str) -> None:
+    """Let an account's own password be this one."""
+
+    async def change(store: Store) -> None:
+        account = await known(store, address)
+        await store.directory.set_credential(Credential(account.account_id, OWN, verifier))
+
+    with_store(data, change)

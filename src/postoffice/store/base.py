@@ -246,8 +246,13 @@ class Directory(Protocol):
 
     async def credentials(self, account_id: int) -> list[Credential]: ...
 
-    async def set_credential(self, credential: Credential) -> None:
-        """Add it, or replace the one of the same name. Durable."""
+    async def set_credential(self, credential: Credential, instead_of: str | None = None) -> bool:
+        """Add it, or replace the one of the same name. Durable.
+
+        `instead_of` is the verifier that kept the same password in another way: if it is not there any more, nothing
+        is changed and this gives False. The generation stays then, for what was remembered is still so.
+        """
+        ...
 
     async def remove_credential(self, account_id: int, name: str) -> None:
         """Durable. One that is not there is a `StoreError`."""

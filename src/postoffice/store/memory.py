@@ -544,11 +544,16 @@ class MemoryDirectory:
     async def credentials(self, account_id: int) -> list[Credential]:
         return [credential for credential in self._credentials.values() if credential.account_id == account_id]
 
-    async def set_credential(self, credential: Credential) -> None:
-        if all(account.account_id != credential.account_id for account in self._accounts.values()):
+    async def set_credential(self, credential: Credential, instead_of: str | None = None) -> bool:
+        name = (credential.account_id, credential.name)
+        if instead_of is not None:
+            if self._credentials.get(name) != Credential(*name, instead_of):
+                return False
+        elif all(account.account_id != credential.account_id for account in self._accounts.values()):
             raise StoreError(f"there is no account {credential.account_id}")
-        self._credentials[credential.account_id, credential.name] = credential
-        self._generation += 1
+        self._credentials[name] = credential
+        self._generation += instead_of is None
+        return True
 
     async def remove_credential(self, account_id: int, name: str) -> None:
         if self._credentials.pop((account_id, name), None) is None:

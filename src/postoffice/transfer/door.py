@@ -45,7 +45,7 @@ PORTS = frozenset({465, 587})
 BAD_COMMANDS = 20
 ROOM_CHECK_OCTETS = 16 * 1024 * 1024
 
-_DOORS = ("smtp", "submission", "submissions", "lmtp")
+_DOORS = ("smtp", "submission", "submissions", "lmtp", "sendmail")
 _OPEN = {name: gauge(SESSIONS_FAMILY, "Sessions open now.", door=name) for name in _DOORS}
 
 _IDLE = Reply(421, ("Silent for too long, closing",), "4.4.2")
@@ -105,6 +105,15 @@ class SmtpDoor:
         self.tls = tls
         self.settings = settings or SmtpSettings()
         self._switchboard = switchboard
+
+    @property
+    def host(self) -> str:
+        """What the door calls itself."""
+        return self.intake.host
+
+    async def recipient(self, address: Address) -> Recipient:
+        """Who takes letters for an address."""
+        return await self.intake.recipient(address)
 
     def __call__(self) -> Dialogue[SmtpServer]:
         return Dialogue(self._machine(), self._converse, self._switchboard)
@@ -177,7 +186,7 @@ class Session:
         dialogue, machine = self._dialogue, self._machine
         dialogue.patience = self._door.settings.patience_seconds
         machine.is_encrypted = dialogue.is_encrypted
-        dialogue.send(machine.greet(self._door.intake.host))
+        dialogue.send(machine.greet(self._door.host))
         try:
             while machine.state is not State.CLOSED:
                 received = machine.next_command()
@@ -308,7 +317,7 @@ class Session:
         if self._door.policy.offers_login and self._is_private and self._account is None:
             mechanisms = await self._door.login.mechanisms(self._channel)
             capabilities.append("AUTH " + b" ".join(mechanisms).decode())
-        self._dialogue.send(self._machine.hello(self._door.intake.host, capabilities))
+        self._dialogue.send(self._machine.hello(self._door.host, capabilities))
 
     async def _starttls(self, _: Command) -> None:
         if self._door.tls is None:
@@ -372,7 +381,7 @@ class Session:
         if len(self._recipients) >= self._door.settings.max_recipients:
             raise Refusal(permanent=False, status="5.3", public="Too many recipients in one go")
         address, _ = parse_forward_path(command.path, utf8=self._utf8)
-        recipient = await self._door.intake.recipient(address)
+        recipient = await self._door.recipient(address)
         await self._door.policy.recipient(self._account, recipient)
         if recipient.has_quota:
             await self._door.intake.check_quota(recipient, self._declared or 0)

@@ -148,8 +148,7 @@ def perform(connection: Connection, job: AnyJob, spool: Path) -> object:
         case RemoveAccount():
             return _remove_account(connection, job)
         case SetCredential():
-            _set_credential(connection, job)
-            return None
+            return _set_credential(connection, job)
         case ChangeSettings():
             return _change_settings(connection, job)
         case CountLogin():
@@ -315,11 +314,18 @@ def _remove_account(connection: Connection, job: RemoveAccount) -> list[str]:
     return contents.release(connection, Counter(content_id for (content_id,) in rows))
 
 
-def _set_credential(connection: Connection, job: SetCredential) -> None:
+def _set_credential(connection: Connection, job: SetCredential) -> bool:
+    if job.instead_of is not None:
+        connection.execute(
+            "UPDATE credentials SET verifier = ? WHERE account_id = ? AND name = ? AND verifier = ?",
+            (job.verifier, job.account_id, job.name, job.instead_of),
+        )
+        return connection.changes() > 0
     if not one_number(connection, "SELECT EXISTS (SELECT 1 FROM accounts WHERE account_id = ?)", (job.account_id,)):
         raise StoreError(f"there is no account {job.account_id}")
     connection.execute("INSERT OR REPLACE INTO credentials VALUES (?, ?, ?)", (job.account_id, job.name, job.verifier))
     _directory_changed(connection)
+    return True
 
 
 def _change_settings(connection: Connection, job: ChangeSettings) -> bool:

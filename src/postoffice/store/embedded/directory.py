@@ -69,9 +69,9 @@ class EmbeddedDirectory:
         rows = self._premises.ask(lambda db: db.execute(sql, (account_id,)).fetchall())
         return [Credential(*row) for row in rows]
 
-    async def set_credential(self, credential: Credential) -> None:
-        job = SetCredential(credential.account_id, credential.name, credential.verifier)
-        await self._premises.committer.run(job)
+    async def set_credential(self, credential: Credential, instead_of: str | None = None) -> bool:
+        job = SetCredential(credential.account_id, credential.name, credential.verifier, instead_of)
+        return await self._premises.committer.run(job)
 
     async def remove_credential(self, account_id: int, name: str) -> None:
         await self._premises.committer.run(RemoveCredential(account_id, name))

@@ -111,10 +111,13 @@ class RemoveAccount(Job[list[str]], frozen=True):
     account_id: int
 
 
-class SetCredential(Job[None], frozen=True):
+class SetCredential(Job[bool], frozen=True):
+    """Gives whether it was set: with `instead_of`, only if that was kept until now."""
+
     account_id: int
     name: str
     verifier: str
+    instead_of: str | None = None
 
 
 class ChangeSettings(Job[bool], frozen=True):
@@ -184,7 +187,7 @@ RESULTS: dict[type[AnyJob], object] = {
     AddDomain: None,
     AddAccount: Account,
     RemoveAccount: list[str],
-    SetCredential: None,
+    SetCredential: bool,
     ChangeSettings: bool,
     CountLogin: bool,
     NoteVisits: None,

@@ -88,6 +88,22 @@ async def credentials_are_kept_by_name(store: Store) -> None:
     assert await store.directory.credentials(carol.account_id) == [other], "another account's were changed"
 
 
+async def a_verifier_is_replaced_only_where_it_still_is(store: Store) -> None:
+    bob = await new_account(store)
+    old = Credential(bob.account_id, "password", "$old$one")
+    new = Credential(bob.account_id, "password", "$new$one")
+    assert not await store.directory.set_credential(new, old.verifier), "there is nothing to replace"
+    assert await store.directory.credentials(bob.account_id) == [], "what failed must change nothing"
+    assert await store.directory.set_credential(old), "a credential is set"
+    generation = await store.directory.generation()
+    assert await store.directory.set_credential(new, old.verifier), "it was there and must be replaced"
+    assert await store.directory.credentials(bob.account_id) == [new], "the new one is kept, and the old one is not"
+    other = Credential(bob.account_id, "password", "$new$two")
+    assert not await store.directory.set_credential(other, old.verifier), "it is another one by now"
+    assert await store.directory.credentials(bob.account_id) == [new], "what failed must change nothing"
+    assert await store.directory.generation() == generation, "the password is the same, so nothing is to be forgotten"
+
+
 async def whether_everybody_has_a_scheme_is_known(store: Store) -> None:
     assert not await store.directory.everybody_has("$b$"), "nobody has what there are no credentials for"
     bob, carol = await new_account(store), await new_account(store, "carol@b.example")
@@ -190,6 +206,7 @@ DIRECTORY_CHECKS: list[Check] = [
     an_address_is_one_account,
     somebody_answers_for_every_domain,
     credentials_are_kept_by_name,
+    a_verifier_is_replaced_only_where_it_still_is,
     whether_everybody_has_a_scheme_is_known,
     an_office_has_a_secret_of_its_own,
     settings_are_kept_by_owner,
