@@ -12,7 +12,7 @@ import pytest
 
 from postoffice.cli.sendmail import order
 from postoffice.errors import UsageError
-from postoffice.testing.process import CLEAR_TEXT, OfficeProcess, make_office, open_folder
+from postoffice.testing.process import CLEAR_TEXT, OfficeProcess, make_office, open_folder, wait_until
 from postoffice.testing.raw import Pop3Raw
 
 BOB, CAROL = "bob@a.example", "carol@a.example"
@@ -162,8 +162,12 @@ def test_any_user_who_reaches_the_socket_may_send_and_is_told_by_his_number(offi
     [letter] = take(office, BOB)
     number = 65533 if os.getuid() == 0 else os.getuid()
     assert b"\r\nReceived: from localhost (uid %d) by a.example" % number in letter
-    closed = [facts for facts in office.events() if facts["event"] == "smtp.closed" and facts["door"] == "sendmail"]
-    assert closed[-1]["credential"] == f"uid {number}"
+
+    def told() -> bool:
+        closed = [one for one in office.events() if one["event"] == "smtp.closed" and one["door"] == "sendmail"]
+        return f"uid {number}" in [one["credential"] for one in closed]
+
+    wait_until(told, "the log has his number")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
