@@ -53,6 +53,10 @@ class Shown:
     def directory(self) -> Any:
         return self.sound.directory
 
+    @property
+    def attic(self) -> Any:
+        return self.sound.attic
+
     async def close(self) -> None:
         await self.sound.close()
 

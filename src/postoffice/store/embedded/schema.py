@@ -203,6 +203,9 @@ UPDATE arrivals SET surrogate_octets = octets + surrogate_growth(
 DROP INDEX arrivals_shown;
 CREATE INDEX arrivals_shown ON arrivals (account_id, number, octets, email_id, surrogate_octets);
 """,
+        """
+ALTER TABLE accounts ADD COLUMN has_file INTEGER NOT NULL DEFAULT 0;
+""",
     ),
     functions=FUNCTIONS,
 )
