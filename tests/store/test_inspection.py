@@ -114,6 +114,19 @@ async def test_a_lost_mailbox_is_not_made_anew_and_its_letters_wait_until_it_is_
     assert town.found() == []
 
 
+async def test_a_mailbox_that_is_lost_while_it_is_open_is_not_made_anew(town: Town) -> None:
+    mailbox = await town.store.office.mailbox(town.bob.account_id)
+    keys = (await mailbox.snapshot()).keys
+    await town.store.close()
+    town.open()
+    mailbox = await town.store.office.mailbox(town.bob.account_id)
+    assert (await mailbox.snapshot()).keys == keys
+    take_away(town.file(town.bob))
+    with pytest.raises(DamagedStore, match="it is not there"):
+        await mailbox.remove(keys)
+    assert not town.file(town.bob).exists()
+
+
 async def test_an_empty_file_in_place_of_a_lost_one_begins_anew(town: Town) -> None:
     await town.store.close()
     take_away(town.file(town.bob))

@@ -68,7 +68,7 @@ class OpenOffice:
         self._switchboard = Switchboard(tracer, crowd)
         guard = guard or Guard(config.guard, clock=clock)
         self._login = Login(store.directory, config.login, clock, _tokens(config, clock), guard)
-        self._retention = Retention(store.office, store.directory, self._login.bylaws, clock)
+        self._retention = Retention(store.office, store.directory, store.attic, self._login.bylaws, clock)
         self._intake = Intake(host, store.office, store.directory, config.intake, clock)
         self._courier = Courier(host, store.office, Router(config.relay, host), self._switchboard, config.courier)
         self._runner = QueueRunner(store.office, self._intake, self._courier, config.queue, clock)

@@ -69,7 +69,7 @@ class MailboxFile:
         self._pool = pool
         self._own_pool: ThreadPoolExecutor | None = None
         self._near: Connection | None = None
-        self.desk = Desk(path, pool, lambda path: open_writer(path, vfs, CACHE_OCTETS))
+        self.desk = Desk(path, pool, self._open_writer)
         self._far = Desk(path, pool, lambda path: open_reader(path, vfs, CACHE_OCTETS))
         self._version = -1
         self._shown: dict[tuple[str, str], Seen] = {}
@@ -91,6 +91,12 @@ class MailboxFile:
             pool.shutdown()
             raise
         return mailbox
+
+    def _open_writer(self, path: Path) -> Connection:
+        """SQLite would make a file that was taken away meanwhile anew, and nobody would see that it is lost."""
+        if not path.exists():
+            raise DamagedStore(f"{path} is not {MAILBOX.name}: it is not there")
+        return open_writer(path, self._vfs, CACHE_OCTETS)
 
     # --- reading: at once -----------------------------------------------------------------------------------
 
