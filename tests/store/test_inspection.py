@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
@@ -244,6 +245,20 @@ async def test_what_was_set_aside_is_looked_at_too(town: Town) -> None:
     assert "2.json is damaged: Object missing required field" in second[1]
     copy.unlink()
     assert ("removed/1.mailbox", "it is not there") in town.damages()
+    with pytest.raises(DamagedStore, match=r"1\.mailbox is not there"):
+        await town.store.attic.bring_back(town.bob.account_id)
+
+
+async def test_two_who_remove_one_account_at_once_keep_it_once(town: Town) -> None:
+    other = EmbeddedStore.open(town.data)
+    letters = await seen(await other.office.mailbox(town.bob.account_id))
+    tries = [store.attic.set_aside(town.bob.account_id, 1.0, 2.0) for store in (town.store, other) for _ in range(3)]
+    ends = await asyncio.gather(*tries, return_exceptions=True)
+    assert sorted(type(end).__name__ for end in ends) == ["NoneType", *["StoreError"] * 5]
+    back = await town.store.attic.bring_back(town.bob.account_id)
+    assert await seen(await town.store.office.mailbox(back.account_id)) == letters
+    await other.close()
+    assert town.found() == []
 
 
 # --- what is untidy, and who tidies ----------------------------------------------------------------------------

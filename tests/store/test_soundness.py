@@ -3,14 +3,17 @@ apart, and what is being done just now is neither."""
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import pytest
 
+from postoffice.database.migrate import prepare
 from postoffice.database.sqlite import PAGE_OCTETS
 from postoffice.store.embedded import MailboxFile
 from postoffice.store.embedded.inspection import inspect_mailbox
+from postoffice.store.embedded.schema import MAILBOX
 from postoffice.store.embedded.soundness import Tally
 from postoffice.store.model import CHUNK_OCTETS, REMOVED, Damage, Flag
 from postoffice.testing.check_store.walk import keys, large_text, put, text
@@ -186,3 +189,12 @@ async def test_an_empty_file_is_no_damage(tmp_path: Path) -> None:
     (tmp_path / "home.mailbox").touch()
     [untidy] = found(tmp_path / "home.mailbox")
     assert untidy.is_harmless
+
+
+async def test_a_file_of_the_first_version_is_looked_at_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "old.mailbox"
+    prepare(path, replace(MAILBOX, steps=MAILBOX.steps[:1]), create=True)
+    assert found(path) == []
+    connection = apsw.Connection(str(path))
+    assert connection.execute("PRAGMA user_version").get == 1
+    connection.close()

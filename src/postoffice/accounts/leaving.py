@@ -6,16 +6,19 @@ Nobody is in its maildrop meanwhile. What is kept of it is kept as long as lette
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from postoffice.accounts.retention import all_locks
 from postoffice.accounts.terms import DAY_SECONDS, WARNED, Bylaws
 from postoffice.errors import StoreError, StoreUnavailable
-from postoffice.store.base import Mailbox, Store
+from postoffice.net.pause import pause
+from postoffice.store.base import Mailbox, MaildropLock, Store
 from postoffice.store.model import INBOX, OWNER, REMOVED, Account
 
 ROLES = ("postmaster", "abuse")
+PATIENCE_TRIES = 10
+PATIENCE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +97,8 @@ async def leave(store: Store, account: Account, now: float, until: float | None)
     except StoreError:
         if until is not None:
             raise
-        viewers = [OWNER]  # what cannot be read can still go
-    locks = await all_locks(store.office, account, viewers)
-    if locks is None:
-        raise StoreUnavailable(f"somebody is in the maildrop of {account.address} now; try again in a moment")
+        viewers = []  # what cannot be read can still go
+    locks = await _alone_with(store, account, [OWNER, *(viewer for viewer in viewers if viewer != OWNER)])
     try:
         if until is None:
             await store.directory.remove_account(account.account_id)
@@ -106,3 +107,13 @@ async def leave(store: Store, account: Account, now: float, until: float | None)
     finally:
         for lock in locks:
             await lock.release()
+
+
+async def _alone_with(store: Store, account: Account, viewers: Sequence[str]) -> list[MaildropLock]:
+    """All locks of a maildrop. Housekeeping has them for moments, a session for longer."""
+    for _ in range(PATIENCE_TRIES):
+        locks = await all_locks(store.office, account, viewers)
+        if locks is not None:
+            return locks
+        await pause(PATIENCE_SECONDS)
+    raise StoreUnavailable(f"somebody is in the maildrop of {account.address} now; try again in a moment")

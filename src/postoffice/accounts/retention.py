@@ -113,14 +113,19 @@ async def _expire(office: Office, mailbox: Mailbox, account: Account, moment: fl
 async def all_locks(office: Office, account: Account, viewers: Sequence[str]) -> list[MaildropLock] | None:
     """Those of every viewer, so that nobody is in the maildrop; None, and none is held, if somebody is."""
     locks: list[MaildropLock] = []
-    for viewer in viewers:
-        lock = await office.lock(account.account_id, viewer)
-        if lock is None:
-            for held in locks:
-                await held.release()
-            return None
-        locks.append(lock)
-    return locks
+    are_all_held = False
+    try:
+        for viewer in viewers:
+            lock = await office.lock(account.account_id, viewer)
+            if lock is None:
+                return None
+            locks.append(lock)
+        are_all_held = True
+        return locks
+    finally:
+        if not are_all_held:
+            for lock in locks:
+                await lock.release()
 
 
 async def _until(mailbox: Mailbox, folder: str, moment: float) -> dict[int, int]:

@@ -1,6 +1,6 @@
 """`postoffice check`: all that is kept is looked at, and what is not sound is told with what it means and what helps.
 
-It may run while the office serves: it writes nothing, and holds nobody up.
+It may run while the office serves: it changes nothing, and holds nobody up.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ def check(what: tuple[str, ...], data: Path | None, as_json: bool) -> None:
     A line for each thing that is found: where, what, what it means for letters, what helps. Exit status: 0 all is
     sound, or only untidy, 65 something is damaged.
     """
-
     begun = time.monotonic()
     tally = Tally()
     progress = _Progress(tally)
@@ -143,7 +142,7 @@ def _line(one: Damage) -> str:
 
 
 def _summary(tally: Tally, damages: int, untidy: int, seconds: float) -> str:
-    seen = [f"{counted(tally.letters, 'letter')}", size(tally.octets), f"{seconds:.1f} s"]
+    seen = [counted(tally.letters, "letter"), size(tally.octets), f"{seconds:.1f} s"]
     if tally.accounts:
         seen.insert(0, counted(tally.accounts, "account"))
     found = [f"{damages} damaged" if damages else "all is sound", *([f"{untidy} untidy"] if untidy else [])]

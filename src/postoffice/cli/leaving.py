@@ -115,7 +115,7 @@ def recover(address: str, number: int | None, data: Path | None) -> None:
         return len((await (await store.office.mailbox(account.account_id)).snapshot()).keys)
 
     letters = with_store(data, do)
-    click.echo(f"{name} is here again, with {letters} letters")
+    click.echo(f"{name} is here again, with {counted(letters, 'letter')}")
 
 
 async def removed_lines(store: Store) -> list[str]:

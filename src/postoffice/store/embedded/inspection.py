@@ -42,6 +42,7 @@ from postoffice.store.embedded.soundness import (
     how_many,
     integrity,
     mailbox_findings,
+    unreadable,
     wrong_contents,
 )
 from postoffice.store.embedded.spool import SPOOL, Spool
@@ -170,8 +171,7 @@ class _Inspection:
             content_id, name, sha256, octets, wire_octets = row
             wrong = self._wrong_in_spool(spool, name, (octets, sha256), wire_octets)
             if wrong and _is_named(office, name):
-                whose = _whose_in_office(office, content_id)
-                yield Damage(f"{SPOOL}/{name}", wrong, f"cannot be read whole: {whose}", RESTORE)
+                yield unreadable(office, f"{SPOOL}/{name}", wrong, _whose_in_office, content_id)
         for name, _ in spool.unlocked() if spool.folder.exists() else ():
             if not _is_named(office, name):
                 yield Damage(f"{SPOOL}/{name}", "no letter has it", "it takes room", SWEPT, is_harmless=True)

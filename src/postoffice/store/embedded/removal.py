@@ -102,6 +102,8 @@ class Removal:
         """The row goes once copy and deed are durable. Its arrivals were absorbed, but for what comes meanwhile."""
         moving = await self._premises.moving(deed.account_id)
         try:
+            if not self._premises.ask(lambda office: lives_here(office, deed.account_id)):
+                raise StoreError(f"there is no account {deed.account_id}")  # somebody else was quicker
             writer = await self._premises.in_thread(lambda: self._copy(deed))
             try:
                 await self._premises.committer.run(RemoveAccount(deed.account_id, may_come_back=True))
@@ -116,14 +118,14 @@ class Removal:
         path, vfs = mailbox_path(self._data, deed.account_id), self._premises.vfs
         copy = copy_path(self._data, deed.account_id)
         fresh = copy.with_name(f"{copy.name}.{token_hex(8)}.new")
+        reader = open_reader(path, vfs)  # first: it makes no file
         writer = open_writer(path, vfs)
-        reader = open_reader(path, vfs)
         try:
             if not copy.parent.exists():
                 copy.parent.mkdir(mode=0o700)
                 sync_directory(self._data)
             writer.execute("BEGIN IMMEDIATE")
-            reader.execute("PRAGMA query_only = OFF")
+            reader.execute("PRAGMA query_only = OFF")  # which forbids to write another file too
             os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             reader.execute("VACUUM INTO ?", (str(fresh),))
             _sync_file(fresh)
@@ -172,9 +174,7 @@ class Removal:
             moving = await self._premises.moving(new_id)
             try:
                 await self._premises.in_thread(lambda: self._put_back(msgspec.structs.replace(deed, becomes=new_id)))
-                account = await self._premises.committer.run(
-                    BringBack(account_id, new_id, deed.address, deed.created, deed.credentials, deed.settings)
-                )
+                account = await self._move_in(deed, new_id)
                 await self._premises.in_thread(lambda: self._drop_copy(account_id))
             finally:
                 moving.give_back()
@@ -182,14 +182,26 @@ class Removal:
             old.give_back()
         return account
 
+    async def _move_in(self, deed: Deed, new_id: int) -> Account:
+        job = BringBack(deed.account_id, new_id, deed.address, deed.created, deed.credentials, deed.settings)
+        try:
+            return await self._premises.committer.run(job)
+        except StoreUnavailable:
+            raise  # it may have happened, and nobody heard
+        except StoreError:
+            await self._premises.in_thread(lambda: unlink_database(mailbox_path(self._data, new_id)))
+            raise
+
     def _put_back(self, deed: Deed) -> None:
-        path = mailbox_path(self._data, deed.becomes)
+        path, copy = mailbox_path(self._data, deed.becomes), copy_path(self._data, deed.account_id)
+        if not copy.exists():
+            raise DamagedStore(f"{copy} is not there")
         try:
             self._write(deed)
             if not path.parent.exists():
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 sync_directory(path.parent.parent)
-            path.hardlink_to(copy_path(self._data, deed.account_id))
+            path.hardlink_to(copy)
             sync_directory(path.parent)
         except OSError as error:
             raise StoreUnavailable(f"{path} cannot be written: {error.strerror}") from error

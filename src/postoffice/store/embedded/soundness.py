@@ -310,16 +310,17 @@ def wrong_contents(connection: Connection, where: str, whose: Whose, tally: Tall
             return
         for content_id, wrong in looked:
             if wrong:
-                yield _unreadable(connection, where, content_id, wrong, whose)
+                yield unreadable(connection, f"{where}, content {content_id}", wrong, whose, content_id)
 
 
-def _unreadable(connection: Connection, where: str, content_id: int, wrong: str, whose: Whose) -> Damage:
+def unreadable(connection: Connection, where: str, wrong: str, whose: Whose, content_id: int) -> Damage:
+    """What a content that is not whole means for the letters that it is in."""
     try:
         letters = whose(connection, content_id)
     except apsw.Error:
         letters = ""
     means = f"cannot be read whole: {letters}" if letters else "letters of it cannot be read whole"
-    return Damage(f"{where}, content {content_id}", wrong, means, RESTORE)
+    return Damage(where, wrong, means, RESTORE)
 
 
 _SOME = (
