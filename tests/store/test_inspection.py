@@ -211,7 +211,7 @@ async def test_an_older_offices_file_beside_newer_mailboxes_is_found(town: Town)
     assert lost[0].startswith("spool/"), "the large letter is in carol's file by now"
     assert others == [
         ("mailboxes/01/1.mailbox of bob@b.example", "it took in arrival 7, but office.db knows of 2"),
-        ("mailboxes/03/3.mailbox", "office.db never knew its account"),
+        ("mailboxes/03/3.mailbox", "office.db does not know its account"),
     ]
     town.open()
 
@@ -271,26 +271,43 @@ async def test_leftovers_are_untidy_and_gone_after_a_day(town: Town) -> None:
     town.file(gone).parent.mkdir(0o700, exist_ok=True)
     town.file(gone).touch(0o600)
     (data / "removed").mkdir(0o700)
-    (data / "removed" / "9.mailbox").touch(0o600)
+    (data / "removed" / "3.mailbox").touch(0o600)
     (data / "removed" / f"{town.bob.account_id}.json").write_text("{}")
-    for name in ("mailboxes/01/1.mailbox.0123.new", "removed/7.mailbox.0123.new"):
+    for name in ("mailboxes/01/1.mailbox.0123.new", "removed/7.mailbox.0123.new-journal"):
         (data / name).touch(0o600)
     (data / "mailboxes" / "notes.txt").touch()
     assert town.damages() == []
     whats = dict(town.untidy())
     assert whats == {
         "mailboxes/03/3.mailbox": "its account is gone",
-        "removed/9.mailbox": "its account is here, or gone",
+        "removed/3.mailbox": "its account is here, or gone",
         "removed/1.json": "its account is here, or gone",
         "mailboxes/notes.txt": "it is no file of this office",
     }, "what is being made just now is not told"
-    for name in ("mailboxes/01/1.mailbox.0123.new", "removed/7.mailbox.0123.new"):
+    for name in ("mailboxes/01/1.mailbox.0123.new", "removed/7.mailbox.0123.new-journal"):
         os.utime(data / name, (0, 0))
     assert len(town.untidy()) == 6
     town.now += 2 * HALF_A_DAY
     await town.store.office.tidy()
     assert town.untidy() == [("mailboxes/notes.txt", "it is no file of this office")]
     assert sorted(path.name for path in (data / "mailboxes").rglob("*.mailbox")) == ["1.mailbox", "2.mailbox"]
+
+
+async def test_lost_property_is_told_and_never_thrown_away(town: Town) -> None:
+    """An account whose row was lost by damage was removed by nobody."""
+    town.change("DELETE FROM accounts WHERE account_id = 1; DELETE FROM settings")
+    (town.data / "removed").mkdir(0o700)
+    (town.data / "removed" / "9.mailbox").touch(0o600)
+    lost = [
+        ("mailboxes/01/1.mailbox", "office.db does not know its account"),
+        ("removed/9.mailbox", "its deed is not there"),
+    ]
+    assert town.damages() == lost
+    town.now += 2 * HALF_A_DAY
+    await town.store.office.tidy()
+    assert town.damages()[:1] == lost[:1]
+    assert town.file(town.bob).exists()
+    assert (town.data / "removed" / "9.mailbox").exists()
 
 
 async def test_a_spool_file_that_nothing_names_is_untidy(town: Town) -> None:

@@ -19,7 +19,7 @@ from postoffice import counts
 from postoffice.database.sqlite import Connection, one_number, store_error
 from postoffice.errors import StoreError
 from postoffice.message.content import Content
-from postoffice.store.embedded import contents
+from postoffice.store.embedded import arrivals, contents
 from postoffice.store.embedded.accepting import accept_all
 from postoffice.store.embedded.jobs import (
     Accept,
@@ -330,6 +330,7 @@ def _bring_back(connection: Connection, job: BringBack, data: Path) -> Account:
         [(job.address, key, value) for key, value in job.settings.items()],
     )
     connection.execute("UPDATE arrivals SET account_id = ? WHERE account_id = ?", (job.account_id, job.removed_id))
+    _gone(connection, job.removed_id)
     _directory_changed(connection)
     return account
 
@@ -347,8 +348,15 @@ def _remove_account(connection: Connection, job: RemoveAccount) -> list[str]:
     rows = connection.execute(
         "DELETE FROM arrivals WHERE account_id = ? RETURNING content_id", (job.account_id,)
     ).fetchall()
-    _depart(connection, job.account_id)
+    _gone(connection, job.account_id)
     return contents.release(connection, Counter(content_id for (content_id,) in rows))
+
+
+def _gone(connection: Connection, account_id: int) -> None:
+    """Nothing of the account is wanted any more, whatever a crash leaves of it."""
+    connection.execute(
+        "INSERT INTO departures VALUES (?1, ?2) ON CONFLICT DO UPDATE SET times = ?2", (account_id, arrivals.GONE)
+    )
 
 
 def _set_credential(connection: Connection, job: SetCredential) -> None:

@@ -23,11 +23,12 @@ from postoffice.errors import DamagedStore, StoreError
 from postoffice.store.embedded.contents import digest_of
 from postoffice.store.embedded.places import mailbox_path, office_path, removed_folder
 from postoffice.store.embedded.removal import (
+    HALF_MADE,
     account_of,
     copy_path,
+    deed_path,
     is_half_made,
     is_leftover,
-    last_account,
     lives_here,
     read_deed,
     standing,
@@ -207,18 +208,18 @@ class _Inspection:
         elif lives_here(office, account_id):
             if path.suffix == ".mailbox":
                 yield from self.account(office, account_id)
-        elif account_id > last_account(office):
+        elif is_leftover(self._data, office, path):
+            yield Damage(self._name(path), "its account is gone", "it takes room", SWEPT, is_harmless=True)
+        elif path.suffix == ".mailbox" and path.exists():
             yield Damage(
                 self._name(path),
-                "office.db never knew its account",
+                "office.db does not know its account",
                 "its letters are shown to nobody, and its number may be given to somebody else",
                 "put back the office.db that belongs to it, or take the file elsewhere",
             )
-        elif path.exists():
-            yield Damage(self._name(path), "its account is gone", "it takes room", SWEPT, is_harmless=True)
 
     def _foreign(self, path: Path) -> Iterator[Damage]:
-        if path.name.endswith(".new") and not is_half_made(path):
+        if path.name.endswith(HALF_MADE) and not is_half_made(path):
             return  # somebody is making it
         remedy = SWEPT if is_half_made(path) else "take it elsewhere"
         yield Damage(self._name(path), "it is no file of this office", "it takes room", remedy, is_harmless=True)
@@ -265,6 +266,8 @@ class _Inspection:
                 yield Damage(self._name(path), "its account is here, or gone", "it takes room", SWEPT, is_harmless=True)
             elif path.suffix == ".json":
                 yield from self._deed(path, account_id)
+            elif path.suffix == ".mailbox" and not deed_path(self._data, account_id).exists() and path.exists():
+                yield Damage(self._name(path), "its deed is not there", "the account cannot be brought back", RESTORE)
 
     def _deed(self, path: Path, account_id: int) -> Iterator[Damage]:
         copy = copy_path(self._data, account_id)

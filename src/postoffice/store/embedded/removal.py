@@ -8,7 +8,8 @@ account's row goes, and nobody may write the mailbox meanwhile; what arrives the
 watermark in the copy lets it be taken in exactly once, should the account come back. An account that comes back is
 a new one with a new id, so that nobody who still has the old file open can touch it: the id is reserved and noted in
 the deed, the file is there under its name, and then one transaction makes the account. The row decides: a deed whose
-account lives is a leftover, and so is a file whose account does not.
+account lives is a leftover. A file whose account does not is one only if the account is known to be gone: else it is
+lost property, which nobody throws away.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ from postoffice.database.sqlite import (
     transaction,
 )
 from postoffice.errors import DamagedStore, StoreError, StoreUnavailable
+from postoffice.store.embedded.arrivals import is_gone
 from postoffice.store.embedded.jobs import BringBack, RemoveAccount, ReserveAccount
 from postoffice.store.embedded.locks import MOVING
 from postoffice.store.embedded.places import SIDE_FILES, mailbox_path, office_path, removed_folder
 from postoffice.store.embedded.premises import Premises
 from postoffice.store.model import Account
 
+HALF_MADE = (".new", ".new-journal")
 HALF_MADE_SECONDS = 86_400.0
 """After how long a file that was being made is taken for one whose maker is gone."""
 
@@ -82,7 +85,7 @@ def standing(data: Path, office: Connection) -> list[Deed]:
             deed = read_deed(path)
         except DamagedStore:
             continue
-        if not any(lives_here(office, account_id) for account_id in (deed.account_id, deed.becomes)):
+        if not lives_here(office, deed.account_id) and not is_gone(office, deed.account_id):
             deeds.append(deed)
     return sorted(deeds, key=lambda deed: (deed.removed, deed.account_id))
 
@@ -133,7 +136,8 @@ class Removal:
             self._write(deed)
         except BaseException as error:
             shut(writer)
-            fresh.unlink(missing_ok=True)
+            for side in ("", "-journal"):
+                fresh.with_name(fresh.name + side).unlink(missing_ok=True)
             if isinstance(error, apsw.Error):
                 raise store_error(error, path) from error
             if isinstance(error, OSError):
@@ -265,29 +269,19 @@ def leftovers(data: Path, office: Connection) -> Iterator[tuple[Path, int]]:
 
 
 def is_leftover(data: Path, office: Connection, path: Path) -> bool:
+    """Whether a file is of an account that is known to be gone, or to stand elsewhere."""
     account_id = account_of(path)
     if not account_id:
         return is_half_made(path)
     if path.parent == removed_folder(data):
-        return _is_stale(data, office, account_id)
-    return account_id <= last_account(office) and not lives_here(office, account_id)
-
-
-def last_account(office: Connection) -> int:
-    """The last id that was given away."""
-    return one_number(office, "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'accounts'), 0)")
-
-
-def _is_stale(data: Path, office: Connection, account_id: int) -> bool:
-    """Whether what was set aside of an account is not wanted: it lives, came back, or was forgotten in part."""
-    path = deed_path(data, account_id)
-    if lives_here(office, account_id) or not path.exists():
-        return True
-    try:
-        deed = read_deed(path)
-    except DamagedStore:
-        return False  # somebody should look at it
-    return bool(deed.becomes) and lives_here(office, deed.becomes)
+        return lives_here(office, account_id) or is_gone(office, account_id)
+    if path.parent != mailbox_path(data, account_id).parent or path.suffix == ".json":
+        return False
+    if lives_here(office, account_id):
+        return False
+    return is_gone(office, account_id) or any(
+        account_id in (deed.account_id, deed.becomes) for deed in standing(data, office)
+    )
 
 
 def account_of(path: Path) -> int:
@@ -300,7 +294,7 @@ def account_of(path: Path) -> int:
 def is_half_made(path: Path) -> bool:
     """Whether a file was being made, long ago."""
     try:
-        return path.name.endswith(".new") and time.time() - path.stat().st_mtime > HALF_MADE_SECONDS
+        return path.name.endswith(HALF_MADE) and time.time() - path.stat().st_mtime > HALF_MADE_SECONDS
     except FileNotFoundError:
         return False
 
