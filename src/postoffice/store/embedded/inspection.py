@@ -4,7 +4,7 @@ It looks while the office serves. Nothing is written but, for an older `office.d
 transactions are short or hold nobody up. What is being done just now is no damage: what is in two places is looked
 at in the order in which it is made, or once more before it is told.
 
-    office.db       by the rules of `soundness`, and with it the spool files that it names
+    office.db       by its `rules`, and with it the spool files that it names
     mailboxes/      a sound file for each account that ever had one, and no other
     removed/        a copy and a deed for each account that may come back
 """
@@ -33,11 +33,9 @@ from postoffice.store.embedded.removal import (
     read_deed,
     standing,
 )
+from postoffice.store.embedded.rules import OFFICE_RULES, REPORT, RESTORE
 from postoffice.store.embedded.schema import MAILBOX, OFFICE
 from postoffice.store.embedded.soundness import (
-    OFFICE_RULES,
-    REPORT,
-    RESTORE,
     Tally,
     broken,
     how_many,
