@@ -13,7 +13,7 @@ from postoffice.database.migrate import prepare
 from postoffice.database.sqlite import Kind
 from postoffice.errors import DamagedStore, StoreError, StoreUnavailable
 from postoffice.store.embedded import EmbeddedStore, MailboxFile
-from postoffice.store.embedded.premises import mailbox_path
+from postoffice.store.embedded.places import mailbox_path
 from postoffice.store.embedded.schema import MAILBOX, OFFICE
 from postoffice.store.model import CHUNK_OCTETS, OWNER, Letter
 from postoffice.testing.check_store import walk
@@ -285,7 +285,7 @@ async def test_the_office_finds_what_rotted_in_each_of_its_places(store: Embedde
     (spooled,) = (data / "spool").iterdir()
     spooled.write_bytes(b"x" * spooled.stat().st_size)
     wheres = [damage.where.split(",")[0] for damage in await store.office.check()]
-    assert wheres == ["office.db", f"spool/{spooled.name}", f"{account.account_id}.mailbox"]
+    assert wheres == ["office.db", f"spool/{spooled.name}", "mailboxes/01/1.mailbox of bob@b.example"]
 
 
 # --- what a crash leaves, and room that comes back -------------------------------------------------------------

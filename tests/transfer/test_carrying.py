@@ -57,6 +57,10 @@ class Shown:
     def visits(self) -> Any:
         return self.sound.visits
 
+    @property
+    def attic(self) -> Any:
+        return self.sound.attic
+
     async def close(self) -> None:
         await self.sound.close()
 

@@ -29,8 +29,9 @@ COMMANDS = {
     "account": (
         "postoffice.cli.people",
         "account",
-        "People of this office: add, list, show, set, password, remove.",
+        "People of this office: add, list, show, set, password, remove, recover.",
     ),
+    "check": ("postoffice.cli.check", "check", "Look at all that is kept: is it sound?"),
     "conformance": (
         "postoffice.cli.conformance",
         "conformance",

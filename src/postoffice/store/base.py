@@ -1,9 +1,10 @@
-"""The four waists between everything that speaks a protocol and everything that keeps mail.
+"""The five waists between everything that speaks a protocol and everything that keeps mail.
 
     Mailbox      one account's letters: what is shown to whom, reading, adding, removing
     Office       responsibility for letters: the one way in, the queue, the maildrop lock
     Directory    domains, accounts, credentials
     Visits       who came when, and whether he may come again already
+    Attic        accounts that were removed and may come back
 
 Every verb is a coroutine. An engine that has the answer returns it without waiting, and then costs its caller no
 task switch, because conversations are driven by hand (`net.dialogue`); an engine that has to wait awaits futures
@@ -36,6 +37,7 @@ from postoffice.store.model import (
     Pace,
     Piece,
     QueueItem,
+    RemovedAccount,
     Settlement,
     Sight,
     Snapshot,
@@ -147,7 +149,7 @@ class Mailbox(Protocol):
         ...
 
     async def check(self) -> list[Damage]:
-        """Look at everything: every hash, every index. Empty means sound."""
+        """Look at everything: every hash, every index. Empty means sound; what is harmless is not told."""
         ...
 
     async def close(self) -> None: ...
@@ -242,7 +244,7 @@ class Directory(Protocol):
         ...
 
     async def remove_account(self, account_id: int) -> None:
-        """The account, its credentials and its letters. Durable. Its id is never used again."""
+        """The account, its credentials and its letters, for ever. Durable. Its id is never used again."""
 
     async def credentials(self, account_id: int) -> list[Credential]: ...
 
@@ -303,6 +305,33 @@ class Visits(Protocol):
         ...
 
 
+class Attic(Protocol):
+    """Accounts that were removed and may come back. At every moment an account lives in the directory or stands here.
+
+    Their addresses are free for others. They stay until they come back or are forgotten, whatever the time is.
+    """
+
+    async def set_aside(self, account_id: int, now: float, until: float) -> None:
+        """Remove an account, and keep all that it is. Durable. One that is not here is a `StoreError`.
+
+        Whoever has one of its maildrop locks is not waited for: those are for the caller to take.
+        """
+
+    async def accounts(self) -> list[RemovedAccount]:
+        """All of them, the first one first."""
+        ...
+
+    async def bring_back(self, account_id: int) -> Account:
+        """Make an account again, with its letters, credentials and settings, under a new id. Durable.
+
+        Its letters keep their unique-ids. An address that is taken, or a domain that is not here, is a `StoreError`.
+        """
+        ...
+
+    async def forget(self, account_id: int) -> None:
+        """Let go all that was kept of an account. Durable. One that does not stand here is a `StoreError`."""
+
+
 class Store(Protocol):
     """An engine."""
 
@@ -314,5 +343,8 @@ class Store(Protocol):
 
     @property
     def visits(self) -> Visits: ...
+
+    @property
+    def attic(self) -> Attic: ...
 
     async def close(self) -> None: ...

@@ -38,6 +38,7 @@ from postoffice.store.model import (
     Piece,
     QueueItem,
     RecipientState,
+    RemovedAccount,
     Settlement,
     Sight,
     Snapshot,
@@ -352,8 +353,8 @@ class MemoryOffice:
         self._next_item = count(1)
         self._locks: set[tuple[int, str]] = set()
 
-    def open_mailbox(self, account_id: int) -> None:
-        self._mailboxes[account_id] = MemoryMailbox(self._shelf, self._clock)
+    def open_mailbox(self, account_id: int, mailbox: MemoryMailbox | None = None) -> None:
+        self._mailboxes[account_id] = mailbox or MemoryMailbox(self._shelf, self._clock)
 
     def drop_mailbox(self, account_id: int) -> None:
         self._mailboxes.pop(account_id, None)
@@ -519,13 +520,16 @@ class MemoryDirectory:
         return list(self._accounts.values())
 
     async def add_account(self, address: str, now: float) -> Account:
+        return self.move_in(address, now)
+
+    def move_in(self, address: str, created: float, mailbox: MemoryMailbox | None = None) -> Account:
         domain = address.rpartition("@")[2]
         if domain not in self._domains:
             raise StoreError(f"the domain {domain} is not here")
         if address in self._accounts:
             raise StoreError(f"the address {address} is taken")
-        self._accounts[address] = account = Account(next(self._next_account), address, now)
-        self._office.open_mailbox(account.account_id)
+        self._accounts[address] = account = Account(next(self._next_account), address, created)
+        self._office.open_mailbox(account.account_id, mailbox)
         self._generation += 1
         return account
 
@@ -623,6 +627,64 @@ class MemoryVisits:
         return [account for account in await self._directory.accounts() if account.account_id in found]
 
 
+@dataclass(frozen=True, slots=True)
+class _Aside:
+    """All of an account that was removed and may come back."""
+
+    removed: RemovedAccount
+    mailbox: MemoryMailbox
+    credentials: list[Credential]
+    settings: dict[str, str]
+    visits: list[Visit]
+
+
+class MemoryAttic:
+    """What was set aside, by the id that it had."""
+
+    def __init__(self, office: MemoryOffice, directory: MemoryDirectory, visits: MemoryVisits) -> None:
+        self._office = office
+        self._directory = directory
+        self._visits = visits
+        self._aside: dict[int, _Aside] = {}
+
+    async def set_aside(self, account_id: int, now: float, until: float) -> None:
+        found = [account for account in await self._directory.accounts() if account.account_id == account_id]
+        if not found:
+            raise StoreError(f"there is no account {account_id}")
+        [account] = found
+        self._aside[account_id] = _Aside(
+            RemovedAccount(account, now, until),
+            await self._office.mailbox(account_id),
+            await self._directory.credentials(account_id),
+            (await self._directory.settings()).get(account.address, {}),
+            list((await self._visits.last(account_id)).values()),
+        )
+        await self._directory.remove_account(account_id)
+
+    async def accounts(self) -> list[RemovedAccount]:
+        return [aside.removed for aside in self._aside.values()]
+
+    async def bring_back(self, account_id: int) -> Account:
+        aside = self._known(account_id)
+        before = aside.removed.account
+        account = self._directory.move_in(before.address, before.created, aside.mailbox)
+        for credential in aside.credentials:
+            await self._directory.set_credential(replace(credential, account_id=account.account_id))
+        await self._directory.change_settings(account.address, aside.settings)
+        await self._visits.note([Visit(account.account_id, visit.viewer, visit.at) for visit in aside.visits])
+        del self._aside[account_id]
+        return account
+
+    async def forget(self, account_id: int) -> None:
+        self._known(account_id)
+        del self._aside[account_id]
+
+    def _known(self, account_id: int) -> _Aside:
+        if account_id not in self._aside:
+            raise StoreError(f"no account {account_id} was removed that can be had back")
+        return self._aside[account_id]
+
+
 class MemoryStore:
     """Everything in this process, and gone with it."""
 
@@ -630,6 +692,7 @@ class MemoryStore:
         self._office = MemoryOffice(clock)
         self._directory = MemoryDirectory(self._office)
         self._visits = MemoryVisits(self._directory)
+        self._attic = MemoryAttic(self._office, self._directory, self._visits)
 
     @property
     def office(self) -> MemoryOffice:
@@ -642,6 +705,10 @@ class MemoryStore:
     @property
     def visits(self) -> MemoryVisits:
         return self._visits
+
+    @property
+    def attic(self) -> MemoryAttic:
+        return self._attic
 
     async def close(self) -> None:
         await self._office.close()

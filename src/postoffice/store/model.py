@@ -172,10 +172,16 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """One thing that is not as it must be: where, and in what way."""
+    """One thing that is not as it must be: where, in what way, what that means for letters, and what helps.
+
+    What `is_harmless` costs room and no letter: a crash left it, and housekeeping takes it away.
+    """
 
     where: str
     what: str
+    means: str = ""
+    remedy: str = ""
+    is_harmless: bool = False
 
 
 # --- the office ------------------------------------------------------------------------------------------------
@@ -274,6 +280,15 @@ class Account:
     account_id: int
     address: str
     created: float
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedAccount:
+    """An account that was removed, when, and until when it is kept. It may share its address with others."""
+
+    account: Account
+    removed: float
+    until: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,16 +16,15 @@ from dataclasses import replace
 from typing import TypeVar
 
 from postoffice.database.sqlite import Connection, sync_directory
-from postoffice.errors import NotLooking, StoreError
-from postoffice.net.pause import pause
+from postoffice.errors import DamagedStore, NotLooking, StoreError
 from postoffice.protocols.dots import stuff
 from postoffice.store.base import MaildropLock
 from postoffice.store.embedded import arrivals, contents, sight
 from postoffice.store.embedded.arrivals import Spooled
-from postoffice.store.embedded.jobs import RemoveArrivals
-from postoffice.store.embedded.locks import MOVING, HeldLock
+from postoffice.store.embedded.jobs import NoteFile, RemoveArrivals
 from postoffice.store.embedded.mailbox import MailboxFile, Seen
-from postoffice.store.embedded.premises import Premises, mailbox_path
+from postoffice.store.embedded.places import mailbox_path
+from postoffice.store.embedded.premises import Premises
 from postoffice.store.embedded.sight import EVERYBODY_ID, OWNER_ID
 from postoffice.store.embedded.staging import GrowingStage
 from postoffice.store.model import (
@@ -43,9 +42,6 @@ from postoffice.store.model import (
     Staged,
     Viewer,
 )
-
-PATIENCE_SECONDS = 0.002
-"""How long to wait before asking again for a lock that is held for a moment."""
 
 T = TypeVar("T")
 Cached = tuple[tuple[int, int], Seen | None, Snapshot]
@@ -238,7 +234,7 @@ class AccountMailbox:
             await whole.remove([*filed, *self._moved(numbers).values()], viewer, into=into)
             return
         if numbers:
-            moving = await self._moving()
+            moving = await self._premises.moving(self.account_id)
             try:
                 somebody_died = await self._end_what_died()
                 removed = await self._premises.committer.run(RemoveArrivals(self.account_id, numbers))
@@ -253,18 +249,14 @@ class AccountMailbox:
 
     # --- absorption -----------------------------------------------------------------------------------------
 
-    async def _moving(self) -> HeldLock:
-        """The right to move this account's arrivals, over all processes of the office."""
-        while (lock := self._premises.locks.take(self.account_id, MOVING)) is None:
-            await pause(PATIENCE_SECONDS)
-        return lock
-
     async def absorb(self) -> None:
-        """Take all arrivals into the mailbox file, which is made if it is not there. Durable."""
-        lock = await self._moving()
+        """Take all arrivals into the mailbox file, which is made if it is not there. Durable.
+
+        One that was there and is lost is not made anew, which would hide that: what arrives waits for it.
+        """
+        lock = await self._premises.moving(self.account_id)
         try:
-            if not self._path.exists():
-                await self._premises.in_thread(self._create)
+            await self._have_file()
             filed = self.file()
             self._premises.locks.mark(self.account_id)
             while filed is not None and (numbers := await _to_its_end(filed.desk.run(self._absorb_batch))):
@@ -273,6 +265,18 @@ class AccountMailbox:
             self._premises.locks.unmark(self.account_id)
         finally:
             lock.give_back()
+
+    async def _have_file(self) -> None:
+        sql = "SELECT has_file FROM accounts WHERE account_id = ?"
+        is_noted = self._premises.ask(lambda office: office.execute(sql, (self.account_id,)).get)
+        if is_noted is None:
+            raise StoreError(f"there is no account {self.account_id}")
+        if not self._path.exists():
+            if is_noted:
+                raise DamagedStore(f"{self._path}, the mailbox of account {self.account_id}, is lost")
+            await self._premises.in_thread(self._create)
+        if not is_noted:
+            await self._premises.committer.run(NoteFile(self.account_id))
 
     async def _end_what_died(self) -> bool:
         """Write something to the mailbox file if who took arrivals in died in the middle; tells whether so.

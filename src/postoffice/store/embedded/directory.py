@@ -60,9 +60,13 @@ class EmbeddedDirectory:
         return await self._premises.committer.run(AddAccount(address, now))
 
     async def remove_account(self, account_id: int) -> None:
-        spooled = await self._premises.committer.run(RemoveAccount(account_id))
-        self._premises.spool.discard(spooled)
-        self._office.forget_mailbox(account_id)
+        moving = await self._premises.moving(account_id)
+        try:
+            spooled = await self._premises.committer.run(RemoveAccount(account_id))
+            self._premises.spool.discard(spooled)
+            self._office.forget_mailbox(account_id)
+        finally:
+            moving.give_back()
 
     async def credentials(self, account_id: int) -> list[Credential]:
         sql = "SELECT account_id, name, verifier FROM credentials WHERE account_id = ? ORDER BY name"

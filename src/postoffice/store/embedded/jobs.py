@@ -106,7 +106,33 @@ class AddAccount(Job[Account], frozen=True):
 
 
 class RemoveAccount(Job[list[str]], frozen=True):
-    """Gives the spool files that may go. The mailbox file is taken away by who asked."""
+    """Gives the spool files that may go. The mailbox file is taken away by who asked.
+
+    An account that may come back leaves its arrivals here: whoever was told 250 meanwhile was told the truth.
+    """
+
+    account_id: int
+    may_come_back: bool = False
+
+
+class ReserveAccount(Job[int], frozen=True):
+    """An id that no account had and no other will have."""
+
+
+class BringBack(Job[Account], frozen=True):
+    """An account that was `removed_id` lives here again under an id that was reserved; its file is there before."""
+
+    removed_id: int
+    account_id: int
+    address: str
+    created: float
+    credentials: dict[str, str]
+    settings: dict[str, str]
+    visits: dict[str, float]
+
+
+class NoteFile(Job[None], frozen=True):
+    """The account has a mailbox file from now on: if there is none, it is lost."""
 
     account_id: int
 
@@ -168,6 +194,9 @@ AnyJob = (
     | AddDomain
     | AddAccount
     | RemoveAccount
+    | ReserveAccount
+    | BringBack
+    | NoteFile
     | SetCredential
     | ChangeSettings
     | CountLogin
@@ -187,6 +216,9 @@ RESULTS: dict[type[AnyJob], object] = {
     AddDomain: None,
     AddAccount: Account,
     RemoveAccount: list[str],
+    ReserveAccount: int,
+    BringBack: Account,
+    NoteFile: None,
     SetCredential: bool,
     ChangeSettings: bool,
     CountLogin: bool,

@@ -26,6 +26,7 @@ from postoffice.store.base import MaildropLock
 from postoffice.store.embedded import contents, folders, sight
 from postoffice.store.embedded.folders import Leave
 from postoffice.store.embedded.schema import MAILBOX
+from postoffice.store.embedded.soundness import wrong_in_mailbox
 from postoffice.store.embedded.staging import GrowingStage, RowOverflow
 from postoffice.store.identity import new_email_id
 from postoffice.store.model import (
@@ -70,7 +71,7 @@ class MailboxFile:
         self._pool = pool
         self._own_pool: ThreadPoolExecutor | None = None
         self._near: Connection | None = None
-        self.desk = Desk(path, pool, lambda path: open_writer(path, vfs, CACHE_OCTETS))
+        self.desk = Desk(path, pool, self._open_writer)
         self._far = Desk(path, pool, lambda path: open_reader(path, vfs, CACHE_OCTETS))
         self._version = -1
         self._shown: dict[tuple[str | None, str], Seen] = {}
@@ -92,6 +93,12 @@ class MailboxFile:
             pool.shutdown()
             raise
         return mailbox
+
+    def _open_writer(self, path: Path) -> Connection:
+        """SQLite would make a file that was taken away meanwhile anew, and nobody would see that it is lost."""
+        if not path.exists():
+            raise DamagedStore(f"{path} is not {MAILBOX.name}: it is not there")
+        return open_writer(path, self._vfs, CACHE_OCTETS)
 
     # --- reading: at once -----------------------------------------------------------------------------------
 
@@ -225,7 +232,7 @@ class MailboxFile:
     # --- looking after it -----------------------------------------------------------------------------------
 
     async def check(self) -> list[Damage]:
-        return await self._far.run(lambda connection: look_over(connection, self.path.name))
+        return await self._far.run(lambda connection: list(wrong_in_mailbox(connection, self.path.name)))
 
     def rest(self) -> None:
         """Close every connection; the log is written back by the last one. The next verb opens the file again."""
@@ -263,20 +270,3 @@ def _look(connection: Connection, viewer: str | None, folder: str) -> Seen:
 
 def _shown(connection: Connection) -> dict[str, int]:
     return dict(connection.execute("SELECT name, shown FROM folders").fetchall())
-
-
-def look_over(connection: Connection, where: str) -> list[Damage]:
-    """Everything that is wrong in a mailbox file."""
-    try:
-        found = [
-            Damage(where, text) for (text,) in connection.execute("PRAGMA integrity_check").fetchall() if text != "ok"
-        ]
-        found += contents.dangling(connection, "SELECT content_id FROM entries", where)
-        homeless = connection.execute(
-            "SELECT entry_id FROM entries e LEFT JOIN folders f USING (folder_id)"
-            " WHERE f.folder_id IS NULL OR e.uid >= f.uid_next"
-        ).fetchall()
-        found += [Damage(f"{where}, letter {key}", "its folder does not know it") for (key,) in homeless]
-        return found + contents.damages(connection, where)
-    except apsw.Error as error:
-        return [Damage(where, str(error))]

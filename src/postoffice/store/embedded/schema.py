@@ -224,6 +224,9 @@ CREATE TABLE logins (
     PRIMARY KEY (account_id, viewer)
 ) WITHOUT ROWID;
 """,
+        """
+ALTER TABLE accounts ADD COLUMN has_file INTEGER NOT NULL DEFAULT 0;
+""",
     ),
     functions=FUNCTIONS,
 )

@@ -19,6 +19,7 @@ from postoffice.testing.check_store.directory import DIRECTORY_CHECKS
 from postoffice.testing.check_store.mailbox import LETTER_CHECKS
 from postoffice.testing.check_store.office import OFFICE_CHECKS
 from postoffice.testing.check_store.queue import QUEUE_CHECKS
+from postoffice.testing.check_store.removal import REMOVAL_CHECKS
 from postoffice.testing.check_store.reopen import MAILBOX_REOPEN_CHECKS, REOPEN_CHECKS, MailboxOpener, Opener
 from postoffice.testing.check_store.surrogates import MAILBOX_SURROGATES, OFFICE_SURROGATES
 from postoffice.testing.check_store.viewers import VIEWER_CHECKS
@@ -33,6 +34,7 @@ CHECKS: list[Check] = [
     *QUEUE_CHECKS,
     *DIRECTORY_CHECKS,
     *VISIT_CHECKS,
+    *REMOVAL_CHECKS,
 ]
 
 

@@ -7,7 +7,17 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from postoffice.store.base import Mailbox, Store
-from postoffice.store.model import OWNER, Credential, Flag, LocalDelivery, RecipientState, Settlement, Sight, Viewer
+from postoffice.store.model import (
+    OWNER,
+    Credential,
+    Flag,
+    LocalDelivery,
+    RecipientState,
+    RemovedAccount,
+    Settlement,
+    Sight,
+    Viewer,
+)
 from postoffice.testing.check_store.walk import (
     NOON,
     PREFIX,
@@ -159,6 +169,22 @@ async def who_lives_here_lasts(reopen: Opener) -> None:
         assert again.account_id > carol.account_id, "the id of a removed account was used again"
 
 
+async def what_is_set_aside_lasts(reopen: Opener) -> None:
+    async with reopen() as store:
+        bob = await new_account(store)
+        await deliver(store, text(1), bob.account_id)
+        await store.attic.set_aside(bob.account_id, NOON, NOON + 60)
+    async with reopen() as store:
+        assert await store.directory.accounts() == [], "an account that was removed is back"
+        (removed,) = await store.attic.accounts()
+        assert removed == RemovedAccount(bob, NOON, NOON + 60), "what was set aside is lost or another"
+        back = await store.attic.bring_back(bob.account_id)
+    async with reopen() as store:
+        assert await store.directory.accounts() == [back], "an account that came back is lost"
+        assert await seen(await store.office.mailbox(back.account_id)) == [PREFIX + text(1)], "a letter is lost"
+        await must_be_sound(store.office)
+
+
 MAILBOX_REOPEN_CHECKS: list[Callable[[MailboxOpener], Awaitable[None]]] = [
     letters_and_their_facts_last,
     viewers_folders_and_pulls_last,
@@ -170,4 +196,5 @@ REOPEN_CHECKS: list[Callable[[Opener], Awaitable[None]]] = [
     the_queue_lasts,
     a_notice_lasts_with_its_cause,
     who_lives_here_lasts,
+    what_is_set_aside_lasts,
 ]
