@@ -197,6 +197,7 @@ class _Session:
     async def talk(self) -> None:
         dialogue, machine = self._dialogue, self._machine
         dialogue.patience = self._door.settings.login_seconds
+        longest = LOGIN_PATIENCES * dialogue.patience
         stamp = self._door.make_stamp() if self._door.make_stamp and self._door.settings.apop else ""
         dialogue.send(machine.greet(f"{self._door.host} POP3 server ready", stamp))
         try:
@@ -206,7 +207,7 @@ class _Session:
                     await dialogue.more()
                     continue
                 assert not isinstance(command, Oddity)
-                if self._view is None and self._is_late(command):
+                if self._view is None and dialogue.seconds > longest and self._may_be_let_go(command):
                     self._ending = "no login"
                     dialogue.send(machine.error("no login for too long, closing"))
                     return
@@ -257,11 +258,9 @@ class _Session:
             end=self._ending,
         )
 
-    def _is_late(self, line: Command | Invalid | Response) -> bool:
-        """Whether somebody who has not logged in yet has spoken for long enough. A login that he has begun comes to its
-        end, and QUIT is no more than that."""
-        if self._dialogue.seconds <= LOGIN_PATIENCES * self._door.settings.login_seconds:
-            return False
+    def _may_be_let_go(self, line: Command | Invalid | Response) -> bool:
+        """Whether a session that has no login after so long may end here. A login that was begun comes to its end, and
+        QUIT is no more than that."""
         keyword = line.keyword if isinstance(line, Command) else None
         return keyword is not Keyword.QUIT and (keyword is not Keyword.PASS or self._username is None)
 
