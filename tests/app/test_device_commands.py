@@ -38,7 +38,7 @@ def test_devices_are_made_listed_and_removed(data: Path) -> None:
     printed = [postoffice(data, "device", "add", BOB, name)[1].strip() for name in ("Điện thoại", "laptop")]
     assert printed[0] != printed[1]
     assert postoffice(data, "device", "list", BOB)[1] == (
-        "device      kept as                    last came  letters  lapses\n"
+        "device      kept as                    last came  waiting  lapses\n"
         "password    own                        never      0        -\n"
         "laptop      generated, good for SCRAM  never      -        -\n"
         "Điện thoại  generated, good for SCRAM  never      -        -\n"

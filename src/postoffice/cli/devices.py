@@ -73,7 +73,7 @@ def list_devices(address: str, data: Path | None) -> None:
     async def look(store: Store) -> list[Device]:
         return await devices_of(store, await known(store, whose))
 
-    rows = [("device", "kept as", "last came", "letters", "lapses"), *(_row(each) for each in with_store(data, look))]
+    rows = [("device", "kept as", "last came", "waiting", "lapses"), *(_row(each) for each in with_store(data, look))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         click.echo("  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip())
