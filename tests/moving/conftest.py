@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from postoffice.moving.letters import Complaint, OldStore
 from postoffice.moving.maildir import Maildir
+from postoffice.moving.mbox import Mbox
 from postoffice.moving.taking import Report, Witness, take_in
 from postoffice.moving.tree import Tree
 from postoffice.protocols.dots import Unstuffer
@@ -50,6 +52,10 @@ class Move:
     async def maildir(self, path: Path, kind: str = "maildir", **how: str) -> Report:
         with closing(Tree(path)) as tree:
             return await self.take(Maildir(tree, kind, **how))
+
+    async def mbox(self, path: Path, **how: Any) -> Report:
+        with closing(Mbox(path, **how)) as box:
+            return await self.take(box)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from postoffice.errors import UsageError
 from postoffice.message.header import safe
 from postoffice.moving.letters import Complaint, OldStore
 from postoffice.moving.taking import Report, Witness, take_in
+from postoffice.store.model import INBOX
 
 if TYPE_CHECKING:
     from postoffice.store.base import Mailbox, Store
@@ -118,7 +119,10 @@ def maildir(path: Path, address: str, data: Path | None, as_json: bool) -> None:
     "--uidl-format", default="%08Xu%08Xv", show_default=True, help="What Dovecot's pop3_uidl_format is set to."
 )
 def dovecot(path: Path, address: str, data: Path | None, as_json: bool, uidl_format: str) -> None:
-    """The letters of a Maildir that Dovecot kept, with its unique-ids."""
+    """The letters of a Maildir or an mbox that Dovecot kept, with its unique-ids."""
+    if path.is_file():
+        _from_mbox(path, address, data, Telling(as_json=as_json), uidl_format=uidl_format)
+        return
     _from_maildir(path, address, data, Telling(as_json=as_json), kind="dovecot", uidl_format=uidl_format)
 
 
@@ -130,6 +134,27 @@ def dovecot(path: Path, address: str, data: Path | None, as_json: bool, uidl_for
 def courier(path: Path, address: str, data: Path | None, as_json: bool) -> None:
     """The letters of a Maildir that Courier kept, with its unique-ids."""
     _from_maildir(path, address, data, Telling(as_json=as_json), kind="courier")
+
+
+@import_.command()
+@path_argument
+@account_option
+@data_option
+@json_option
+@click.option("--folder", default=INBOX, show_default=True, help="Where in the mailbox they go.")
+@click.option(
+    "--as-kept", "is_as_kept", is_flag=True, help="Leave >From lines and the fields of mail programs in the letters."
+)
+def mbox(path: Path, address: str, data: Path | None, as_json: bool, folder: str, is_as_kept: bool) -> None:
+    """The letters of an mbox file; their unique-ids where X-UIDL fields tell them."""
+    _from_mbox(path, address, data, Telling(as_json=as_json), folder=folder, is_as_kept=is_as_kept)
+
+
+def _from_mbox(path: Path, address: str, data: Path | None, telling: Telling, **how: Any) -> None:
+    from postoffice.moving.mbox import Mbox
+
+    with closing(Mbox(path, **how)) as box:
+        move_in(address, data, telling, lambda: box)
 
 
 def _from_maildir(path: Path, address: str, data: Path | None, telling: Telling, **how: Any) -> None:
