@@ -17,7 +17,7 @@ import os
 import re
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -49,7 +49,8 @@ class Options:
 
     `tls` None trusts the authorities of this system. `delete`: what is kept at home is removed from the server.
     `allows_clear_text`: the password may go over a network without TLS. The windows bound what was asked for and
-    has not come, and what has come and is not kept.
+    has not come, and what has come and is not kept. `dated` gives a letter's date from its beginning and the time now.
+    `make_room` is awaited before so many octets are kept, and raises a StoreError if there is no room for them.
     """
 
     password: str = field(repr=False)
@@ -61,6 +62,8 @@ class Options:
     window_octets: int = 4 * 1024 * 1024
     tracer: Callable[[Dialogue[Any]], Tracer | None] | None = None
     clock: Clock = system_clock
+    dated: Callable[[bytes, float], float] = lambda _, now: now
+    make_room: Callable[[int], Awaitable[None]] | None = None
 
 
 @dataclass(slots=True)
@@ -68,7 +71,8 @@ class Report:
     """What became of a pull.
 
     `letters` and `octets` were fetched and kept; `known` were here before; `deleted` are removed from the server.
-    `refused` were listed but not given, `different` came with another size than was announced.
+    `refused` were listed but not given, `different` came with another size than was announced, `renamed` have another
+    unique id here, because the server's cannot be shown or is another letter's.
     """
 
     listed: int = 0
@@ -78,6 +82,7 @@ class Report:
     deleted: int = 0
     refused: int = 0
     different: int = 0
+    renamed: int = 0
 
 
 async def collect(source: Source, mailbox: Mailbox, options: Options) -> Report:
@@ -202,8 +207,8 @@ class _Pull:
             event("home.different", source_id=item.source_id, announced=item.octets, octets=octets)
         letter = Letter(
             staged,
-            self._options.clock(),
-            unique_id=self._showable(item.unique_id),
+            self._options.dated(staged.head, self._options.clock()),
+            unique_id=self._showable(item),
             source=self._source,
             source_id=item.source_id,
         )
@@ -212,17 +217,21 @@ class _Pull:
         self._batch_octets += octets
         event("home.fetched", source_id=item.source_id, octets=octets)
 
-    def _showable(self, unique_id: str) -> str | None:
+    def _showable(self, item: Listed) -> str | None:
         """The server's unique id, if this mailbox can show it too; else the letter gets one of ours."""
-        if unique_id in self._shown or not _FIT_TO_SHOW.fullmatch(unique_id):
+        if item.unique_id in self._shown or not _FIT_TO_SHOW.fullmatch(item.unique_id):
+            self.report.renamed += 1
+            event("home.renamed", source_id=item.source_id)
             return None
-        self._shown.add(unique_id)
-        return unique_id
+        self._shown.add(item.unique_id)
+        return item.unique_id
 
     async def _keep(self) -> None:
         """The batch becomes durable."""
         if not self._batch:
             return
+        if self._options.make_room is not None:
+            await self._options.make_room(self._batch_octets)
         keys = await self._mailbox.append([letter for _, letter in self._batch])
         batch, self._batch, self._batch_octets = self._batch, [], 0
         for key, (stage, letter) in zip(keys, batch, strict=True):

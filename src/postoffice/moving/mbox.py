@@ -6,9 +6,9 @@ whoever wrote them put it there (mboxo, mboxrd); only Dovecot never takes one, s
 servers and programs noted among the fields of a header is no part of a letter. `is_as_kept` leaves all that as it
 lies in the file, for servers that show it so.
 
-The file is locked while it is read, as far as that holds anybody back (fcntl, shared); who changes it all the same
-ends the import. A letter is known again by the SHA-256 of its octets and its From_ line: files like this are written
-anew at any time, and everything in them moves.
+The file is locked until its last letter is read, as far as that holds anybody back (fcntl, shared); who changes it
+all the same ends the import. A letter is known again by the SHA-256 of its octets and its From_ line: files like this
+are written anew at any time, and everything in them moves.
 """
 
 from __future__ import annotations
@@ -106,6 +106,7 @@ class Mbox:
             unique_id = self._unique_id(head, uid if uid > last_uid else 0)
             last_uid = max(uid, last_uid)
             yield Found(where, source_id, unique_id, partial(_given, opened), flags, self._folder)
+        fcntl.lockf(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Ends the lock too."""

@@ -24,6 +24,7 @@ BATCH_LETTERS: Final = 256
 BATCH_OCTETS: Final = 4 * 1024 * 1024
 FLOOR_OCTETS: Final = 256 * 1024 * 1024
 """How much room on the disk is left to others."""
+FULL: Final = "the disk is full but for what is left to letters that come by themselves"
 
 
 @dataclass(slots=True)
@@ -185,7 +186,7 @@ class _Taking:
         batch, self._batch = self._batch, _Batch()
         try:
             if self._free_octets is not None and await self._free_octets() < FLOOR_OCTETS + batch.octets:
-                raise StoreUnavailable("the disk is full but for what is left to letters that come by themselves")
+                raise StoreUnavailable(FULL)
             keys = await self._mailbox.append(batch.letters) if batch.letters else []
         except StoreError:
             await self._abandon(*batch.stages)
