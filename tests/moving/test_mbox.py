@@ -244,10 +244,11 @@ PORTIONS = st.lists(st.sampled_from([b"\n", b">", b"From ", b"Fro", b"m ", b"x",
 
 @given(PORTIONS)
 def test_quoting_and_unquoting_are_each_others_inverse_however_octets_come(portions: list[bytes]) -> None:
-    quoted = list(fromlines.quoted(iter(portions)))
+    quoter, whole = fromlines.Quoter(), fromlines.Quoter()
+    quoted = [*map(quoter.feed, portions), quoter.end()]
     assert b"\nFrom " not in b"\n" + b"".join(quoted)
     assert b"".join(fromlines.unquoted(iter(quoted))) == b"".join(portions)
-    assert b"".join(fromlines.quoted(iter([b"".join(portions)]))) == b"".join(quoted)
+    assert whole.feed(b"".join(portions)) + whole.end() == b"".join(quoted)
 
 
 @given(st.binary(max_size=40), st.integers(0, 253402300799))

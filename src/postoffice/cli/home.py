@@ -58,7 +58,7 @@ def fetch(url: str, file: Path, delete: bool, verbose: bool, **how: Any) -> None
     if verbose:
         listen(_tell)
     with explained(source, has_ca=how["ca"] is not None):
-        report = _run(_open(file, create=True), lambda mailbox: _collect(source, mailbox, options))
+        report = with_file(opening(file, create=True), lambda mailbox: _collect(source, mailbox, options))
     click.echo(_summary(report))
     if report.refused:
         raise UsageError(f"{source.host} did not give {report.refused} of its letters; try again", os.EX_TEMPFAIL)
@@ -69,7 +69,7 @@ def fetch(url: str, file: Path, delete: bool, verbose: bool, **how: Any) -> None
 def ls(file: Path) -> None:
     """List the letters of a mailbox FILE: number, date, from, subject, octets."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    _run(_open(file), lambda mailbox: _list(mailbox, width))
+    with_file(opening(file), lambda mailbox: _list(mailbox, width))
 
 
 @click.command()
@@ -78,13 +78,13 @@ def ls(file: Path) -> None:
 @click.option("--raw", is_flag=True, help="Write the letter's octets exactly as they are.")
 def read(file: Path, number: int, raw: bool) -> None:
     """Read letter NUMBER, as `ls` counts, of a mailbox FILE."""
-    _run(_open(file), lambda mailbox: _show(mailbox, number, raw=raw))
+    with_file(opening(file), lambda mailbox: _show(mailbox, number, raw=raw))
 
 
 # --- a mailbox file -----------------------------------------------------------------------------------------------
 
 
-def _open(file: Path, *, create: bool = False) -> Callable[[], MailboxFile]:
+def opening(file: Path, *, create: bool = False) -> Callable[[], MailboxFile]:
     """Opens `file`; whether that can be is looked at now."""
     from postoffice.store.embedded import MailboxFile
 
@@ -114,7 +114,7 @@ def _open(file: Path, *, create: bool = False) -> Callable[[], MailboxFile]:
     return opened
 
 
-def _run(opened: Callable[[], MailboxFile], work: Callable[[MailboxFile], Awaitable[T]]) -> T:
+def with_file(opened: Callable[[], MailboxFile], work: Callable[[MailboxFile], Awaitable[T]]) -> T:
     """`work` with an open mailbox, which is closed after it."""
 
     async def main() -> T:

@@ -84,11 +84,11 @@ class Telling:
         click.echo("; ".join(words))
 
     def broken_off(self) -> None:
-        """It ended before its end. What came is safe, and that is worth a word."""
+        """It ended before its end. What was done is safe, and that is worth a word."""
         self._clear()
         if self._last is not None and not self._as_json:
             done, total = self._last.done, self._last.total
-            click.echo(f"postoffice: {done} of {total} letters are here; run it again, and it goes on there", err=True)
+            click.echo(f"postoffice: {done} of {total} letters are done; run it again, and it goes on there", err=True)
 
     def compared(self, host: str, comparison: Comparison) -> None:
         """What an account here and a maildrop elsewhere do not have in common."""

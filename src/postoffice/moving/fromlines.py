@@ -12,7 +12,7 @@ Dates without a zone are UTC.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -123,27 +123,41 @@ def without(names: tuple[bytes, ...], head: bytes) -> bytes:
 # --- quoting
 
 
-def unquoted(portions: Iterator[bytes]) -> Iterator[bytes]:
-    """The letter that mboxrd holds: one `>` less where a line is `>From `, `>>From ` and so on."""
-    return _by_lines(portions, lambda text: _QUOTED.sub(rb"\n\1", text) if b"\n>" in text else text)
+class Unquoter:
+    """The letter that mboxrd holds, in any portions: one `>` less where a line is `>From `, `>>From ` and so on."""
 
+    def __init__(self) -> None:
+        self._before = b"\n"
+        self._held = b""
 
-def quoted(portions: Iterator[bytes]) -> Iterator[bytes]:
-    """The other direction."""
-    return _by_lines(portions, lambda text: _TO_QUOTE.sub(rb"\n>\1", text) if b"From " in text else text)
-
-
-def _by_lines(portions: Iterator[bytes], change: Callable[[bytes], bytes]) -> Iterator[bytes]:
-    """Each portion changed, where no beginning of a line that may be a quoted one is cut in two."""
-    before, held = b"\n", b""
-    for portion in portions:
-        text = before + held + portion
+    def feed(self, portion: bytes) -> bytes:
+        """What can be said already: no line that may be a quoted one is cut in its beginning."""
+        text = self._before + self._held + portion
         start = text.rfind(b"\n") + 1
-        held = b""
+        self._held = b""
         if start and _PERHAPS.fullmatch(text, start):
-            text, held = text[:start], text[start:]
-        if len(text) > 1:
-            yield change(text)[len(before) :]
-            before = text[-1:]
-    if held:
-        yield change(before + held)[len(before) :]
+            text, self._held = text[:start], text[start:]
+        self._before = text[-1:]
+        return self._changed(text)[1:]
+
+    def end(self) -> bytes:
+        """What was held back."""
+        text, self._held = self._before + self._held, b""
+        return self._changed(text)[1:]
+
+    def _changed(self, text: bytes) -> bytes:
+        return _QUOTED.sub(rb"\n\1", text) if b"\n>" in text else text
+
+
+class Quoter(Unquoter):
+    """The other direction."""
+
+    def _changed(self, text: bytes) -> bytes:
+        return _TO_QUOTE.sub(rb"\n>\1", text) if b"From " in text else text
+
+
+def unquoted(portions: Iterator[bytes]) -> Iterator[bytes]:
+    unquoter = Unquoter()
+    for portion in portions:
+        yield unquoter.feed(portion)
+    yield unquoter.end()
