@@ -40,6 +40,7 @@ from postoffice.store.model import INBOX
 STALE_SECONDS: Final = 300.0
 """A lock file that is older was forgotten by somebody."""
 
+_MOST_HEADERS: Final = 4096
 _BASE: Final = re.compile(rb"[ \t]*([0-9]{1,10})[ \t]+[0-9]+.*", re.DOTALL)
 _INTERNAL: Final = b"DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA"
 
@@ -90,7 +91,7 @@ class Mbox:
         for number, start in enumerate(self._starts, 1):
             place, _ = self._extent(start)
             where = f"{self._path}, letter {number}"
-            head = self._window.at(place.begin, min(HEAD_OCTETS, place.end - place.begin))
+            head = self._header(place.begin, place.end)
             if number == 1 and header.first(head, b"Subject") == _INTERNAL:
                 continue  # a note of the server to itself, which it showed to nobody
             flags = fromlines.flags_of(head)
@@ -145,7 +146,7 @@ class Mbox:
 
     def _counted(self, begin: int) -> tuple[int, int] | None:
         """Where Content-Length says that a letter ends, and the next one begins; None if it does not tell the truth."""
-        above = header.header_of(self._window.at(begin, HEAD_OCTETS))
+        above = self._header(begin, self._window.size)
         if b"\ncontent-length" not in above.lower():
             return None
         size = self._window.size
@@ -157,6 +158,15 @@ class Mbox:
             if is_there and (after == size or self._is_from_line(after)):
                 return end, after
         return None
+
+    def _header(self, begin: int, end: int) -> bytes:
+        """That of the letter which begins there, with its last line end; what lies behind `HEAD_OCTETS` is not seen."""
+        for octets in (_MOST_HEADERS, HEAD_OCTETS):
+            head = self._window.at(begin, min(octets, end - begin))
+            above = header.header_of(head)
+            if len(above) < len(head):
+                break
+        return above
 
     def _is_from_line(self, offset: int) -> bool:
         before = self._window.at(max(0, offset - 3), min(3, offset))
@@ -223,7 +233,7 @@ class Mbox:
         if self._format is None or not self._starts:
             return 0
         place, _ = self._extent(0)
-        head = self._window.at(place.begin, HEAD_OCTETS)
+        head = self._header(place.begin, place.end)
         found = _BASE.fullmatch(header.first(head, b"X-IMAPbase") or header.first(head, b"X-IMAP") or b"")
         if found is None:
             raise UsageError(
