@@ -99,10 +99,20 @@ def test_what_root_gives_out_belongs_to_whom_the_place_belongs(folder: Path, dat
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root reads what others may not")
-def test_root_reads_an_mbox_that_is_somebodys_own(folder: Path, data: Path) -> None:
+def test_root_reads_what_is_somebodys_own(folder: Path, data: Path) -> None:
     path = mbox(folder / "in", 2)
-    path.chmod(0o600)
+    maildir = folder / "Maildir"
+    for place in ("cur", "new", "tmp"):
+        (maildir / place).mkdir(parents=True)
+    (maildir / "cur" / "1.a:2,").write_bytes(b"Subject: one\n")
+    for one in (path, maildir / "cur" / "1.a:2,"):
+        one.chmod(0o600)
+    maildir.chmod(0o700)
     assert run("import", "mbox", path, "--account", BOB, "--data", data)[0] == 0
+    assert run("import", "maildir", maildir, "--account", BOB, "--data", data)[:2] == (
+        0,
+        "1 letters, 14 octets, already had 0; 1 without a known unique-id\n",
+    )
 
 
 def test_a_mailbox_at_home_goes_out_too(folder: Path) -> None:
@@ -224,3 +234,29 @@ def test_a_disk_that_is_full_is_said_and_nothing_is_half_done(folder: Path) -> N
         assert list((disk / "out" / "tmp").iterdir()) == []
     finally:
         subprocess.run(["umount", disk], check=True, timeout=10)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", ["mbox", "maildir"])
+def test_a_hundred_thousand_letters_come_in_with_progress_and_little_memory(
+    folder: Path, data: Path, kind: str
+) -> None:
+    many = 100_000
+    if kind == "mbox":
+        mbox(folder / "in", many)
+    else:
+        for place in ("cur", "new", "tmp"):
+            (folder / "in" / place).mkdir(parents=True)
+        for number in range(many):
+            (folder / "in" / "cur" / f"{number:06}.a:2,").write_bytes(b"Subject: one of many\n\nbody\n")
+    words = (*PROGRAM, "import", kind, str(folder / "in"), "--account", BOB, "--data", str(data), "--json")
+    with (folder / "said").open("wb") as said:
+        process = subprocess.Popen(words, stdout=said)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    lines = [json.loads(line) for line in (folder / "said").read_text().splitlines()]
+    assert (process.returncode, lines[-1]["letters"]) == (0, many)
+    assert [line["done"] for line in lines[:-1]] == sorted(line["done"] for line in lines[:-1])
+    assert all(line["total"] == many for line in lines)
+    assert used.ru_maxrss < 200 * 1024
