@@ -82,12 +82,17 @@ def test_many_letters_under_other_unique_ids_are_soon_compared() -> None:
 
 
 async def test_a_size_that_a_server_announces_wrongly_is_measured() -> None:
-    letters = {"a": b"Subject: a\r\n\r\n..\r\n", "b": b"Subject: b\r\n\r\n", "c": b"x\r\n"}
-    peer = Pop3Peer(dict(letters), says={"LIST": b"+OK\r\n1 16\r\n2 14\r\n3 99\r\n.\r\n"})
-    ours = here([("a", 18), ("b", 14), ("c", 5)])
+    letters = {"a": b"Subject: a\r\n\r\n..\r\n", "b": b"Subject: b\r\n\r\n", "c": b"x\r\n", "d": b"yy\r\n"}
+    peer = Pop3Peer(dict(letters), says={"LIST": b"+OK\r\n1 16\r\n2 14\r\n3 99\r\n4 2\r\n.\r\n"})
+    ours = here([("a", 18), ("b", 14), ("c", 5), ("new", 4)])
     async with peer.listening() as port:
         found = await survey(Source("127.0.0.1", port, USER), Options(PASSWORD), lambda all_: doubtful(all_, ours))
-    assert found.measured == {1: 18, 3: 3}
-    assert [line for line in peer.heard if line.startswith("RETR")] == ["RETR 1", "RETR 3"]
+    assert found.measured == {1: 18, 3: 3, 4: 4}
+    assert [line for line in peer.heard if line.startswith("RETR")] == ["RETR 1", "RETR 3", "RETR 4"]
     comparison = compare(found.listed, found.measured, ours)
-    assert (comparison.same, kinds(comparison)) == (2, [("octets", "c")])
+    assert (comparison.same, kinds(comparison)) == (2, [("octets", "c"), ("unique-id", "d")])
+
+
+def test_a_letter_that_is_nowhere_here_is_not_measured() -> None:
+    assert doubtful(there([A, B, C]), here([A])) == []
+    assert doubtful(there([A, B, A]), here([A, ("new", 1)])) == there([A, B, A])[1:]

@@ -162,6 +162,9 @@ async def test_where_nothing_can_be_made_nothing_is(move: Move, tmp_path: Path) 
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
         await move.to_maildir(tmp_path / "file")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UsageError, match="no file"):
+        await move.to_mbox(tmp_path / "folder", replaces=True)
 
 
 async def test_a_huge_letter_needs_little_memory_on_its_way_out(move: Move, tmp_path: Path) -> None:

@@ -41,9 +41,17 @@ class Comparison:
 
 
 def doubtful(theirs: Sequence[Listed], ours: Snapshot) -> list[Listed]:
-    """Letters whose size at the other server may be a wrong announcement: some count the last line end wrongly."""
+    """Letters whose announced size does not fit what is here: some servers count the last line end wrongly.
+
+    One that is not here is among them if it may be here under another unique-id.
+    """
     here = dict(zip(ours.unique_ids, ours.octets, strict=True))
-    return [one for one in theirs if one.is_alone and here.get(one.unique_id, one.octets) != one.octets]
+    has_others = not here.keys() <= {one.source_id for one in theirs}
+    return [
+        one
+        for one in theirs
+        if (one.source_id in here and here[one.source_id] != one.octets) or (one.source_id not in here and has_others)
+    ]
 
 
 def compare(theirs: Sequence[Listed], measured: Mapping[int, int], ours: Snapshot) -> Comparison:

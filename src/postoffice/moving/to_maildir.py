@@ -70,7 +70,8 @@ class _Folder:
         self._path = f"{outlet.path.name}{inner}"
         self._there: dict[str, str] = {}
         self._has_list = False
-        self._lines = [f"3 V{folder.uid_validity} N{folder.uid_next}\n"]
+        self._next = folder.uid_next
+        self._lines: list[str] = []
 
     async def give(self) -> None:
         self._prepare()
@@ -116,6 +117,7 @@ class _Folder:
             name = written[-1].name
         else:
             self._report.known += 1
+        self._next = max(self._next, entry.uid + 1)
         self._lines.append(f"{entry.uid} P{entry.unique_id} :{name}\n")
 
     async def _write(self, given: Given) -> _Written:
@@ -161,6 +163,7 @@ class _Folder:
             return
         descriptor = self._outlet.make_alone(f"{self._path}/{TMP}/{UIDLIST}")
         try:
+            write_all(descriptor, f"3 V{self._folder.uid_validity} N{self._next}\n".encode())
             for start in range(0, len(self._lines), 1000):
                 write_all(descriptor, "".join(self._lines[start : start + 1000]).encode())
             os.fsync(descriptor)

@@ -11,6 +11,7 @@ It is written beside its place, synced, and only then renamed: what has the name
 from __future__ import annotations
 
 import os
+import stat
 
 from postoffice.errors import UsageError
 from postoffice.message import header
@@ -31,6 +32,8 @@ async def to_mbox(
 
     A file that is there and not empty is a `UsageError`, unless this one `replaces` it.
     """
+    if outlet.facts is not None and not stat.S_ISREG(outlet.facts.st_mode):
+        raise UsageError(f"{outlet.path}: is there already and no file", os.EX_CANTCREAT)
     if outlet.facts is not None and outlet.facts.st_size and not replaces:
         raise UsageError(f"{outlet.path}: is there already; --replace puts this in its place", os.EX_CANTCREAT)
     snapshot = await mailbox.snapshot(folder=folder)
