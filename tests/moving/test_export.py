@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from postoffice.errors import UsageError
+from postoffice.moving.giving import GoneMeanwhile, read
 from postoffice.protocols.dots import stuff
 from postoffice.store.base import Mailbox
 from postoffice.store.model import INBOX, REMOVED, Flag, Letter
@@ -179,3 +180,15 @@ async def test_a_huge_letter_needs_little_memory_on_its_way_out(move: Move, tmp_
     tracemalloc.stop()
     assert peak < 16 << 20
     assert (tmp_path / "mbox").stat().st_size > 100 * 8192 * 37
+
+
+async def test_a_letter_that_is_removed_while_it_is_given_out_leaves_nothing(move: Move, tmp_path: Path) -> None:
+    await fill(move.mailbox, (LETTERS[0], LETTERS[8], LETTERS[4]))
+    [first, large, _] = (await move.mailbox.snapshot()).keys
+    [given, gone] = await read(move.mailbox, [first, large])
+    await move.mailbox.remove([large])
+    with pytest.raises(GoneMeanwhile):
+        await gone.is_plain()
+    assert await given.is_plain()
+    report = await move.to_mbox(tmp_path / "out")
+    assert (report.letters, (tmp_path / "out").read_bytes().count(b"X-UIDL")) == (2, 2)

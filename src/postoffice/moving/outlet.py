@@ -52,10 +52,10 @@ class Outlet:
 
     def make_alone(self, name: str) -> int:
         """A new file in place of one that somebody left, unless he is still writing: then a `UsageError`."""
-        file = self._do("take", name)
-        hold_alone(file, self.path)
-        os.ftruncate(file, 0)
-        return file
+        try:
+            return self._do("take", name)
+        except BlockingIOError as error:
+            raise UsageError(f"{self.path}: another export is under way there", os.EX_TEMPFAIL) from error
 
     def date(self, name: str, seconds: float) -> None:
         """A file was last changed then."""
@@ -100,7 +100,7 @@ def _do(around: int, words: Sequence[str]) -> int:
         case "make", name:
             return os.open(name, _NEW | os.O_EXCL, 0o600, dir_fd=around)
         case "take", name:
-            return os.open(name, _NEW, 0o600, dir_fd=around)
+            return _taken(around, name)
         case "date", name, seconds:
             os.utime(name, (int(seconds), int(seconds)), dir_fd=around, follow_symlinks=False)
         case "rename", name, to:
@@ -110,6 +110,23 @@ def _do(around: int, words: Sequence[str]) -> int:
         case _:
             raise ValueError(words)
     return NOTHING
+
+
+def _taken(around: int, name: str) -> int:
+    """An empty file, locked. One that got another name before it was locked is whole, and not touched."""
+    while True:
+        file = os.open(name, _NEW, 0o600, dir_fd=around)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(file), os.stat(name, dir_fd=around)):
+                os.ftruncate(file, 0)
+                return file
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)
 
 
 def _folder(around: int, name: str) -> int:

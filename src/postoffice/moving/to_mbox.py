@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 
 from postoffice.errors import UsageError
 from postoffice.message import header
@@ -43,36 +44,44 @@ async def to_mbox(
     try:
         for keys in batches(snapshot):
             for given in await read(mailbox, keys):
-                if not await given.is_plain():
-                    where = f"{outlet.path}, {given.entry.unique_id}"
-                    witness.complain(Complaint(where, "has other line ends than CRLF, which an mbox cannot keep"))
-                if await _write(given, descriptor):
-                    report.letters += 1
-                    report.octets += given.entry.octets
+                await _give(given, descriptor, outlet, witness, report)
             witness.progress(report)
         os.fsync(descriptor)
         outlet.rename(part, outlet.path.name)
         outlet.sync()
+    except BaseException:
+        with suppress(OSError):
+            outlet.remove(part)
+        raise
     finally:
         os.close(descriptor)
     return report
 
 
-async def _write(given: Given, descriptor: int) -> bool:
-    """One letter; False, and nothing is written, if it was removed meanwhile."""
+async def _give(given: Given, descriptor: int, outlet: Outlet, witness: Witness, report: Report) -> None:
+    """One letter; nothing is written if it was removed meanwhile."""
     start = os.lseek(descriptor, 0, os.SEEK_CUR)
     try:
-        write_all(descriptor, _above(given))
-        quoter, last = fromlines.Quoter(), b""
-        async for portion in given.octets():
-            last = portion[-1:] or last
-            write_all(descriptor, quoter.feed(portion.replace(b"\r\n", b"\n")))
-        write_all(descriptor, quoter.end() + (b"\n" if last in (b"", b"\n") else b"\n\n"))
+        is_plain = await given.is_plain()
+        await _write(given, descriptor)
     except GoneMeanwhile:
         os.ftruncate(descriptor, start)
         os.lseek(descriptor, start, os.SEEK_SET)
-        return False
-    return True
+        return
+    if not is_plain:
+        where = f"{outlet.path}, {given.entry.unique_id}"
+        witness.complain(Complaint(where, "has other line ends than CRLF, which an mbox cannot keep"))
+    report.letters += 1
+    report.octets += given.entry.octets
+
+
+async def _write(given: Given, descriptor: int) -> None:
+    write_all(descriptor, _above(given))
+    quoter, last = fromlines.Quoter(), b""
+    async for portion in given.octets():
+        last = portion[-1:] or last
+        write_all(descriptor, quoter.feed(portion.replace(b"\r\n", b"\n")))
+    write_all(descriptor, quoter.end() + (b"\n" if last in (b"", b"\n") else b"\n\n"))
 
 
 def _above(given: Given) -> bytes:
