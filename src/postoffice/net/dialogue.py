@@ -26,7 +26,7 @@ from collections.abc import Callable, Coroutine, Generator
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
-from postoffice import events
+from postoffice import events, stretch
 from postoffice.errors import ConnectionLost, Disconnected, Draining, PatienceLost
 from postoffice.events import event
 from postoffice.net.pace import is_fair, octets_under_way
@@ -404,6 +404,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
             return
         self._wait = Wait.NOTHING
         outer, events.session = events.session, self.number
+        outer_stretch, stretch.number = stretch.number, next(stretch.numbers)
         try:
             wanted = conversation.send(None) if problem is None else conversation.throw(problem)
         except StopIteration as end:
@@ -429,7 +430,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
                 wanted._asyncio_future_blocking = False
                 wanted.add_done_callback(self._future_done)
         finally:
-            events.session = outer
+            events.session, stretch.number = outer, outer_stretch
 
     def _receive(self, octets: bytes) -> None:
         if self._tracer:

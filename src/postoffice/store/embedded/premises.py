@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import apsw
 
+from postoffice import stretch
 from postoffice.clock import Clock
 from postoffice.database.migrate import Blank
 from postoffice.database.sqlite import Connection, Desk, open_reader, shut, store_error
@@ -47,6 +48,8 @@ class Premises:
     far: Desk = field(init=False)
     blank: Blank = field(init=False)
     _near: Connection | None = field(init=False, default=None)
+    _version: int = field(init=False, default=0)
+    _looked_in: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self.blank = Blank(self.data / "mailboxes", MAILBOX)
@@ -64,7 +67,16 @@ class Premises:
             raise store_error(error, office_path(self.data)) from error
 
     def version(self) -> int:
-        """Changes with everything that anybody writes to `office.db`; while it stays, what was asked stays true."""
+        """Changes with everything that anybody writes to `office.db`; while it stays, what was asked stays true.
+
+        In one stretch of a conversation it is looked up once.
+        """
+        now = stretch.number
+        if not now or now != self._looked_in:
+            self._version, self._looked_in = self._look_up_version(), now
+        return self._version
+
+    def _look_up_version(self) -> int:
         near = self._near
         if near is None:
             return self.ask(_data_version)

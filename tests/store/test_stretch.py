@@ -1,0 +1,38 @@
+"""In one stretch of a conversation the world is looked up once, and in the next one anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from postoffice import stretch
+from postoffice.store.embedded import EmbeddedStore
+from postoffice.testing.check_store.walk import deliver, keys, new_account, text
+
+
+@contextmanager
+def a_stretch() -> Iterator[None]:
+    outer, stretch.number = stretch.number, next(stretch.numbers)
+    try:
+        yield
+    finally:
+        stretch.number = outer
+
+
+async def test_what_others_write_is_seen_in_the_next_stretch(tmp_path: Path) -> None:
+    ours, others = EmbeddedStore.open(tmp_path / "data"), EmbeddedStore.open(tmp_path / "data")
+    try:
+        account = await new_account(ours)
+        mailbox = await ours.office.mailbox(account.account_id)
+        with a_stretch():
+            assert len(await keys(mailbox)) == 0
+            await deliver(others, text(1), account.account_id)
+            assert len(await keys(mailbox)) == 0, "one stretch shows two states of the world"
+        with a_stretch():
+            assert len(await keys(mailbox)) == 1
+        await deliver(others, text(2), account.account_id)
+        assert len(await keys(mailbox)) == 2, "outside of conversations nothing is remembered"
+    finally:
+        await ours.close()
+        await others.close()
