@@ -31,6 +31,7 @@ COMMANDS = {
         "account",
         "People of this office: add, list, show, set, password(s), remove.",
     ),
+    "backup": ("postoffice.cli.backup", "backup", "Copy the office, while it serves, into a folder of backups."),
     "conformance": (
         "postoffice.cli.conformance",
         "conformance",
@@ -46,6 +47,7 @@ COMMANDS = {
     "queue": ("postoffice.cli.office", "queue", "Show what is on its way to other offices."),
     "read": ("postoffice.cli.home", "read", "Read a letter of an offline mailbox file."),
     "recover": ("postoffice.cli.recover", "recover", "List deleted letters, and put them back."),
+    "restore": ("postoffice.cli.restore", "restore", "Make an office of a backup, or bring one mailbox back."),
     "serve": ("postoffice.cli.office", "serve", "Open the doors."),
     "status": ("postoffice.cli.status", "status", "Say how the office is."),
 }
