@@ -17,7 +17,8 @@ WORDS = tuple(
     word.encode("latin-1")
     for word in (
         *("USER mrose", "PASS x", "AUTH PLAIN", "AUTH", "STAT", "LIST 1", "UIDL 1", "RETR 1", "DELE 1", "TOP 1 1"),
-        *("NOOP", "RSET", "QUIT", "CAPA", "STLS", "APOP a 0123456789abcdef0123456789abcdef", "UTF8", "LANG *"),
+        *("NOOP", "RSET", "QUIT", "CAPA", "STLS", "APOP a 0123456789abcdef0123456789abcdef", "UTF8"),
+        *("LANG", "LANG *", "LANG vi-VN", "LANG x-none"),
         *(
             "EHLO a",
             "HELO a",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 from collections import deque
 
+from postoffice.access.languages import chosen
 from postoffice.errors import RemoteProtocolError
 from postoffice.protocols.lines import NEED_DATA, Oddity
 from postoffice.protocols.pop3 import commands
@@ -41,7 +42,7 @@ def server(data: bytes) -> None:
 
 
 class _Door:
-    """Answers as a door would that has five letters and believes everybody."""
+    """Answers as a door would that has five letters, believes everybody, and knows our languages."""
 
     def __init__(self) -> None:
         self.machine = Pop3Server()
@@ -81,6 +82,8 @@ class _Door:
             command.arguments and isinstance(command.arguments[0], int) and not 1 <= command.number <= _LETTERS
         ):
             return machine.error("no")
+        if command.keyword is Keyword.LANG and command.arguments:
+            return self._language(command.text.decode())
         match command.shape:
             case Shape.EXCHANGE:
                 return machine.challenge(b"")
@@ -90,6 +93,14 @@ class _Door:
                 return machine.ok_letter("") + b"..\r\n.\r\n"
             case _:
                 return machine.ok()
+
+    def _language(self, language_range: str) -> bytes:
+        """From here on every reply is in it, if there is one."""
+        language = chosen(language_range)
+        if language is None:
+            return self.machine.error("no such language here")
+        self.machine.translate = language.translate
+        return self.machine.ok(f"{language.tag} language changed")
 
 
 def _is_base64(encoded: bytes) -> bool:

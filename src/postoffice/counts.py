@@ -82,6 +82,9 @@ def _declare(family: Family, labels: dict[str, str], places: int) -> int:
     return place
 
 
+_QUICK = SECONDS[0]
+
+
 class Outcome(IntEnum):
     """How a command ended: `REFUSED` is a no that will not change, `FAILED` one that may."""
 
@@ -102,7 +105,7 @@ class Commands(Generic[K]):
         place, taken = self._places[key]
         sheet[place + outcome] += 1
         sheet[taken] += seconds
-        sheet[taken + 1 + bisect_left(SECONDS, seconds)] += 1
+        sheet[taken + 1 + (bisect_left(SECONDS, seconds) if seconds > _QUICK else 0)] += 1  # most are quick
 
 
 def _command_places(protocol: str, name: str) -> tuple[int, int]:

@@ -12,6 +12,7 @@
     │   └── Draining              we are being stopped
     ├── StoreError            what keeps the letters failed
     │   ├── DamagedStore          a file is not what it must be
+    │   ├── NotLooking            this viewer does not look at the mailbox now
     │   └── StoreUnavailable      nobody answers now: try again later
     ├── Refused               the other side says no, in its own words; carries a sysexits status
     └── UsageError            a person gave us something wrong; carries a sysexits status
@@ -94,6 +95,13 @@ class StoreError(PostofficeError):
 
 class DamagedStore(StoreError):
     """A file of the store is not what it must be. Says which file and what was found."""
+
+
+class NotLooking(StoreError):
+    """A mailbox is asked what somebody sees who does not hold its letters: he never did, or he rests."""
+
+    def __init__(self, viewer: str) -> None:
+        super().__init__(f"{viewer!r} does not look at this mailbox")
 
 
 class StoreUnavailable(StoreError):

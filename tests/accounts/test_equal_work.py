@@ -10,26 +10,30 @@ import pytest
 
 from postoffice.accounts.guard import Guard
 from postoffice.accounts.login import Login
-from postoffice.accounts.verifiers import of_generated
+from postoffice.accounts.verifiers import of_generated, of_imported
 from postoffice.errors import Refusal
 from postoffice.store.embedded import EmbeddedStore
 from postoffice.store.model import Credential
 from postoffice.testing.office import add_person
 
 BOB, EVE, NOBODY = "bob@a.example", "eve@a.example", "nobody@a.example"
+DAN = "dan@a.example"
+MD5 = "$1$ab$e2KlfqG5YBMTjSz7XF.Eu1"
 TRIES = 9
 THIEF = "198.51.100.1"
 
 
 @pytest.fixture
 async def login(tmp_path: Path) -> AsyncIterator[Login]:
-    """Of an office where Eve has more passwords than Bob."""
+    """Of an office where Eve has more passwords than Bob, and Dan still has the one of another server."""
     store = EmbeddedStore.open(tmp_path / "office")
     await add_person(store, BOB, "secret")
     eve = await add_person(store, EVE, "secret")
     for number in range(5):
         verifier = of_generated(f"generated {number}", EVE, await store.directory.secret())
         await store.directory.set_credential(Credential(eve.account_id, f"device {number}", verifier))
+    dan = await add_person(store, DAN, "secret")
+    await store.directory.set_credential(Credential(dan.account_id, "password", of_imported(MD5)))
     login = Login(store.directory)
     yield login
     login.close()
@@ -46,7 +50,7 @@ async def cost(login: Login, name: str, password: str) -> float:
 
 
 async def test_a_wrong_password_costs_the_same_for_whoever_lives_here_and_whoever_does_not(login: Login) -> None:
-    costs: dict[str, list[float]] = {BOB: [], EVE: [], NOBODY: []}
+    costs: dict[str, list[float]] = {BOB: [], EVE: [], DAN: [], NOBODY: []}
     for number in range(TRIES):
         for name, took in costs.items():
             took.append(await cost(login, name, f"guess {number}"))

@@ -181,6 +181,23 @@ async def test_a_client_that_was_lied_to_about_plus_is_refused() -> None:
         assert right.startswith(b"+OK")
 
 
+async def test_where_no_binding_is_wanted_no_plus_is_told_or_taken_and_who_says_so_gets_in() -> None:
+    config = Config(login=LoginSettings(channel_binding=False))
+    async with run_office(MemoryStore(), "b.example", people={BOB: SECRET}, scram=True, config=config) as office:
+        told = [*WITHOUT_PLUS, b"PLAIN", b"LOGIN"]
+        assert await at(office, "pop3s", pop3_mechanisms) == told
+        assert await at(office, "submissions", smtp_mechanisms) == told
+
+        def talk(client: RawClient, end_point: bytes) -> list[bytes]:
+            claim = Claim("", BOB, SECRET)
+            client.say(b"AUTH SCRAM-SHA-256-PLUS\r\n")
+            return [client.line(), authenticate(client, b"SCRAM-SHA-256", claim, Channel(end_point))]
+
+        refused, told_of_none = await at(office, "pop3s", talk)
+        assert refused == b"-ERR no such mechanism here"
+        assert told_of_none.startswith(b"+OK")
+
+
 async def test_a_login_is_bound_to_the_certificate_of_its_own_connection() -> None:
     async with run_office(MemoryStore(), "b.example", people={BOB: SECRET}, scram=True) as office:
         before = _end_point(office.certificate)

@@ -16,12 +16,12 @@ from joserfc.jwk import OctKey
 
 from postoffice.accounts.login import LoginSettings
 from postoffice.accounts.oauth import OAuthSettings
-from postoffice.app.config import Config
+from postoffice.app.config import Config, TlsSettings
 from postoffice.client.collect import Options, collect
 from postoffice.client.url import Source
 from postoffice.errors import Refused
 from postoffice.events import collected
-from postoffice.net.tls import client_context
+from postoffice.net.tls import Pair, client_context, make_self_signed
 from postoffice.store.memory import MemoryMailbox, MemoryStore
 from postoffice.testing.office import TestOffice, run_office
 from postoffice.testing.provider import AUDIENCE, CLIENT, SECRET, Provider
@@ -67,6 +67,24 @@ async def answer(office: TestOffice, token: str, name: str = BOB) -> bytes:
             return line
 
     return await asyncio.to_thread(talk)
+
+
+async def test_a_client_may_mean_the_names_of_the_certificate_that_it_was_shown(
+    provider: Provider, config: Config, tmp_path: Path
+) -> None:
+    config = replace(config, tls=TlsSettings(more=(Pair(*make_self_signed(tmp_path, ["*.c.example"])),)))
+
+    def answer(port: int, name: str, meant: str) -> bytes:
+        said = f"n,a={BOB},\x01host={meant}\x01auth=Bearer {provider.token(BOB)}\x01\x01"
+        with Pop3Raw(port, client_context(verify=False), name=name) as client:
+            return client.ask("AUTH OAUTHBEARER " + base64.b64encode(said.encode()).decode())
+
+    async with run_office(MemoryStore(), "b.example", people=PEOPLE, config=config) as office:
+        port = office.port("pop3s")
+        for name, meant in (("pop.c.example", "pop.c.example"), ("b.example", "b.example"), ("b.example", "localhost")):
+            assert (await asyncio.to_thread(answer, port, name, meant)).startswith(b"+OK bob@b.example")
+        for name, meant in (("b.example", "pop.c.example"), ("pop.c.example", "localhost")):
+            assert not (await asyncio.to_thread(answer, port, name, meant)).startswith(b"+OK")
 
 
 async def test_a_token_opens_the_maildrop_of_its_owner(provider: Provider, config: Config) -> None:

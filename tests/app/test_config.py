@@ -16,7 +16,7 @@ from postoffice.errors import UsageError
 from postoffice.transfer.route import Route
 
 SETTINGS = Path(__file__).parents[2] / "docs" / "settings.md"
-MOST_SETTINGS = 60
+MOST_SETTINGS = 63
 
 
 def problems(folder: Path, text: str) -> list[str]:
@@ -50,17 +50,26 @@ def problems(folder: Path, text: str) -> list[str]:
             "[relay.routes.'b.example']\nhos = 'x'",
             'relay.routes."b.example".hos: there is no such setting; there are host, lmtp, port',
         ),
+        ('[office.sockets]\npop3 = "/run/x"', "office.sockets.pop3: there is no such door; there are lmtp, sendmail"),
+        ("[office.sockets]\nlmtp = 24", "office.sockets[...]: Expected a path, got 24"),
         ("[relay.routes.'b.example']\nlmtp = true", 'relay.routes."b.example": LMTP goes to a host or a Unix socket'),
         ("[relay.routes.'b.example']\nhost = '/run/x'", 'relay.routes."b.example": only LMTP goes to a Unix socket'),
         ("[relay]\nnameservers = [['127.0.0.1', 65536]]", "relay.nameservers[0]: there is no port 65536"),
         ("[office]\nworkers = -1", "office.workers: -1 is below zero"),
         ("[tls]\nkey = 'key.pem'", "tls: certificate and key come together"),
         ("[tls]\nkey = 3", "tls.key: Expected a path, got 3"),
+        ("[tls]\nmore = [{certificate = 'a'}]", "tls.more[0]: Object missing required field key"),
+        ("[tls]\nmore = [{certificate = 'a', key = 3}]", "tls.more[0].key: Expected a path, got 3"),
+        (
+            "[tls]\nmore = [{certificate = 'a', key = 'b', name = 'c'}]",
+            "tls.more[0].name: there is no such setting; there are certificate, key",
+        ),
         ("[login]\nclear_text_networks = ['10.0.0.0/33']", "login.clear_text_networks[0]: '10.0.0.0/33' is no network"),
         ("[login]\nclear_text_networks = ['10.0.0.1/8']", "login.clear_text_networks[0]: '10.0.0.1/8' is no network"),
         ("[pop3]\nidle_seconds = 599", "pop3.idle_seconds: RFC 1939 §3 wants at least 600"),
         ("[pop3]\nimplementation = 'a b'", "pop3.implementation: RFC 2449 §6.9 wants one word of ASCII"),
         ("[pop3]\napop = 'yes'", "pop3.apop: Expected bool, got str"),
+        ("[log]\nformat = 'xml'", "log.format: there is no format 'xml'; there are text and json"),
         ("[queue]\nretry_minutes = []", "queue.retry_minutes: must be more than nothing"),
         ("[relay.routes.'b.example']\nport = '25'", "relay.routes[...].port: Expected int, got str"),
         ("[relay]\nnameservers = [['127.0.0.1']]", "relay.nameservers[0]: Expected array of length 2, got 1"),

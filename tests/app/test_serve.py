@@ -17,6 +17,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from postoffice.net.tls import opportunistic_context
 from postoffice.testing.certificates import Authority
 from postoffice.testing.process import CLEAR_TEXT, OfficeProcess, make_office, wait_until
 from postoffice.testing.raw import Pop3Raw, SmtpRaw
@@ -213,6 +214,31 @@ def test_sighup_shows_a_new_certificate_and_disturbs_no_session(folder: Path) ->
                 wait_until(lambda: _shakes_hands(port, trust), "the new certificate is shown")
             assert session.log_in(BOB, PASSWORD).startswith(b"+OK")
             assert session.ask("QUIT").startswith(b"+OK")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_that_comes_back_resumes_its_session_at_any_worker(data: Path, version: ssl.TLSVersion) -> None:
+    context = opportunistic_context()
+    context.maximum_version = version
+    with OfficeProcess(data, options=["--workers", "2"]) as office:
+        address, session = ("127.0.0.1", office.ports["pop3s"]), None
+        for number in range(16):  # the kernel chooses among two workers, each time anew
+            connection = socket.create_connection(address, timeout=20)
+            with context.wrap_socket(connection, session=session) as secured:
+                assert secured.recv(100).startswith(b"+OK")
+                assert secured.session_reused == (number > 0)
+                session = secured.session
+
+
+def test_a_worker_is_replaced_also_while_the_certificate_is_a_wrong_file(office: OfficeProcess) -> None:
+    (office.data / "tls/key.pem").write_text("no key")
+    office.signal(signal.SIGHUP)
+    wait_until(lambda: "tls.reload_failed" in office.log.read_text(), "the trouble is told")
+    (worker,) = office.children("worker")
+    os.kill(worker, signal.SIGKILL)
+    with Pop3Raw(office.ports["pop3s"], opportunistic_context()) as client:
+        assert client.greeting.startswith(b"+OK")
+    assert office.children("worker") != [worker]
 
 
 def _shakes_hands(port: int, trust: ssl.SSLContext) -> bool:

@@ -125,3 +125,18 @@ def test_a_certificate_near_its_end_is_a_problem(folder: Path) -> None:
         answer = ask(folder / "old", "--check")
     assert answer.returncode == os.EX_TEMPFAIL
     assert answer.stdout.startswith("certificate: ends ")
+
+
+def test_every_certificate_is_told_and_the_first_to_end_is_the_fact(data: Path, folder: Path) -> None:
+    (folder / "c").mkdir()
+    old = Authority(clock=lambda: time.time() - 25 * 86400)
+    for path in old.issue(["c.example"], folder / "c"):
+        path.chmod(0o644)
+    config = f'[[tls.more]]\ncertificate = "{folder}/c/certificate.pem"\nkey = "{folder}/c/key.pem"\n'
+    with OfficeProcess(data, config, ["--workers", "1"]):
+        answer, facts = ask(data), told(data)
+    assert answer.returncode == os.EX_TEMPFAIL
+    assert answer.stdout.count("until ") == 2
+    assert all(len(line) <= 80 for line in answer.stdout.splitlines())
+    assert facts["certificate"]["file"] == f"{folder}/c/certificate.pem"
+    assert [problem.endswith("/c/certificate.pem") for problem in facts["problems"]] == [True]

@@ -116,7 +116,9 @@ def test_who_is_asked_at_a_terminal_decides(data: Path, answer: str, left: str) 
             check=False,
         )
         said = os.read(ours, 4096).decode()
-    assert f"Remove {BOB} and 0 letters for ever? [y/N]: " in said
+    assert "  letters     0 letters, 0 octets" in said
+    assert "Nothing of it can be had back, for its `recovery` is 0." in said
+    assert f"Remove {BOB}? [y/N]: " in said
     assert run("account", "list", "--data", data)[1] == left
 
 

@@ -14,12 +14,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from postoffice.errors import UsageError
 from postoffice.net.tls import (
+    Pair,
+    client_certificate,
     client_context,
     describe,
+    end_point,
     make_self_signed,
     opportunistic_context,
     reload,
     server_context,
+    show,
 )
 from postoffice.testing.certificates import Authority
 
@@ -163,6 +167,116 @@ def test_a_client_that_comes_back_resumes_also_after_a_reload(tmp_path: Path, ve
     reload(server, *make_self_signed(tmp_path, ["a.example"]))
     _, again = handshake(server, client, "a.example", ours.session)
     assert again.session_reused
+
+
+def pair(folder: Path, *names: str) -> Pair:
+    """A certificate for these names, in a folder that is called like the first."""
+    folder = folder / names[0].replace("*", "any")
+    folder.mkdir(exist_ok=True)
+    return Pair(*make_self_signed(folder, names))
+
+
+def shown(connection: ssl.SSLObject) -> str:
+    return subject_names(connection.getpeercert(binary_form=True))[0]
+
+
+def server_of_several(folder: Path) -> ssl.SSLContext:
+    usual = pair(folder, "usual.example", "both.example")
+    more = [pair(folder, "a.example", "*.a.example"), pair(folder, "b.example", "x.a.example", "both.example", "::1")]
+    return server_context(usual.certificate, usual.key, more=more)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize(
+    ("name", "first_name"),
+    [
+        ("a.example", "a.example"),
+        ("pop.a.example", "a.example"),
+        ("POP.A.Example", "a.example"),
+        ("x.a.example", "b.example"),
+        ("both.example", "b.example"),
+        ("two.labels.a.example", "usual.example"),
+        ("usual.example", "usual.example"),
+        ("elsewhere.example", "usual.example"),
+        ("example", "usual.example"),
+        ("::1", "usual.example"),
+        (None, "usual.example"),
+    ],
+)
+def test_who_says_a_name_is_shown_the_certificate_that_it_stands_in(
+    tmp_path: Path, version: ssl.TLSVersion, name: str | None, first_name: str
+) -> None:
+    client = opportunistic_context()
+    client.maximum_version = version
+    theirs, ours = handshake(server_of_several(tmp_path), client, name)
+    assert shown(ours) == first_name
+    assert end_point(theirs) == end_point(ours) != b""
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("name", ["x.a.example", "pop.a.example", None])
+def test_who_resumes_where_several_are_shown_can_be_bound_to_none(
+    tmp_path: Path, version: ssl.TLSVersion, name: str | None
+) -> None:
+    server, client = server_of_several(tmp_path), opportunistic_context()
+    client.maximum_version = version
+    _, ours = handshake(server, client, "x.a.example")
+    theirs, again = handshake(server, client, name, ours.session)
+    assert again.session_reused
+    assert shown(again) == "b.example"
+    assert end_point(theirs) == b""
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("name", ["a.example", "usual.example"])
+def test_a_client_may_show_a_certificate_under_every_name_and_resume_with_it(
+    tmp_path: Path, version: ssl.TLSVersion, name: str
+) -> None:
+    authority, usual = Authority(), pair(tmp_path, "usual.example")
+    server = server_context(usual.certificate, usual.key, authority.ca_path, [pair(tmp_path, "a.example")])
+    client = opportunistic_context()
+    client.maximum_version = version
+    show(client, *authority.issue_to(["bob@a.example"], tmp_path))
+    theirs, ours = handshake(server, client, name)
+    again, resumed = handshake(server, client, name, ours.session)
+    assert resumed.session_reused
+    assert shown(ours) == name
+    assert client_certificate(theirs) == client_certificate(again) != b""
+
+
+def test_a_reload_reads_every_certificate_and_one_that_is_wrong_changes_none(tmp_path: Path) -> None:
+    usual, more = pair(tmp_path, "usual.example"), [pair(tmp_path, "a.example"), pair(tmp_path, "b.example")]
+    server = server_context(usual.certificate, usual.key, more=more)
+
+    def all_shown() -> list[bytes | None]:
+        names = ("a.example", "b.example", "usual.example")
+        return [handshake(server, opportunistic_context(), name)[1].getpeercert(binary_form=True) for name in names]
+
+    before = all_shown()
+    reload(server, usual.certificate, usual.key, more=more)
+    assert all_shown() == before
+    for name in ("a.example", "b.example", "usual.example"):
+        pair(tmp_path, name)
+    whole = more[1].key.read_bytes()
+    more[1].key.write_text("no key")
+    with pytest.raises(UsageError, match=str(more[1].key)):
+        reload(server, usual.certificate, usual.key, more=more)
+    assert all_shown() == before
+    more[1].key.write_bytes(whole)
+    reload(server, usual.certificate, usual.key, more=more)
+    assert not set(before) & set(all_shown())
+
+
+def test_a_certificate_for_no_name_is_not_one_of_more(tmp_path: Path) -> None:
+    usual, nameless = pair(tmp_path, "usual.example"), pair(tmp_path, "a.example")
+    key = serialization.load_pem_private_key(nameless.key.read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    begin = x509.load_pem_x509_certificate(nameless.certificate.read_bytes()).not_valid_before_utc
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a.example")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, begin, begin.replace(year=begin.year + 2))
+    nameless.certificate.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    with pytest.raises(UsageError, match=f"{nameless.certificate}: there is no name in it"):
+        server_context(usual.certificate, usual.key, more=[nameless])
 
 
 def test_a_client_of_yesterday_is_turned_away(tmp_path: Path) -> None:

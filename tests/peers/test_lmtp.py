@@ -65,7 +65,7 @@ def test_postfix_delivers_to_us_and_tells_the_sender_whom_we_refused(way: str) -
     with open_folder() as folder:
         make_office(folder / "office", dict.fromkeys((first, second, sender), PASSWORD))
         path = folder / "lmtp"
-        with OfficeProcess(folder / "office", f'{CLEAR_TEXT}[lmtp]\nsocket = "{path}"\n') as office:
+        with OfficeProcess(folder / "office", f'{CLEAR_TEXT}[office.sockets]\nlmtp = "{path}"\n') as office:
             place = f"inet:127.0.0.1:{office.ports['lmtp']}" if way == "port" else f"unix:{path}"
             with running(Postfix("lmtp", f"lmtp:{place}")) as (ports, _):
                 with SmtpRaw(ports["smtp"]) as client:

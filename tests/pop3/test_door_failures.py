@@ -13,6 +13,7 @@ import pytest
 from postoffice.access.pop3 import Pop3Door, Pop3Settings
 from postoffice.accounts import verifiers
 from postoffice.accounts.login import Login, LoginSettings
+from postoffice.accounts.visits import VisitBook
 from postoffice.errors import StoreUnavailable
 from postoffice.events import collected
 from postoffice.net.switchboard import Switchboard
@@ -63,7 +64,7 @@ async def session(store: Store, verbs: set[str], letter: int = 120) -> AsyncIter
     """Two connections at one door, for one account with one letter."""
     await store.directory.add_domain("example.org")
     account = await store.directory.add_account("mrose@example.org", 0)
-    await store.directory.set_credential(Credential(account.account_id, "main", verifiers.of_clear("tanstaaf")))
+    await store.directory.set_credential(Credential(account.account_id, "password", verifiers.of_clear("tanstaaf")))
     mailbox = await store.office.mailbox(account.account_id)
     stage = await mailbox.stage()
     await stage.write(made_letter(letter))
@@ -71,7 +72,9 @@ async def session(store: Store, verbs: set[str], letter: int = 120) -> AsyncIter
     board = Switchboard()
     login = Login(store.directory, LoginSettings(LOOPBACK))
     office: Any = Failing(store.office, verbs)
-    door = Pop3Door("example.org", office, login, board, settings=Pop3Settings(lock_wait_seconds=0))
+    door = Pop3Door(
+        "example.org", office, login, board, VisitBook(store.visits), settings=Pop3Settings(lock_wait_seconds=0)
+    )
     server = await asyncio.get_running_loop().create_server(door, "127.0.0.1", 0)
     pairs = [await asyncio.open_connection(*server.sockets[0].getsockname()) for _ in range(2)]
     sessions = [Session(*pair) for pair in pairs]

@@ -18,7 +18,7 @@ from postoffice.database.sqlite import open_reader, open_writer, shut
 from postoffice.errors import StoreUnavailable, UsageError
 from postoffice.store.embedded import EmbeddedStore, backup
 from postoffice.store.embedded.backup import Contents, Restored, Taken, Vault
-from postoffice.store.embedded.premises import mailbox_path
+from postoffice.store.embedded.places import mailbox_path
 from postoffice.store.model import CHUNK_OCTETS, INBOX, Acceptance, Flag
 from postoffice.testing.check_store.walk import PREFIX, deliver, letter, new_account, seen, staged
 

@@ -13,7 +13,7 @@ from postoffice.database.migrate import prepare
 from postoffice.database.sqlite import Kind
 from postoffice.errors import DamagedStore, StoreError, StoreUnavailable
 from postoffice.store.embedded import EmbeddedStore, MailboxFile
-from postoffice.store.embedded.premises import mailbox_path
+from postoffice.store.embedded.places import mailbox_path
 from postoffice.store.embedded.schema import MAILBOX, OFFICE
 from postoffice.store.model import CHUNK_OCTETS, OWNER, Letter
 from postoffice.testing.check_store import walk
@@ -21,6 +21,7 @@ from postoffice.testing.check_store.walk import (
     keys,
     large_text,
     letter,
+    look,
     must_be_sound,
     new_account,
     put,
@@ -284,7 +285,7 @@ async def test_the_office_finds_what_rotted_in_each_of_its_places(store: Embedde
     (spooled,) = (data / "spool").iterdir()
     spooled.write_bytes(b"x" * spooled.stat().st_size)
     wheres = [damage.where.split(",")[0] for damage in await store.office.check()]
-    assert wheres == ["office.db", f"spool/{spooled.name}", f"{account.account_id}.mailbox"]
+    assert wheres == ["office.db", f"spool/{spooled.name}", "mailboxes/01/1.mailbox of bob@b.example"]
 
 
 # --- what a crash leaves, and room that comes back -------------------------------------------------------------
@@ -415,12 +416,12 @@ async def test_a_maildrop_in_use_is_not_absorbed(store: EmbeddedStore) -> None:
 async def test_a_second_viewer_keeps_what_the_owner_removed(store: EmbeddedStore) -> None:
     account = await new_account(store)
     mailbox = await store.office.mailbox(account.account_id)
-    await mailbox.set_viewers([OWNER, "phone"])
+    await look(mailbox, "phone")
     await deliver(store, text(1), account.account_id)
-    shown = await mailbox.snapshot()
+    shown = await mailbox.snapshot(OWNER)
     assert (await mailbox.snapshot("phone")).keys == shown.keys
-    await mailbox.remove(shown.keys)
-    assert await seen(mailbox) == []
+    await mailbox.remove(shown.keys, OWNER)
+    assert await seen(mailbox, OWNER) == []
     assert await seen(mailbox, "phone") == [text(1)]
 
 

@@ -11,13 +11,16 @@ from postoffice.store import base
 MOST_VERBS = 16
 
 
-@pytest.mark.parametrize("waist", [base.Mailbox, base.Office, base.Directory])
+WAISTS = [base.Mailbox, base.Office, base.Directory, base.Visits, base.Attic]
+
+
+@pytest.mark.parametrize("waist", WAISTS)
 def test_a_waist_has_sixteen_verbs_at_most(waist: type) -> None:
     verbs = [name for name, verb in vars(waist).items() if inspect.iscoroutinefunction(verb)]
     assert 0 < len(verbs) <= MOST_VERBS, verbs
 
 
-@pytest.mark.parametrize("waist", [base.Mailbox, base.Office, base.Directory, base.Stage, base.MaildropLock])
+@pytest.mark.parametrize("waist", [*WAISTS, base.Stage, base.MaildropLock])
 def test_every_verb_is_a_coroutine(waist: type) -> None:
     public = {name: verb for name, verb in vars(waist).items() if inspect.isfunction(verb) and not name.startswith("_")}
     assert public

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from postoffice.accounts.terms import Bylaws
+from postoffice.accounts.visits import VisitBook
 from postoffice.store.embedded import EmbeddedStore
+from postoffice.store.model import OWNER
 from postoffice.testing.office import add_person
 
 BOB = "bob@b.example"
@@ -74,9 +76,9 @@ async def test_the_delay_is_shared_by_processes_and_outlives_them(tmp_path: Path
                 await stores[0].directory.change_settings(BOB, {"login-delay": "60"})
             bob = await stores[0].directory.find(BOB)
             assert bob is not None
-            both = [Bylaws(store.directory, lambda: now) for store in stores]
-            terms = await both[0].of(bob)
-            let_in = await asyncio.gather(*(bylaws.count_login(bob, terms) for bylaws in both))
+            both = [VisitBook(store.visits, lambda: now) for store in stores]
+            terms = await Bylaws(stores[0].directory).of(bob)
+            let_in = await asyncio.gather(*(visits.may_come(bob.account_id, OWNER, terms) for visits in both))
             assert sorted(let_in) == [False, not opened], "one of two who come at once, none after a restart"
         finally:
             for store in stores:

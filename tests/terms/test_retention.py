@@ -24,7 +24,7 @@ class House:
         self.here = here
         store = here.store
         login = here.office.open_office._login
-        self._retention = Retention(store.office, store.directory, login.bylaws, here.calendar)
+        self._retention = Retention(store.office, store.directory, store.attic, login.bylaws, here.calendar)
 
     async def work(self) -> None:
         await self._retention.work()
@@ -164,3 +164,18 @@ async def test_space_comes_back_when_recovery_ends(here: Any, house: House) -> N
         file = mailbox.file()
         assert file is not None
         assert file.ask(lambda db: db.execute("SELECT count(*) FROM contents").get) == 0
+
+
+async def test_a_removed_account_is_forgotten_when_its_time_is_over_and_that_is_told(here: Any, house: House) -> None:
+    await house.put(1)
+    account = await here.office.account(BOB)
+    await here.store.attic.set_aside(account.account_id, here.calendar.now, here.calendar.now + 7 * DAY)
+    here.calendar.now += 7 * DAY - 1
+    await house.work()
+    assert [one.account for one in await here.store.attic.accounts()] == [account]
+    here.calendar.now += DAY
+    with collected() as events:
+        await house.work()
+    assert await here.store.attic.accounts() == []
+    told = [facts for name, facts in events if name == "retention.account_forgotten"]
+    assert told == [{"account": BOB, "account_id": account.account_id}]

@@ -53,6 +53,14 @@ class Shown:
     def directory(self) -> Any:
         return self.sound.directory
 
+    @property
+    def visits(self) -> Any:
+        return self.sound.visits
+
+    @property
+    def attic(self) -> Any:
+        return self.sound.attic
+
     async def close(self) -> None:
         await self.sound.close()
 

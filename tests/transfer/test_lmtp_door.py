@@ -18,7 +18,6 @@ from postoffice.store.base import Store
 from postoffice.testing.office import run_office
 from postoffice.testing.process import CLEAR_TEXT, OfficeProcess, make_office, open_folder
 from postoffice.testing.raw import Pop3Raw, SmtpRaw
-from postoffice.transfer.lmtp import LmtpSettings
 
 PEOPLE = {"bob@b.example": "x", "carol@b.example": "x"}
 LETTER = b"Subject: from next door\r\n\r\nhello\r\n.\r\n"
@@ -98,8 +97,9 @@ def doors_of(
 ) -> dict[str, tuple[str, ...]]:
     """The doors of an office whose other doors are closed."""
     closed = dict.fromkeys(("smtp", "pop3", "submissions", "submission", "pop3s", "metrics"), -1)
-    office = OfficeSettings(addresses=addresses, port_offset=10000, workers=1, ports=closed | ports)
-    [doors] = open_doors(Config(office=office, lmtp=LmtpSettings(socket=path)))
+    sockets = {"lmtp": path} if path else {}
+    office = OfficeSettings(addresses=addresses, port_offset=10000, workers=1, ports=closed | ports, sockets=sockets)
+    [doors] = open_doors(Config(office=office))
     told = {name: door.addresses for name, door in doors.items()}
     for door in doors.values():
         for sock in door.sockets:
@@ -139,7 +139,7 @@ def test_every_worker_answers_at_the_socket_and_what_it_takes_is_in_the_maildrop
     with open_folder() as folder:
         make_office(folder / "office", {"bob@b.example": "secret"})
         path = folder / "lmtp"
-        config = f'{CLEAR_TEXT}[lmtp]\nsocket = "{path}"\n'
+        config = f'{CLEAR_TEXT}[office.sockets]\nlmtp = "{path}"\n'
         with OfficeProcess(folder / "office", config, ["--workers", "2"]) as office:
             for _ in range(8):
                 with SmtpRaw(0, host=str(path)) as client:

@@ -2,7 +2,8 @@
 
     greeting ─▶ login ─▶ lock and snapshot ─▶ letters ─▶ QUIT ─▶ UPDATE ✍ 2 ─▶ +OK
 
-The maildrop is locked from login to the end, and seen as it was at login. DELE only marks; the marks become true in
+The maildrop is locked from login to the end, for the device that logged in (`accounts.devices`), and seen as it was
+at login. DELE only marks; the marks become true in
 UPDATE, durably, before +OK; a session that ends in any other way removes nothing (§6). The replies to commands that
 arrived together leave together, and letters asked for together are read together.
 """
@@ -22,12 +23,14 @@ from postoffice.access.takeover import Holders
 from postoffice.access.views import listed
 from postoffice.accounts import attempts
 from postoffice.accounts.channel import channel_of
+from postoffice.accounts.devices import begin, into, viewer_of
 from postoffice.accounts.guard import is_failed_login
-from postoffice.accounts.login import Admission, Login
+from postoffice.accounts.login import LOGIN_PATIENCES, Admission, Login
 from postoffice.accounts.terms import DAY_SECONDS, Terms
+from postoffice.accounts.visits import VisitBook
 from postoffice.clock import Clock, system_clock
 from postoffice.counts import SESSIONS_FAMILY, Commands, Outcome, counter, gauge, histogram, observe
-from postoffice.errors import Disconnected, Draining, PatienceLost, Refusal, StoreError, TakenOver
+from postoffice.errors import Disconnected, Draining, NotLooking, PatienceLost, Refusal, StoreError, TakenOver
 from postoffice.events import event
 from postoffice.net.dialogue import FLIGHT_OCTETS, Dialogue
 from postoffice.net.pause import pause
@@ -43,7 +46,7 @@ from postoffice.protocols.pop3.top import TopReader
 from postoffice.protocols.sasl import server as sasl
 from postoffice.protocols.sasl.server import Channel
 from postoffice.store.base import Mailbox, MaildropLock, Office
-from postoffice.store.model import OWNER, REMOVED, Account, Piece
+from postoffice.store.model import OWNER, Account, Piece, Snapshot
 from postoffice.store.view import FrozenView, NoSuchLetter
 
 _UNKNOWN = ("something is wrong here, try again later", Code.SYS_TEMP)
@@ -53,6 +56,8 @@ CLAIM_SECONDS = 1.0
 
 PORTS = frozenset({110, 995})
 """What a client may believe to speak to, wherever a router leads it."""
+KNOWN_CAPABILITIES = 1000
+"""How many answers to CAPA are remembered: they differ by retention and login delay."""
 BAD_COMMANDS_BEFORE_LOGIN = 3
 BAD_COMMANDS_AFTER_LOGIN = 20
 
@@ -64,7 +69,9 @@ _IN_USE = counter("postoffice_lock_refusals_total", "Right logins refused since 
 
 @dataclass(frozen=True, slots=True)
 class Pop3Settings:
-    """`idle_seconds` may not be below 600 after login (RFC 1939 §3). `apop` is off: it needs secrets kept in clear.
+    """Before login a client may be silent for `login_seconds`, and speak for `LOGIN_PATIENCES` times as long in all.
+
+    `idle_seconds` may not be below 600 after login (RFC 1939 §3). `apop` is off: it needs secrets kept in clear.
 
     `implementation` is what CAPA calls us (RFC 2449 §6.9), one word; nothing where it is empty.
     """
@@ -86,6 +93,7 @@ class Pop3Door:
         office: Office,
         login: Login,
         switchboard: Switchboard,
+        visits: VisitBook,
         *,
         name: str = "pop3",
         tls: ssl.SSLContext | None = None,
@@ -98,6 +106,7 @@ class Pop3Door:
         self.name = name
         self.office = office
         self.login = login
+        self.visits = visits
         self.tls = tls
         self.settings = settings or Pop3Settings()
         self.make_stamp = make_stamp
@@ -105,9 +114,27 @@ class Pop3Door:
         self.holders = holders or Holders(self.settings.takeover_seconds)
         self.now = switchboard.now
         self._switchboard = switchboard
+        self._capabilities: dict[tuple[tuple[bytes, ...], tuple[str, ...], bool], bytes] = {}
 
     def __call__(self) -> Dialogue[Pop3Server]:
         return Dialogue(Pop3Server(), self._converse, self._switchboard)
+
+    def capabilities(self, mechanisms: tuple[bytes, ...], policy: tuple[str, ...], *, can_start_tls: bool) -> bytes:
+        """The lines of CAPA (RFC 2449 §5), made once for all who are told the same; no mechanisms: no login here."""
+        known = self._capabilities.get((mechanisms, policy, can_start_tls))
+        if known is None:
+            lines = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "UTF8 USER", "LANG", *policy]
+            if mechanisms:
+                lines += ["USER", f"SASL {b' '.join(mechanisms).decode()}"]
+            if can_start_tls:
+                lines.append("STLS")
+            if self.settings.implementation:
+                lines.append(f"IMPLEMENTATION {self.settings.implementation}")
+            known = "".join(f"{line}\r\n" for line in lines).encode()
+            if len(self._capabilities) >= KNOWN_CAPABILITIES:
+                self._capabilities.clear()
+            self._capabilities[mechanisms, policy, can_start_tls] = known
+        return known
 
     async def _converse(self, dialogue: Dialogue[Pop3Server]) -> None:
         if dialogue.limit is not None:
@@ -145,6 +172,7 @@ class _Session:
         "_tries",
         "_username",
         "_view",
+        "_viewer",
     )
 
     def __init__(self, door: Pop3Door, dialogue: Dialogue[Pop3Server]) -> None:
@@ -158,6 +186,7 @@ class _Session:
         self._lock: MaildropLock | None = None
         self._mailbox: Mailbox | None = None
         self._view: FrozenView | None = None
+        self._viewer = OWNER
         self._fetched: dict[int, Piece | None] = {}
         self._bad = self._failures = 0
         self._sent_letters = self._topped = self._removed = 0
@@ -168,6 +197,7 @@ class _Session:
     async def talk(self) -> None:
         dialogue, machine = self._dialogue, self._machine
         dialogue.patience = self._door.settings.login_seconds
+        longest = LOGIN_PATIENCES * dialogue.patience
         stamp = self._door.make_stamp() if self._door.make_stamp and self._door.settings.apop else ""
         dialogue.send(machine.greet(f"{self._door.host} POP3 server ready", stamp))
         try:
@@ -177,6 +207,10 @@ class _Session:
                     await dialogue.more()
                     continue
                 assert not isinstance(command, Oddity)
+                if self._view is None and dialogue.seconds > longest and self._may_be_let_go(command):
+                    self._ending = "no login"
+                    dialogue.send(machine.error("no login for too long, closing"))
+                    return
                 if isinstance(command, Command):
                     begun = perf_counter()
                     await self._obey(command)
@@ -220,9 +254,15 @@ class _Session:
             removed=self._removed,
             octets_in=dialogue.octets_in,
             octets_out=dialogue.octets_out,
-            seconds=round(self._door.now() - dialogue.begun, 3),
+            seconds=round(dialogue.seconds, 3),
             end=self._ending,
         )
+
+    def _may_be_let_go(self, line: Command | Invalid | Response) -> bool:
+        """Whether a session that has no login after so long may end here. A login that was begun comes to its end, and
+        QUIT is no more than that."""
+        keyword = line.keyword if isinstance(line, Command) else None
+        return keyword is not Keyword.QUIT and (keyword is not Keyword.PASS or self._username is None)
 
     # --- commands
 
@@ -267,18 +307,11 @@ class _Session:
             raise Disconnected(self._ending)
 
     async def _capa(self, _: Command) -> None:
-        lines = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "UTF8 USER", "LANG"]
-        mechanisms = await self._mechanisms()
-        lines += site_policy(await self._door.login.bylaws.announced(), self._terms)
-        if self._may_log_in:
-            lines += ["USER", f"SASL {b' '.join(mechanisms).decode()}"]
-        if self._may_start_tls:
-            lines.append("STLS")
-        if self._door.settings.implementation:
-            lines.append(f"IMPLEMENTATION {self._door.settings.implementation}")
-        self._dialogue.send(
-            self._machine.ok_listing("capabilities follow", "".join(f"{x}\r\n" for x in lines).encode())
-        )
+        mechanisms, announced = await self._door.login.announced(self._channel)
+        policy = site_policy(announced, self._terms)
+        may_log_in = mechanisms if self._may_log_in else ()
+        listing = self._door.capabilities(may_log_in, policy, can_start_tls=self._may_start_tls)
+        self._dialogue.send(self._machine.ok_listing("capabilities follow", listing))
 
     async def _stls(self, _: Command) -> None:
         if not self._may_start_tls or self._door.tls is None:
@@ -375,17 +408,18 @@ class _Session:
         terms = await bylaws.admit(account, "pop3", self._dialogue.peer[0])
         if admission.is_recent and not terms.recent_days:
             raise Refusal(permanent=True, status="7.8", public="user name or password is wrong", because="no such view")
+        self._viewer = viewer_of(admission.credential)
         self._lock = await self._locked(account)
         if self._lock is None:
             self._dialogue.send(self._machine.error("another session has this maildrop", Code.IN_USE))
             return
         try:
             self._mailbox = await self._door.office.mailbox(account.account_id)
-            snapshot = await self._mailbox.snapshot()
+            snapshot = await self._looked(self._mailbox, account)
             if admission.is_recent or terms.max_listed:
                 snapshot = await listed(self._mailbox, snapshot, terms, self._since(admission, terms))
             view = FrozenView(snapshot, with_surrogates=not self._machine.is_utf8)
-            is_early = terms.login_delay and not await bylaws.count_login(account, terms)
+            is_early = not await self._door.visits.may_come(account.account_id, self._viewer, terms)
         except BaseException:
             await self._unlock()  # a maildrop that cannot be opened is not kept from others (RFC 1939 §4)
             raise
@@ -395,12 +429,22 @@ class _Session:
             self._dialogue.send(self._machine.error(text, Code.LOGIN_DELAY))
             return
         self._account, self._credential, _ = admission
-        self._door.holders.enter((account.account_id, OWNER), self._dialogue)
+        self._door.visits.note(account.account_id, self._viewer)
+        self._door.holders.enter((account.account_id, self._viewer), self._dialogue)
         self._terms, self._view = terms, view
         self._ending = "lost"
         self._dialogue.patience = self._door.settings.idle_seconds
         count, octets = self._view.count, self._view.total_octets
         self._dialogue.send(self._machine.ok(f"{account.address}'s maildrop has {count} messages ({octets} octets)"))
+
+    async def _looked(self, mailbox: Mailbox, account: Account) -> Snapshot:
+        """What this device has not deleted yet; from its first login on, letters wait for it."""
+        try:
+            return await mailbox.snapshot(self._viewer)
+        except NotLooking:
+            await self._door.visits.note_now(account.account_id, self._viewer)
+            await begin(mailbox, account, self._viewer)
+            return await mailbox.snapshot(self._viewer)
 
     def _since(self, admission: Admission, terms: Terms) -> float | None:
         """From when on letters are shown; None from the first."""
@@ -408,7 +452,7 @@ class _Session:
 
     async def _locked(self, account: Account) -> MaildropLock | None:
         """The lock, waited for a little: housekeeping, or a session that is just ending, may have it."""
-        lock = await self._door.office.lock(account.account_id)
+        lock = await self._door.office.lock(account.account_id, self._viewer)
         if lock is not None:
             return lock
         begun = claims = self._door.now()
@@ -416,9 +460,9 @@ class _Session:
         while lock is None and (now := self._door.now()) < end:
             if now >= claims:
                 claims = min(now + CLAIM_SECONDS, end)
-                self._door.holders.claim((account.account_id, OWNER), self._dialogue.peer[0], claims - now)
+                self._door.holders.claim((account.account_id, self._viewer), self._dialogue.peer[0], claims - now)
             await pause(0.05)
-            lock = await self._door.office.lock(account.account_id)
+            lock = await self._door.office.lock(account.account_id, self._viewer)
         observe(_LOCK_WAIT, self._door.now() - begun)
         if lock is None:
             counts.sheet[_IN_USE] += 1
@@ -492,8 +536,8 @@ class _Session:
             keys = self._view.deleted_keys()
             if keys:
                 try:
-                    into = REMOVED if self._terms and self._terms.recovery_days else None
-                    await self._mailbox.remove(keys, lock=self._lock, into=into)
+                    aside = into(self._terms) if self._terms else None
+                    await self._mailbox.remove(keys, self._viewer, self._lock, aside)
                 except StoreError as error:
                     event("pop3.update_failed", peer=self._dialogue.peer[0], error=str(error))
                     self._ending = "update failed"
@@ -572,7 +616,7 @@ class _Session:
         if self._lock is not None:
             lock, self._lock = self._lock, None
             if self._account is not None:
-                self._door.holders.leave((self._account.account_id, OWNER))
+                self._door.holders.leave((self._account.account_id, self._viewer))
             await lock.release()
 
 

@@ -14,10 +14,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from postoffice.accounts import scram, verifiers
+from postoffice.accounts import imported, scram, verifiers
 from postoffice.accounts.guard import Guard
 from postoffice.accounts.passwords import PasswordPool
-from postoffice.accounts.terms import Bylaws
+from postoffice.accounts.terms import Announced, Bylaws
 from postoffice.clock import Clock, system_clock
 from postoffice.errors import Refusal
 from postoffice.events import event
@@ -64,13 +64,14 @@ class Admission(NamedTuple):
 class LoginSettings:
     """`clear_text_networks` may log in without TLS; a right password is remembered for `remember_seconds`.
 
-    `cram_md5` is off: it needs passwords kept in clear. `certificates` says whose single certificates are, by their
-    SHA-256; else that stands in them.
+    `cram_md5` is off: it needs passwords kept in clear. Without `channel_binding` there is no -PLUS. `certificates`
+    says whose single certificates are, by their SHA-256; else that stands in them.
     """
 
     clear_text_networks: tuple[Network, ...] = ()
     remember_seconds: float = 300.0
     cram_md5: bool = False
+    channel_binding: bool = True
     certificates: Mapping[str, str] = field(default_factory=dict)
 
     def problems(self) -> list[str]:
@@ -90,6 +91,9 @@ class LoginSettings:
                 found.append(f"certificates.{text!r}: {address!r} is no mail address")
         return found
 
+
+LOGIN_PATIENCES = 3
+"""How many times the patience of its door somebody may take in all until he has logged in."""
 
 REMEMBERED_LIMIT = 100_000
 
@@ -152,9 +156,11 @@ class Login:
         credentials = await self._directory.credentials(account.account_id if account else 0)
         credential = verifiers.quickly_right(credentials, password, await self._directory.secret())
         if credential is None:
-            credential = await self._slowly_right(credentials, unicodedata.normalize("NFC", password))
+            credential = await self._slowly_right(credentials, password)
         if account is None or credential is None:
             raise await self._wrong(host, username, remembered)
+        if imported.scheme_of(credential.verifier) is not None:
+            await self._keep_as_own(account, credential, password)
         self.guard.worked(host, await self._full(username), remembered)
         admission = Admission(account, credential.name, is_recent(username))
         if generation == self._generation:  # else it may have been changed while we reckoned
@@ -167,13 +173,35 @@ class Login:
                 return credential
         return None
 
+    async def _keep_as_own(self, account: Account, credential: Credential, password: str) -> None:
+        """Put argon2id in the place of what another server kept. The login is good whatever comes of it."""
+        scheme = imported.scheme_of(credential.verifier)
+        try:
+            own = Credential(credential.account_id, credential.name, await self._pool.make(password))
+            is_done = await self._directory.set_credential(own, instead_of=credential.verifier)
+        except Exception as error:  # it stays as it is, and the next login tries again
+            event("password.not_replaced", account=account.address, scheme=scheme, error=str(error))
+            return
+        if is_done:  # else its owner changed it meanwhile, or another login was here first
+            event("password.replaced", account=account.address, scheme=scheme)
+
     async def mechanisms(self, channel: Channel) -> tuple[bytes, ...]:
         """What to announce in a channel: EXTERNAL where the client showed a certificate, -PLUS where it can bind.
 
         SCRAM only where everybody's passwords can be used with it: a client takes the best that it is told of, and
         tries no other. CRAM-MD5 where somebody wanted it.
         """
+        return await self._mechanisms(channel, await self._directory.generation())
+
+    async def announced(self, channel: Channel) -> tuple[tuple[bytes, ...], Announced]:
+        """The mechanisms, and what can be said of terms before anybody has logged in: with one look."""
         generation = await self._directory.generation()
+        self.bylaws.note(generation)
+        terms = await self.bylaws.announced()
+        return await self._mechanisms(channel, generation), terms
+
+    async def _mechanisms(self, channel: Channel, generation: int) -> tuple[bytes, ...]:
+        channel = self._as_it_counts(channel)
         if self._announced[0] != generation:
             lacking = set() if self._tokens else set(sasl.BEARER)
             for scheme in scram.SCHEMES:
@@ -196,6 +224,7 @@ class Login:
 
         A client that says that it was told of no -PLUS (RFC 5802 §6) is believed only if that is so.
         """
+        channel = self._as_it_counts(channel)
         # deviates: RFC 7628 §1, because whoever may send a password in clear may also send a token.
         is_off = (mechanism in sasl.BEARER and self._tokens is None) or (
             mechanism == sasl.CRAM_MD5 and not self._settings.cram_md5
@@ -206,6 +235,10 @@ class Login:
             knows = f"{mechanism.decode()}-PLUS".encode() in await self.mechanisms(channel)
             channel = channel if knows else channel._replace(binding=b"")
         return sasl.begin(mechanism, initial, channel)
+
+    def _as_it_counts(self, channel: Channel) -> Channel:
+        """Nobody can bind where that is not wanted; so who says that he was told of no -PLUS is right."""
+        return channel if self._settings.channel_binding else channel._replace(binding=b"")
 
     async def by_exchange(
         self, exchange: Exchange, ask: Callable[[bytes], Awaitable[bytes]], host: str = ""

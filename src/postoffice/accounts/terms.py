@@ -18,7 +18,7 @@ from postoffice.errors import Refusal
 from postoffice.events import event
 from postoffice.net.networks import Network, is_in
 from postoffice.store.base import Directory
-from postoffice.store.model import Account, Pace
+from postoffice.store.model import Account
 
 PROTOCOLS = ("pop3", "submission")
 """What one may log in to."""
@@ -29,13 +29,14 @@ WARNED = "warned"
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """0 is: no limit, no such view, no delay, nothing recoverable. `retain_days` None keeps letters for ever.
+    """0 is: no limit, no such view, no delay, nothing recoverable, no lapse. `retain_days` None keeps letters for ever.
 
     `networks` None is everywhere. `is_warned` tells that the owner knows of a maildrop that is nearly full.
     """
 
     retain_days: int | None = None
     recovery_days: int = 0
+    lapse_days: int = 30
     recent_days: int = 0
     max_listed: int = 0
     login_delay: int = 0
@@ -87,6 +88,10 @@ def _retain(text: str) -> int | None:
     return None if text == "never-expire" else _number(MOST_DAYS, least=1)(text)
 
 
+def _lapse(text: str) -> int:
+    return 0 if text == "never" else _number(MOST_DAYS, least=1)(text)
+
+
 def _size(text: str) -> int:
     found = _SIZE.fullmatch("0" if text == "none" else text)
     if found is None:
@@ -112,6 +117,7 @@ MOST_LETTERS = 10**9
 RULES = {
     "retain": Rule("retain_days", f"never-expire or days from 1 to {MOST_DAYS}", "never-expire", _retain),
     "recovery": Rule("recovery_days", f"days from 0 to {MOST_DAYS}", "0", _number(MOST_DAYS)),
+    "lapse": Rule("lapse_days", f"never or days from 1 to {MOST_DAYS}", "30", _lapse),
     "recent": Rule("recent_days", f"none or days to {MOST_DAYS}", "none", _number(MOST_DAYS)),
     "max-listed": Rule("max_listed", f"none or letters to {MOST_LETTERS}", "none", _number(MOST_LETTERS)),
     "login-delay": Rule("login_delay", "none or seconds to 86400", "none", _number(86_400)),
@@ -196,13 +202,6 @@ class Bylaws:
             event("login.elsewhere", account=account.address, peer=host)
             raise Refusal(permanent=True, status="7.8", public="user name or password is wrong")
         return terms
-
-    async def count_login(self, account: Account, terms: Terms) -> bool:
-        """Count a login that otherwise succeeded; False if it comes too soon after others (RFC 2449 §6.5)."""
-        if not terms.login_delay:
-            return True
-        pace = Pace(terms.login_delay, terms.login_burst)
-        return await self._directory.count_login(account.account_id, self._clock(), pace)
 
     async def announced(self) -> Announced:
         """What can be said before anybody has logged in (RFC 2449 §6.5, §6.7)."""

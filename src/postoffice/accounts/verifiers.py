@@ -3,6 +3,7 @@
     $argon2id$...              a person's own: slow to try, for it may be short
     $generated$MAC             one that we made: its hundred bits need no slow hash
     $clear$BASE64              kept as it is, because APOP and CRAM-MD5 can use nothing else; nobody gets it unasked
+    $imported$SCHEME$HASH      what another server kept (`imported`), until the first login puts argon2id in its place
     $scram-sha-256$...         beside one of these, for SCRAM (`scram`)
 
 An account has one password of its own and any number of generated ones. So whatever is wrong costs exactly one slow
@@ -17,7 +18,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
-from postoffice.accounts import passwords
+from postoffice.accounts import imported, passwords
 from postoffice.accounts.scram import scram_lines
 from postoffice.store.model import Credential
 
@@ -27,7 +28,7 @@ CLEAR: Final = "$clear$"
 
 def of_own(password: str) -> str:
     """A person's own password."""
-    return passwords.make_verifier(_text(password))
+    return passwords.make_verifier(password)
 
 
 def of_own_with_scram(password: str, address: str, secret: bytes) -> str:
@@ -38,6 +39,15 @@ def of_own_with_scram(password: str, address: str, secret: bytes) -> str:
 def of_generated(password: str, address: str, secret: bytes) -> str:
     """A password that we made, good for SCRAM."""
     return "\n".join((_generated(password, secret), *scram_lines(_text(password), address, secret)))
+
+
+def of_imported(text: str, scheme: str = imported.CRYPT) -> str:
+    """What another server kept, `{SCHEME}hash`; what it kept in clear is a person's own from now on.
+
+    A hash that names no scheme is of `scheme`. ValueError: why it is not taken, without telling the hash.
+    """
+    called, kept = imported.parse(text, scheme)
+    return of_own(kept) if called == imported.PLAIN else imported.line(called, kept)
 
 
 def of_clear(password: str) -> str:
@@ -78,6 +88,9 @@ def slow(credentials: Iterable[Credential]) -> list[tuple[str | None, Credential
 
 def told(verifier: str) -> str:
     """How a password is kept, for people to read."""
+    scheme = imported.scheme_of(verifier)
+    if scheme is not None:
+        return f"imported ({scheme})"
     kinds = {GENERATED: "generated", CLEAR: "kept in clear"}
     kind = next((words for name, words in kinds.items() if verifier.startswith(name)), "own")
     return f"{kind}, good for SCRAM" if "\n$scram-" in verifier else kind

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from postoffice.access.pop3 import Pop3Door
 from postoffice.access.takeover import Holders
+from postoffice.accounts.devices import Devices
 from postoffice.accounts.guard import Guard
 from postoffice.accounts.login import Login
 from postoffice.accounts.retention import Retention
+from postoffice.accounts.visits import VisitBook
+from postoffice.app.certificates import Certificates
 from postoffice.app.config import DOORS, Config
 from postoffice.clock import Clock, system_clock
+from postoffice.errors import StoreError
 from postoffice.events import event
-from postoffice.net import tls as tls_room
 from postoffice.net.crowd import Crowd
 from postoffice.net.dialogue import Dialogue, Tracer
 from postoffice.net.listen import Answering, Door, answer
@@ -31,12 +33,15 @@ from postoffice.transfer.lmtp import LmtpDoor, LmtpPolicy
 from postoffice.transfer.mx import MxPolicy
 from postoffice.transfer.queue import QueueRunner
 from postoffice.transfer.route import Router
+from postoffice.transfer.sendmail import SENDMAIL, SendmailDoor, SendmailPolicy
 from postoffice.transfer.submission import SubmissionPolicy
 
 if TYPE_CHECKING:
     from postoffice.accounts.tokens import Tokens
 
 IMPLICIT_TLS = frozenset({"pop3s", "submissions"})
+WRITING_SECONDS = 2.0
+"""How often it is written who came."""
 NOTING_SECONDS = 2.0
 """How long a courier may take, once all conversations are over, to note what he heard."""
 
@@ -48,7 +53,7 @@ class OpenOffice:
         self,
         store: Store,
         config: Config,
-        certificate: tuple[Path, Path],
+        certificates: Certificates,
         *,
         host: str,
         tracer: Callable[[Dialogue[Any]], Tracer | None] | None = None,
@@ -58,17 +63,15 @@ class OpenOffice:
     ) -> None:
         self._store = store
         self._config = config
-        self._certificate = certificate
-        self._tls: ssl.SSLContext = tls_room.server_context(*certificate)
-        # Only people are asked for a certificate: an office that shows one of somebody else's must not be turned away.
-        clients = config.tls.client_authorities
-        self._login_tls = tls_room.server_context(*certificate, clients) if clients else self._tls
+        self._certificates = certificates
         self.holders = Holders(config.pop3.takeover_seconds)
         crowd = crowd or Crowd(config.crowd, tuple(DOORS), config.guard.trusted_networks)
         self._switchboard = Switchboard(tracer, crowd)
         guard = guard or Guard(config.guard, clock=clock)
         self._login = Login(store.directory, config.login, clock, _tokens(config, clock), guard)
-        self._retention = Retention(store.office, store.directory, self._login.bylaws, clock)
+        self._visits = VisitBook(store.visits, clock)
+        self._devices = Devices(store, self._login.bylaws, host, clock)
+        self._retention = Retention(store.office, store.directory, store.attic, self._login.bylaws, clock)
         self._intake = Intake(host, store.office, store.directory, config.intake, clock)
         self._courier = Courier(host, store.office, Router(config.relay, host), self._switchboard, config.courier)
         self._runner = QueueRunner(store.office, self._intake, self._courier, config.queue, clock)
@@ -77,26 +80,27 @@ class OpenOffice:
         self._servers: list[Answering] = []
         self._carrying: asyncio.Task[None] | None = None
         self._tidying: asyncio.Task[None] | None = None
+        self._noting: asyncio.Task[None] | None = None
 
     async def answer(self, doors: Mapping[str, Door]) -> None:
         """Open the doors."""
         for name, door in doors.items():
-            context = self._login_tls if name in IMPLICIT_TLS else None
+            context = self._certificates.for_people if name in IMPLICIT_TLS else None
             balancers = self._config.office.proxy_networks
             self._servers += await answer(door, self._answerer(name), context, balancers, self._switchboard.crowd)
 
     def work(self, *, tidies: bool = True) -> None:
         """Carry what is in the queue, and keep house."""
         self._carrying = asyncio.create_task(self._runner.run(), name="queue")
+        self._noting = asyncio.create_task(self._note_visits(), name="visits")
         if tidies:
             self._tidying = asyncio.create_task(self._keep_house(), name="tidy")
 
     def reload(self) -> None:
-        """Read certificate and key again; conversations that stand keep theirs."""
-        tls_room.reload(self._tls, *self._certificate)
-        if self._login_tls is not self._tls:
-            tls_room.reload(self._login_tls, *self._certificate, self._config.tls.client_authorities)
-        event("tls.reloaded", certificate=str(self._certificate[0]))
+        """Read certificates and keys again; conversations that stand keep theirs."""
+        self._certificates.reload()
+        first, *more = self._certificates.paths
+        event("tls.reloaded", certificate=str(first), more=len(more) or None)
 
     def cut(self) -> None:
         """End every conversation at once, without a word: what a lost network does."""
@@ -108,26 +112,31 @@ class OpenOffice:
         for server in self._servers:
             server.close()
         self._runner.stop()
-        tasks = [task for task in (self._tidying, self._carrying) if task is not None]
-        if self._tidying is not None:
-            self._tidying.cancel()
+        tasks = [task for task in (self._tidying, self._noting, self._carrying) if task is not None]
+        for task in (self._tidying, self._noting):
+            if task is not None:
+                task.cancel()
         await self._switchboard.drain(drain_seconds)
         if self._carrying is not None:
             # What was said to a courier just now is noted; what he still waits for is given back.
             await asyncio.wait([self._carrying], timeout=min(drain_seconds, NOTING_SECONDS))
             self._carrying.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        with suppress(StoreError):
+            await self._visits.write()
         self._login.close()
 
     def _answerer(self, name: str) -> Callable[[], Dialogue[Any]]:
         config = self._config
-        tls = None if name in IMPLICIT_TLS else self._tls if name in ("smtp", "lmtp") else self._login_tls
+        shown = self._certificates
+        tls = None if name in IMPLICIT_TLS else shown.for_offices if name in ("smtp", "lmtp") else shown.for_people
         if name in ("pop3", "pop3s"):
             return Pop3Door(
                 self._intake.host,
                 self._store.office,
                 self._login,
                 self._switchboard,
+                self._visits,
                 name=name,
                 tls=tls,
                 settings=config.pop3,
@@ -137,17 +146,34 @@ class OpenOffice:
             )
         if name == "lmtp":
             return LmtpDoor(LmtpPolicy(), self._intake, self._login, self._switchboard, tls=tls, settings=config.smtp)
+        if name == SENDMAIL:
+            programs = SendmailPolicy(self._store.directory)
+            return SendmailDoor(programs, self._intake, self._login, self._switchboard, settings=config.smtp)
         policy = MxPolicy() if name == "smtp" else SubmissionPolicy(self._store.directory, name)
         return SmtpDoor(policy, self._intake, self._login, self._switchboard, tls=tls, settings=config.smtp)
+
+    async def keep_house(self) -> None:
+        """What is due now of all that nobody waits for. A loop that does it now and then is begun by `work`."""
+        await self._visits.write()
+        await self._store.office.tidy()
+        await self._retention.work()
+        await self._devices.work()
 
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(self._config.office.tidy_seconds)
             try:
-                await self._store.office.tidy()
-                await self._retention.work()
+                await self.keep_house()
             except Exception as error:
                 event("tidy.failed", error=f"{type(error).__name__}: {error}")
+
+    async def _note_visits(self) -> None:
+        while True:
+            await asyncio.sleep(WRITING_SECONDS)
+            try:
+                await self._visits.write()
+            except StoreError as error:
+                event("visits.failed", error=str(error))
 
 
 def _tokens(config: Config, clock: Clock) -> Tokens | None:

@@ -26,6 +26,7 @@ from postoffice.errors import UsageError
 from postoffice.net.crowd import CrowdSettings
 from postoffice.net.listen import GONE_SECONDS
 from postoffice.net.networks import Network
+from postoffice.net.tls import Pair
 from postoffice.protocols.smtp.lmtp import LMTP_PORT
 from postoffice.transfer.courier import CourierSettings
 from postoffice.transfer.door import SmtpSettings
@@ -33,6 +34,7 @@ from postoffice.transfer.intake import IntakeSettings
 from postoffice.transfer.lmtp import LmtpSettings
 from postoffice.transfer.queue import QueueSettings
 from postoffice.transfer.route import RouteSettings
+from postoffice.transfer.sendmail import SENDMAIL
 
 EX_CONFIG = getattr(os, "EX_CONFIG", 78)
 
@@ -43,10 +45,11 @@ class OfficeSettings:
     `proxy_networks` come balancers, who say by the PROXY protocol who is calling.
 
     `port_offset` is added to every standard port; None: 0 where ports below 1024 can be bound, else 10000. `ports`
-    sets single doors; port 0 takes any free one; -1 closes the door. `workers` 0: one per core. `user` is whom to
-    become after binding when started as root; empty: the owner of the data folder. Every `tidy_seconds` mailboxes
-    take in what arrived more than `absorb_seconds` ago and space is given back; a worker silent for `stuck_seconds`
-    is killed and replaced; a connection whose other end acknowledges nothing for `gone_seconds` is broken off.
+    sets single doors; port 0 takes any free one; -1 closes the door. `sockets` are the Unix sockets of doors for this
+    machine. `workers` 0: one per core. `user` is whom to become after binding when started as root; empty: the owner
+    of the data folder. Every `tidy_seconds` mailboxes take in what arrived more than `absorb_seconds` ago and space is
+    given back; a worker silent for `stuck_seconds` is killed and replaced; a connection whose other end acknowledges
+    nothing for `gone_seconds` is broken off.
     """
 
     data: Path | None = None
@@ -55,6 +58,7 @@ class OfficeSettings:
     proxy_networks: tuple[Network, ...] = ()
     port_offset: int | None = None
     ports: dict[str, int] = field(default_factory=dict)
+    sockets: dict[str, Path] = field(default_factory=dict)
     workers: int = 0
     user: str = ""
     drain_seconds: float = 10.0
@@ -66,13 +70,15 @@ class OfficeSettings:
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """Where chain and key are; None: what `init` put into the data folder.
+    """Where chain and key are; None: what `init` put into the data folder. `more` are those for other names: a client
+    that says a name in one of them is shown that.
 
     `client_authorities` are those whose certificates clients may log in with; None: nobody is asked for one.
     """
 
     certificate: Path | None = None
     key: Path | None = None
+    more: tuple[Pair, ...] = ()
     client_authorities: Path | None = None
 
 
@@ -103,6 +109,9 @@ DOORS = {"smtp": 25, "pop3": 110, "submissions": 465, "submission": 587, "pop3s"
 METRICS = "metrics"
 PORTS = DOORS | {METRICS: METRICS_PORT}
 """All that listens."""
+
+SOCKETS = ("lmtp", SENDMAIL)
+"""Doors that may be Unix sockets."""
 
 OPEN_IF_NAMED = frozenset({"lmtp"})
 """Doors that are closed unless `office.ports` says where they are."""
@@ -161,14 +170,19 @@ def _section(name: str, table: dict[str, Any], default: Any, problems: list[str]
 
 
 def _unknown_within(path: str, kind: Any, value: Any) -> list[str]:
-    """In a table of tables the keys that mean nothing, which msgspec passes over."""
-    inner = get_args(kind)[-1:]
-    if not inner or not is_dataclass(inner[0]) or not isinstance(value, dict):
+    """In tables within a setting the keys that mean nothing, which msgspec passes over."""
+    inner = next(filter(is_dataclass, get_args(kind)), None)
+    if inner is None or not isinstance(value, dict | list):
         return []
-    known = sorted(one.name for one in fields(inner[0]))
+    known = sorted(one.name for one in fields(inner))
+    rows = (
+        [(f'{path}."{name}"', table) for name, table in value.items()]
+        if isinstance(value, dict)
+        else [(f"{path}[{index}]", table) for index, table in enumerate(value)]
+    )
     return [
-        f'{path}."{name}".{key}: there is no such setting; there are {", ".join(known)}'
-        for name, table in value.items()
+        f"{where}.{key}: there is no such setting; there are {', '.join(known)}"
+        for where, table in rows
         if isinstance(table, dict)
         for key in table
         if key not in known
@@ -207,6 +221,9 @@ def _wrong_values(config: Config) -> list[str]:
     for door in config.office.ports:
         if door not in PORTS:
             problems.append(f"office.ports.{door}: there is no such door; there are {', '.join(PORTS)}")
+    for door in config.office.sockets:
+        if door not in SOCKETS:
+            problems.append(f"office.sockets.{door}: there is no such door; there are {', '.join(SOCKETS)}")
     problems += _wrong_ports(config)
     routes = config.relay.routes.items()
     problems += [f'relay.routes."{domain}": {route.problem()}' for domain, route in routes if route.problem()]
@@ -231,6 +248,7 @@ def _wrong_values(config: Config) -> list[str]:
     if not re.fullmatch("[!-~]*", config.pop3.implementation):
         problems.append("pop3.implementation: RFC 2449 §6.9 wants one word of ASCII")
     problems += [f"oauth.{problem}" for problem in config.oauth.problems()]
+    problems += [f"log.{problem}" for problem in config.log.problems()]
     problems += [f"login.{problem}" for problem in config.login.problems()]
     if (config.tls.certificate is None) != (config.tls.key is None):
         problems.append("tls: certificate and key come together")

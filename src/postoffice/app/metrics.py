@@ -22,7 +22,7 @@ from postoffice.store.base import Office
 
 # --- counting what is told
 
-_DOORS = ("smtp", "pop3", "submissions", "submission", "pop3s", "lmtp")
+_DOORS = ("smtp", "pop3", "submissions", "submission", "pop3s", "lmtp", "sendmail")
 NO_TLS, OTHER_TLS = "none", "other"
 _TLS = (NO_TLS, "TLSv1.2", "TLSv1.3", OTHER_TLS)
 _FATES = ("accepted", "delivered", "relayed", "deferred", "failed", "bounced", "retrieved", "topped", "removed")

@@ -38,11 +38,18 @@ _DROPPED = counts.counter("postoffice_log_dropped_total", "Lines of the log that
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """`leave_out` has events (`letter.delivered`) and kinds of events (`pop3`) that are not written. Without a `file`
-    they go to standard error."""
+    """`leave_out` has events (`letter.delivered`) and kinds of events (`pop3`) that are not written; `format` is how
+    the others are. Without a `file` they go to standard error."""
 
     leave_out: tuple[str, ...] = ()
     file: Path | None = None
+    format: str = "text"
+
+    def problems(self) -> list[str]:
+        """What is wrong with them, each beginning with the setting's name."""
+        if self.format in _FORMATS:
+            return []
+        return [f"format: there is no format {self.format!r}; there are {' and '.join(_FORMATS)}"]
 
 
 def open_log(settings: LogSettings) -> int:
@@ -58,9 +65,9 @@ def open_log(settings: LogSettings) -> int:
 class Log:
     """Writes every event of this process to `descriptor`. `close` writes what is left."""
 
-    def __init__(self, settings: LogSettings, descriptor: int, *, as_json: bool = False) -> None:
+    def __init__(self, settings: LogSettings, descriptor: int) -> None:
         self._settings = settings
-        self._format = _as_json if as_json else _as_text
+        self._format = _FORMATS[settings.format]
         self._leave_out = frozenset(settings.leave_out)
         self._descriptor = descriptor
         self._refused = 0
@@ -163,9 +170,12 @@ def _quoted(value: Fact) -> str:
     if type(value) is int:
         return str(value)
     text = str(value)
-    return text if _PLAIN(text) else json.dumps(text)
+    return text if _PLAIN(text) else json.dumps(text) if text else '""'
 
 
 @lru_cache(maxsize=4)
 def _second(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+_FORMATS = {"text": _as_text, "json": _as_json}

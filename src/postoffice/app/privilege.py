@@ -27,6 +27,7 @@ LATE_MODULES = (
     "postoffice.accounts.certificates",
     "postoffice.accounts.scram",
     "postoffice.accounts.tokens",
+    "postoffice.accounts.verifiers",
     "postoffice.protocols.sasl.external",
     "quopri",
     "uvloop",

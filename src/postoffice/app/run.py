@@ -5,7 +5,7 @@
              └── worker n
 
 A worker that dies or is stuck is replaced; connections that wait at a door wait in the parent's socket and are
-answered by the next one. SIGTERM and SIGINT: let everybody finish, then end. SIGHUP: read the certificate again.
+answered by the next one. SIGTERM and SIGINT: let everybody finish, then end. SIGHUP: read the certificates again.
 The parent has no loop and no threads, so it can fork at any time.
 """
 
@@ -33,6 +33,7 @@ from postoffice.accounts.guard import Guard
 from postoffice.accounts.ledger import BOOK, begin_book
 from postoffice.app import worker as worker_module
 from postoffice.app.board import STATUS_SOCKET, Board, give
+from postoffice.app.certificates import Certificates
 from postoffice.app.config import DOORS, METRICS, OPEN_IF_NAMED, PORTS, Config
 from postoffice.app.observe import open_log
 from postoffice.app.privilege import settle_in
@@ -40,7 +41,7 @@ from postoffice.app.worker import HEARTBEAT_SECONDS, READY, Work, beats
 from postoffice.errors import UsageError
 from postoffice.net.crowd import Crowd
 from postoffice.net.listen import Door, bind_door, bind_socket, listen_privately
-from postoffice.net.tls import server_context
+from postoffice.net.tls import Pair
 from postoffice.store.embedded import EmbeddedStore
 from postoffice.store.embedded.remote import serve_committer
 
@@ -75,7 +76,6 @@ class Child:
 class ServeOptions:
     """What the command line adds to the configuration."""
 
-    log_json: bool = False
     trace: bool = False
 
 
@@ -104,6 +104,8 @@ def _serve_behind(doors: Sequence[Mapping[str, Door]], config: Config, options: 
         certificate = (config.tls.certificate.resolve(), config.tls.key.resolve())
     else:
         certificate = (Path("tls/certificate.pem"), Path("tls/key.pem"))
+    more = tuple(Pair(pair.certificate.resolve(), pair.key.resolve()) for pair in config.tls.more)
+    config = replace(config, tls=replace(config.tls, more=more))
     if config.tls.client_authorities:
         tls = replace(config.tls, client_authorities=config.tls.client_authorities.resolve())
         config = replace(config, tls=tls)
@@ -112,14 +114,13 @@ def _serve_behind(doors: Sequence[Mapping[str, Door]], config: Config, options: 
     settle_in(data, config.office.user)
     if not Path("office.db").exists():
         raise UsageError(f"{data}: there is no office here; make one with: postoffice init", os.EX_NOINPUT)
-    # What is wrong with them is said now, once, and not by every worker.
-    server_context(*certificate, config.tls.client_authorities)
-    if config.log.file:
+    certificates = Certificates(*certificate, config.tls)
+    if config.log.file:  # what is wrong with it is said now, once, and not by every worker
         os.close(open_log(config.log))
     lock = _only_one(data)
     _look_at_store()
     try:
-        return Supervisor(config, options, certificate, doors).run()
+        return Supervisor(config, options, certificates, doors).run()
     finally:
         os.close(lock)
 
@@ -136,9 +137,10 @@ def open_doors(config: Config) -> list[dict[str, Door]]:
         port = config.office.ports.get(name, -1 if name in OPEN_IF_NAMED else standard + offset)
         where = addresses.get(name, config.office.addresses)
         shares = bind_door(name, where, port, workers, config.office.gone_seconds) if port >= 0 else []
-        if name == "lmtp" and config.lmtp.socket is not None:
-            shares = bind_socket(shares or [Door(name, ())] * workers, config.lmtp.socket)
         for own, share in zip(doors, shares, strict=False):
+            own[name] = share
+    for name, path in config.office.sockets.items():
+        for own, share in zip(doors, bind_socket([own.get(name, Door(name, ())) for own in doors], path), strict=True):
             own[name] = share
     return doors
 
@@ -150,12 +152,12 @@ class Supervisor:
         self,
         config: Config,
         options: ServeOptions,
-        certificate: tuple[Path, Path],
+        certificates: Certificates,
         doors: Sequence[Mapping[str, Door]],
     ) -> None:
         self._config = config
         self._options = options
-        self._certificate = certificate
+        self._certificates = certificates
         self._doors = doors
         self._children: dict[int, Child] = {}
         self._due: list[tuple[float, Callable[[], None]]] = []
@@ -181,7 +183,8 @@ class Supervisor:
     def _facts(self) -> dict[str, Any]:
         """What the board says of us as long as we live."""
         doors = {name: door.addresses for name, door in self._doors[0].items()}
-        return {"version": __version__, "certificate": str(self._certificate[0]), "doors": doors}
+        certificates = [str(path) for path in self._certificates.paths]
+        return {"version": __version__, "certificates": certificates, "doors": doors}
 
     def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
@@ -210,13 +213,12 @@ class Supervisor:
         job = Work(
             self._config,
             Path(),
-            self._certificate,
+            self._certificates,
             Path(COMMITTER_SOCKET),
             self._doors[index],
             self._board,
             self._guard,
             self._crowd,
-            self._options.log_json,
             self._options.trace,
             index,
         )
@@ -352,6 +354,8 @@ class Supervisor:
             _notify("STOPPING=1")
             self._tell("worker", signal.SIGTERM)
         elif number == signal.SIGHUP:
+            with suppress(UsageError, OSError):  # the workers say what is wrong
+                self._certificates.reload()  # for those who replace them
             self._tell("worker", signal.SIGHUP)
 
     def _tell(self, name: str, number: int) -> None:

@@ -200,18 +200,30 @@ async def _disk(asked: Look) -> Section:
 
 
 async def _certificate(asked: Look) -> Section:
+    """When each ends; the facts are of the first to end."""
+    paths = asked.board.facts["certificates"] if asked.board else ["tls/certificate.pem"]
+    ends = {path: _end_of(Path(path)) for path in paths}
+    first = min(ends, key=ends.__getitem__)
+    days = {path: (end - asked.now) / 86400 for path, end in ends.items()}
+    facts = {"file": first, "ends": moment(ends[first]), "days": round(days[first], 1)}
+    whose = {path: f" {path}" if len(paths) > 1 else "" for path in paths}
+    lines = [f"until {moment(end)} ({days[path]:.0f} days){whose[path]}" for path, end in ends.items()]
+    problems = [f"ends {moment(end)}{whose[path]}" for path, end in ends.items() if days[path] < CERTIFICATE_DAYS]
+    return Section(
+        "certificate",
+        facts,
+        tuple(part for line in lines for part in wrap(line, COLUMNS, break_on_hyphens=False)),
+        tuple(problems),
+    )
+
+
+def _end_of(path: Path) -> float:
     from cryptography import x509
 
-    path = Path(asked.board.facts["certificate"] if asked.board else "tls/certificate.pem")
     try:
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc.timestamp()
     except ValueError as error:
         raise OSError(f"{path}: {error}") from error
-    ends = certificate.not_valid_after_utc.timestamp()
-    days = (ends - asked.now) / 86400
-    facts = {"file": str(path), "ends": moment(ends), "days": round(days, 1)}
-    problems = (f"ends {moment(ends)}",) if days < CERTIFICATE_DAYS else ()
-    return Section("certificate", facts, (f"until {moment(ends)} ({days:.0f} days)",), problems)
 
 
 async def _troubles(asked: Look) -> Section:

@@ -11,6 +11,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,6 +23,7 @@ from typing import Any
 from postoffice.accounts.guard import Guard
 from postoffice.app.board import Board
 from postoffice.app.build import OpenOffice, own_host
+from postoffice.app.certificates import Certificates
 from postoffice.app.config import METRICS, Config
 from postoffice.app.metrics import Metrics, count_events
 from postoffice.app.observe import Log, open_log
@@ -48,13 +50,12 @@ class Work:
 
     config: Config
     data: Path
-    certificate: tuple[Path, Path]
+    certificates: Certificates
     committer: Path
     doors: Mapping[str, Door]
     board: Board
     guard: Guard
     crowd: Crowd
-    log_json: bool
     trace: bool
     index: int
 
@@ -70,8 +71,9 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 def work(job: Work, status: int, lifeline: socket.socket) -> None:
     """Serve. Returns when drained."""
-    log = Log(job.config.log, open_log(job.config.log), as_json=job.log_json)
+    log = Log(job.config.log, open_log(job.config.log))
     count_events(partial(job.board.note, f"worker {job.index}"))
+    sys.unraisablehook = _tell_unraisable
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(_serve(job, log, status, lifeline))
@@ -87,7 +89,7 @@ async def _serve(job: Work, log: Log, status: int, lifeline: socket.socket) -> N
     office = OpenOffice(
         store,
         job.config,
-        job.certificate,
+        job.certificates,
         host=await own_host(store, job.config),
         tracer=_tracer if job.trace else None,
         guard=job.guard,
@@ -148,6 +150,12 @@ def _reload(office: OpenOffice, log: Log) -> None:
         office.reload()
     except UsageError as error:
         event("tls.reload_failed", error=str(error))
+
+
+def _tell_unraisable(trouble: sys.UnraisableHookArgs) -> None:
+    """A line of the log instead of a trace on standard error. A stranger can cause one: he says to TLS a name that is
+    no ASCII, and gets no connection (SNI)."""
+    event("worker.unraisable", error=f"{type(trouble.exc_value).__name__}: {trouble.exc_value}")
 
 
 def _tracer(dialogue: Dialogue[Any]) -> Tracer:

@@ -36,12 +36,19 @@ class Show:
 @click.option("--stay", is_flag=True, help="Leave both offices up, for your own mail program, until Ctrl-C.")
 @click.option("--trace", is_flag=True, help="Print the conversations as well, as C: and S: lines.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each step.")
-def demo(stay: bool, trace: bool, as_json: bool) -> None:
+@click.option("--devices", is_flag=True, help="Watch three devices at one maildrop for a month instead, in seconds.")
+def demo(stay: bool, trace: bool, as_json: bool, devices: bool) -> None:
     """Watch a real letter travel the whole road.
 
     Two offices are opened on this machine, each a server of its own; alice writes from one to bob at the other; bob
     pulls the letter home and reads it with both offices closed. Needs no network, and leaves nothing behind.
     """
+    if devices:
+        from postoffice.cli.demo_devices import play
+
+        if stay or trace:
+            raise click.UsageError("--devices goes with --json alone")
+        sys.exit(play(as_json=as_json))
     sys.exit(watch(Show(stay, trace, as_json)))
 
 

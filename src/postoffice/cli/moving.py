@@ -1,4 +1,4 @@
-"""Moving in: letters and unique-ids of another server come into an account here."""
+"""Moving in: letters and unique-ids of another server come into an account here, and passwords (`hashes`)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from postoffice.cli.folder import data_option, with_store
+from postoffice.cli.hashes import passwords
 from postoffice.cli.residents import known, normalized
 from postoffice.errors import UsageError
 from postoffice.message.header import safe
@@ -96,7 +97,7 @@ class Telling:
 
 @click.group(name="import")
 def import_() -> None:
-    """Letters of another server, with the unique-ids that its clients know."""
+    """Letters of another server, with the unique-ids that its clients know, and passwords as it kept them."""
 
 
 @import_.command()
@@ -130,6 +131,9 @@ def dovecot(path: Path, address: str, data: Path | None, as_json: bool, uidl_for
 def courier(path: Path, address: str, data: Path | None, as_json: bool) -> None:
     """The letters of a Maildir that Courier kept, with its unique-ids."""
     _from_maildir(path, address, data, Telling(as_json=as_json), kind="courier")
+
+
+import_.add_command(passwords)
 
 
 def _from_maildir(path: Path, address: str, data: Path | None, telling: Telling, **how: Any) -> None:

@@ -78,7 +78,7 @@ def init(address: str, data: Path | None, password_stdin: bool) -> None:
 @click.option(
     "--workers", type=click.IntRange(min=1), default=None, help="Processes that answer (default: one per core)."
 )
-@click.option("--log-json", is_flag=True, help="Log as JSON, one object a line.")
+@click.option("--log-json", is_flag=True, help="Log as JSON, one object a line, whatever the file says.")
 @click.option("--trace", is_flag=True, help="Log every conversation as C: and S: lines, without secrets.")
 def serve(
     data: Path | None,
@@ -97,7 +97,7 @@ def serve(
     Prometheus reads /metrics at the door `metrics`, 9110, on loopback.
 
     Prints one line `ready` with every door and port when all are open. SIGTERM lets everybody finish; SIGHUP reads
-    the certificate again, and opens the log's file anew.
+    the certificates again, and opens the log's file anew.
     """
     from postoffice.app.config import Config, read_config
     from postoffice.app.run import ServeOptions
@@ -113,7 +113,8 @@ def serve(
         ports=office.ports | _ports(ports),
         workers=workers or office.workers,
     )
-    sys.exit(run(replace(settings, office=office), ServeOptions(log_json, trace)))
+    log = replace(settings.log, format="json") if log_json else settings.log
+    sys.exit(run(replace(settings, office=office, log=log), ServeOptions(trace)))
 
 
 def _ports(words: tuple[str, ...]) -> dict[str, int]:

@@ -1,31 +1,29 @@
-"""Passwords of an account: its own, and generated ones, each with a name, for single programs and devices.
-
-A generated password is printed once, when it is made: only what can check it is kept. Whoever loses a telephone
-removes that one by its name, and all others stay good.
-"""
+"""An account's own password: asked for, or generated and printed once. Only what can check it is kept."""
 
 from __future__ import annotations
 
 import os
-import unicodedata
 from enum import Enum
 from pathlib import Path
-from typing import Final
 
 import click
 
+from postoffice.accounts.devices import OWN
 from postoffice.cli.folder import data_option, with_store
 from postoffice.cli.residents import known, normalized
-from postoffice.cli.secrets import clear, generate, generated_password, new_password, password_stdin, scram
-from postoffice.errors import StoreError, UsageError
+from postoffice.cli.secrets import (
+    clear,
+    generate,
+    generated_password,
+    hash_stdin,
+    known_hash,
+    new_password,
+    password_stdin,
+    scram,
+)
+from postoffice.errors import UsageError
 from postoffice.store.base import Store
 from postoffice.store.model import Credential
-
-OWN: Final = "password"
-"""The name of the credential that is the account's own password."""
-RESERVED: Final = frozenset({"token", "certificate"})
-"""Names of what opens without a password."""
-NAME_CHARACTERS: Final = 64
 
 
 class Kept(Enum):
@@ -78,62 +76,42 @@ async def verifier(store: Store, address: str, password: str, kind: Kept) -> str
 @scram
 @clear
 @generate
-@click.option("--name", default=OWN, metavar="NAME", help="Make a further password, for one program or device.")
+@hash_stdin
 def password(
-    address: str, data: Path | None, password_stdin: bool, scram: bool, clear: bool, generate: bool, name: str
+    address: str,
+    data: Path | None,
+    password_stdin: bool,
+    scram: bool,
+    clear: bool,
+    generate: bool,
+    hash_stdin: bool,
 ) -> None:
-    """Give an account another password, or with --name a further one.
-
-    A further password is generated, printed once, and listed and removed by its name with `account passwords`.
-    """
-    whose, called = normalized(address), _name(name)
-    if called != OWN and not generate:
-        raise UsageError("a password with a name is one that is made here: use --generate with --name", os.EX_USAGE)
+    """Give an account another password of its own. Devices have theirs: postoffice device add."""
+    whose = normalized(address)
+    if hash_stdin:
+        if password_stdin or scram or clear or generate:
+            raise UsageError("--hash-stdin alone says what is kept: no other option can", os.EX_USAGE)
+        _keep(data, whose, known_hash())
+        click.echo(f"{whose} has the password of another server")
+        return
     secret = given(whose, from_stdin=password_stdin, generate=generate)
     kind = kept(scram=scram, clear=clear, generate=generate)
 
     async def change(store: Store) -> None:
         account = await known(store, whose)
-        made = Credential(account.account_id, called, await verifier(store, whose, secret, kind))
-        await store.directory.set_credential(made)
+        await store.directory.set_credential(
+            Credential(account.account_id, OWN, await verifier(store, whose, secret, kind))
+        )
 
     with_store(data, change)
     click.echo(secret if generate else f"{whose} has a new password")
 
 
-@click.command()
-@click.argument("address")
-@data_option
-@click.option("--remove", metavar="NAME", help="Remove this password: it opens nothing any more.")
-def passwords(address: str, data: Path | None, remove: str | None) -> None:
-    """List the passwords of an account by name, and how each is kept; never what they are."""
-    whose = normalized(address)
+def _keep(data: Path | None, address: str, verifier: str) -> None:
+    """Let an account's own password be this one."""
 
-    async def look(store: Store) -> list[Credential]:
-        account = await known(store, whose)
-        if remove is not None:
-            try:
-                await store.directory.remove_credential(account.account_id, unicodedata.normalize("NFC", remove))
-            except StoreError as error:
-                raise UsageError(f"{whose} has no password named {remove}", os.EX_NOUSER) from error
-        return await store.directory.credentials(account.account_id)
+    async def change(store: Store) -> None:
+        account = await known(store, address)
+        await store.directory.set_credential(Credential(account.account_id, OWN, verifier))
 
-    credentials = with_store(data, look)
-    if remove is not None:
-        click.echo(f"the password {remove} of {whose} is removed")
-        return
-    from postoffice.accounts.verifiers import told
-
-    width = max((len(credential.name) for credential in credentials), default=0)
-    for credential in sorted(credentials, key=lambda one: (one.name != OWN, one.name)):
-        click.echo(f"{credential.name:<{width}}  {told(credential.verifier)}")
-
-
-def _name(text: str) -> str:
-    """A name that can stand in a list and in a log."""
-    name = unicodedata.normalize("NFC", text)
-    if not name.isprintable() or name != name.strip() or not 0 < len(name) <= NAME_CHARACTERS:
-        raise UsageError(f"a password's name is 1 to {NAME_CHARACTERS} characters that can be printed", os.EX_USAGE)
-    if name in RESERVED:
-        raise UsageError(f"no password can be named {name}", os.EX_USAGE)
-    return name
+    with_store(data, change)

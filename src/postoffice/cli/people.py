@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 
 import click
 
+from postoffice.accounts.devices import OWN
 from postoffice.cli.folder import data_option, with_store
-from postoffice.cli.passwords import OWN, Kept, given, kept, password, passwords, verifier
-from postoffice.cli.residents import known, normalized, normalized_domain
+from postoffice.cli.leaving import recover, remove, removed_lines
+from postoffice.cli.passwords import Kept, given, kept, password, verifier
+from postoffice.cli.residents import normalized, normalized_domain
 from postoffice.cli.secrets import clear, generate, password_stdin, scram
 from postoffice.cli.terms import set_account, set_domain, show_account, show_domain
 from postoffice.errors import DamagedStore, StoreError, StoreUnavailable, UsageError
@@ -42,10 +43,13 @@ def add(address: str, data: Path | None, password_stdin: bool, scram: bool, clea
 
 @account.command(name="list")
 @data_option
-def list_accounts(data: Path | None) -> None:
+@click.option("--removed", is_flag=True, help="Those that were removed and can be had back by `account recover`.")
+def list_accounts(data: Path | None, removed: bool) -> None:
     """One address a line."""
 
     async def names(store: Store) -> list[str]:
+        if removed:
+            return await removed_lines(store)
         return [account.address for account in await store.directory.accounts()]
 
     for name in with_store(data, names):
@@ -55,28 +59,8 @@ def list_accounts(data: Path | None) -> None:
 account.add_command(show_account)
 account.add_command(set_account)
 account.add_command(password)
-account.add_command(passwords)
-
-
-@account.command()
-@click.argument("address")
-@data_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def remove(address: str, data: Path | None, yes: bool) -> None:
-    """Remove an account and all its letters."""
-    name = normalized(address)
-
-    async def do(store: Store) -> None:
-        account = await known(store, name)
-        if not yes:
-            count = len((await (await store.office.mailbox(account.account_id)).snapshot()).keys)
-            if not sys.stdin.isatty():
-                raise UsageError(f"there is no terminal to ask whether {name} may go; use --yes", os.EX_USAGE)
-            click.confirm(f"Remove {name} and {count} letters for ever?", abort=True, err=True)
-        await store.directory.remove_account(account.account_id)
-
-    with_store(data, do)
-    click.echo(f"{name} removed")
+account.add_command(remove)
+account.add_command(recover)
 
 
 @click.group()

@@ -59,8 +59,7 @@ async def removed_letters(mailbox: Mailbox) -> list[Entry]:
     """What can be recovered, in the order in which it was removed."""
     if REMOVED not in [folder.name for folder in await mailbox.folders()]:
         return []
-    first, *_ = await mailbox.viewers()
-    entries = await mailbox.describe((await mailbox.snapshot(first, REMOVED)).keys)
+    entries = await mailbox.describe((await mailbox.snapshot(folder=REMOVED)).keys)
     return [entry for entry in entries if entry is not None]
 
 

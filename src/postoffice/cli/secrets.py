@@ -29,6 +29,13 @@ password_stdin = click.option(
 )
 
 
+hash_stdin = click.option(
+    "--hash-stdin",
+    is_flag=True,
+    help="Read what another server kept, {SCHEME}hash, from standard input; the first login makes it argon2id.",
+)
+
+
 def new_password(address: str, *, from_stdin: bool) -> str:
     """The password for an account that is made or changed."""
     if from_stdin:
@@ -57,6 +64,16 @@ def known_user(host: str) -> str:
     if not sys.stdin.isatty():
         raise UsageError(f"whose maildrop at {host}? Write the URL as pops://USER@{host}", os.EX_USAGE)
     return str(click.prompt(f"User name at {host}", err=True))
+
+
+def known_hash() -> str:
+    """The verifier for what another server kept."""
+    from postoffice.accounts.verifiers import of_imported
+
+    try:
+        return of_imported(_first_line())
+    except ValueError as error:
+        raise UsageError(f"standard input: {error}", os.EX_DATAERR) from error
 
 
 def _first_line() -> str:

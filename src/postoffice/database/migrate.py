@@ -46,7 +46,7 @@ def open_prepared(path: Path, kind: Kind, vfs: str | None = None, cache_octets: 
     """A connection that only asks, to a file of this kind and of the version of today."""
     connection = open_reader(path, vfs, cache_octets)
     try:
-        version = _version(connection, path, kind)
+        version = version_of(connection, path, kind)
     except BaseException:
         shut(connection)
         raise
@@ -57,7 +57,7 @@ def open_prepared(path: Path, kind: Kind, vfs: str | None = None, cache_octets: 
     return open_reader(path, vfs, cache_octets)
 
 
-def _version(connection: Connection, path: Path, kind: Kind) -> int:
+def version_of(connection: Connection, path: Path, kind: Kind) -> int:
     """How many steps a file has gone through, if it is of this kind."""
     try:
         identity = one_number(connection, "PRAGMA application_id")

@@ -30,7 +30,7 @@ class Hop:
     """One SMTP session, as the trace tells it.
 
     `name` is what the client called itself, `address` the IP address it came from (empty if it has none), `host`
-    our own name.
+    our own name. `user` is the number of the user of this machine whose program it was.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Hop:
     is_encrypted: bool = False
     is_authenticated: bool = False
     is_lmtp: bool = False
+    user: int | None = None
 
     def protocol(self, *, needs_smtputf8: bool = False) -> str:
         """The registered name of how the letter came (RFC 3848 §1, RFC 6531 §4.3)."""
@@ -88,7 +89,7 @@ def _date_time_of_second(second: int) -> str:
 def _session_words(hop: Hop, needs_smtputf8: bool) -> list[str]:
     """The clauses that are the same for all letters of a session."""
     literal = address_literal(hop.address)
-    info = literal
+    info = literal if hop.user is None else f"uid {hop.user}"
     name = hop.name
     if not _NAME.fullmatch(name):
         info = f"helo={_NOT_SHOWN.sub('?', name[:60])} {literal}".rstrip()

@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 import ssl
+import struct
 import traceback
 from collections.abc import Callable, Coroutine, Generator
 from enum import Enum
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 FLIGHT_OCTETS = 256 * 1024
 """Replies are joined into writes of about this size."""
+
+_CREDENTIALS = struct.Struct("3i")
+"""Process, user and group, as SO_PEERCRED tells them."""
 
 Address = tuple[str, int]
 Tracer = Callable[[str, bytes], None]
@@ -243,6 +248,15 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         """What the other side speaks, for the log: `TLSv1.3`; empty where nobody told."""
         return self.tls.version() or "" if self.tls is not None else self._told_tls
 
+    @property
+    def peer_user(self) -> int | None:
+        """The number of the user at the other end of a Unix socket, from the kernel; None elsewhere."""
+        sock = self._transport.get_extra_info("socket") if self._transport is not None else None
+        if sock is None or sock.family != socket.AF_UNIX:
+            return None
+        told = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return int(_CREDENTIALS.unpack(told)[1])
+
     # --- what a gate calls, before the connection is made
 
     def believe(self, peer: Address, local: Address) -> None:
@@ -352,6 +366,11 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         if self.door:
             event("connection.slow", door=self.door, peer=self.peer[0], because=because, seconds=self.patience)
         self._step(PatienceLost(f"{because} for {self.patience:.0f} seconds"))
+
+    @property
+    def seconds(self) -> float:
+        """How long it has lasted."""
+        return self._switchboard.now() - self.begun
 
     @property
     def idle_seconds(self) -> float:

@@ -4,6 +4,9 @@ Three contexts: the server's; that of a client who insists on knowing the server
 with whoever offers it and believes nobody (opportunistic, RFC 7435): a certificate that nobody checks must not make
 a letter travel in clear.
 
+A server may have several certificates, and shows the one that is for the name which the client says (SNI, RFC 6066
+§3). What a certificate is for stands in it, and so in no setting.
+
 Nothing below TLS 1.2 (RFC 8996). Session tickets are on; clients that come back every minute resume.
 """
 
@@ -13,7 +16,8 @@ import hashlib
 import os
 import ssl
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -32,29 +36,64 @@ SELF_SIGNED_DAYS = 3650
 _TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A chain, PEM, its own certificate first, and the private key of that."""
+
+    certificate: Path
+    key: Path
+
+
 class ServerContext(ssl.SSLContext):
     """`end_point` is what a login can be bound to: the hash of the certificate that is shown (RFC 5929 §4).
 
-    `names` are those in it. `is_second` where another certificate was shown before: who resumes a session may mean
-    that one.
+    `names` are those in it. `is_second` where another certificate was shown before, `is_one_of_several` where others
+    are shown to who says other names: who resumes a session may mean one of those.
     """
 
     end_point: bytes = b""
     names: frozenset[str] = frozenset()
     is_second: bool = False
+    is_one_of_several: bool = False
 
 
-def server_context(certificate: Path, key: Path, clients: Path | None = None) -> ServerContext:
-    """For a server that shows this chain (PEM, its own certificate first). A UsageError names a file that is wrong.
+def server_context(
+    certificate: Path, key: Path, clients: Path | None = None, more: Sequence[Pair] = ()
+) -> ServerContext:
+    """For a server that shows this chain, or one of `more` to who says a name in it. A UsageError names a file that is
+    wrong.
 
     With `clients`, authorities in PEM, it asks clients for a certificate by one of them; who has none is welcome too.
     """
+    context = _context(Pair(certificate, key), clients)
+    others = [_context_for_names(pair, clients) for pair in more]
+    if others:
+        _choose_by_name(context, context, others)
+    return context
+
+
+def reload(
+    context: ssl.SSLContext, certificate: Path, key: Path, clients: Path | None = None, more: Sequence[Pair] = ()
+) -> None:
+    """From the next handshake on, `context` shows other chains. If a file is wrong nothing changes: UsageError.
+
+    Loading into the context itself would leave it with half a pair on an error, and with two certificates where the
+    kind of key changed. So it hands its handshakes over to fresh ones; the tickets it gave stay good.
+    """
+    fresh = _context(Pair(certificate, key), clients)
+    others = [_context_for_names(pair, clients) for pair in more]
+    for one in (fresh, *others):
+        one.is_second = True
+    _choose_by_name(context, fresh, others)
+
+
+def _context(pair: Pair, clients: Path | None) -> ServerContext:
     context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_TLS12_CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    show(context, certificate, key)
-    first = ssl.PEM_cert_to_DER_cert(_first_certificate(certificate))
+    show(context, pair.certificate, pair.key)
+    first = ssl.PEM_cert_to_DER_cert(_first_certificate(pair.certificate))
     context.end_point = _hash(first)
     context.names = _names(first)
     if clients is not None:
@@ -63,19 +102,29 @@ def server_context(certificate: Path, key: Path, clients: Path | None = None) ->
     return context
 
 
-def reload(context: ssl.SSLContext, certificate: Path, key: Path, clients: Path | None = None) -> None:
-    """From the next handshake on, `context` shows another chain. If the files are wrong nothing changes: UsageError.
+def _context_for_names(pair: Pair, clients: Path | None) -> ServerContext:
+    context = _context(pair, clients)
+    if not context.names:
+        sentence = f"{pair.certificate}: there is no name in it (subjectAltName), so nobody would be shown it"
+        raise UsageError(sentence, CONFIG_STATUS)
+    return context
 
-    Loading into the context itself would leave it with half a pair on an error, and with two certificates where the
-    kind of key changed. So it hands its handshakes over to a fresh one; the tickets it gave stay good.
-    """
-    fresh = server_context(certificate, key, clients)
-    fresh.is_second = True
+
+def _choose_by_name(door: ssl.SSLContext, usual: ServerContext, others: Sequence[ServerContext]) -> None:
+    """Handshakes that begin with `door` go on with the first of `others` for the name said, else with `usual`."""
+    by_name: dict[str, ServerContext] = {}
+    for context in others:
+        for known in context.names:
+            by_name.setdefault(known, context)
+    for context in (usual, *others):
+        context.is_one_of_several = bool(others)
 
     def hand_over(connection: ssl.SSLObject, name: str | None, asked: ssl.SSLContext) -> None:
-        connection.context = fresh
+        said = (name or "").lower()
+        # A wildcard is for one label (RFC 9525 §6.3); the name itself goes before.
+        connection.context = by_name.get(said) or by_name.get(f"*.{said.partition('.')[2]}") or usual
 
-    context.sni_callback = hand_over
+    door.sni_callback = hand_over
 
 
 def client_context(ca: Path | None = None, *, verify: bool = True) -> ssl.SSLContext:
@@ -101,7 +150,7 @@ def show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
             raise UsageError(f"{path}: cannot be read: {error.strerror}", CONFIG_STATUS) from error
     try:
         context.load_cert_chain(certificate, key, password=_no_passphrase)
-    except (ssl.SSLError, ValueError) as error:
+    except (OSError, ValueError) as error:
         because = error.reason if isinstance(error, ssl.SSLError) and error.reason else str(error)
         sentence = f"{certificate} and {key} are not a certificate and its key: {because}"
         raise UsageError(sentence, CONFIG_STATUS) from error
@@ -134,7 +183,7 @@ def end_point(connection: ssl.SSLObject | ssl.SSLSocket) -> bytes:
     """What both ends of a connection can bind a login to (tls-server-end-point); empty where there is nothing."""
     if connection.server_side:
         context = connection.context
-        return context.end_point if isinstance(context, ServerContext) and not _is_of_before(connection) else b""
+        return context.end_point if isinstance(context, ServerContext) and not _is_of_another(connection) else b""
     shown = connection.getpeercert(binary_form=True)
     return _hash(shown) if shown else b""
 
@@ -148,6 +197,16 @@ def _is_of_before(connection: ssl.SSLObject | ssl.SSLSocket) -> bool:
     """Whether it resumes a session that may have begun under other certificates and authorities."""
     context = connection.context
     return isinstance(context, ServerContext) and context.is_second and bool(connection.session_reused)
+
+
+def _is_of_another(connection: ssl.SSLObject | ssl.SSLSocket) -> bool:
+    """Whether it resumes a session in which another certificate may have been shown.
+
+    The ticket does not tell us, and with TLS 1.3 the name that is said now need not be the one that was said then.
+    """
+    context = connection.context
+    is_one = isinstance(context, ServerContext) and (context.is_second or context.is_one_of_several)
+    return is_one and bool(connection.session_reused)
 
 
 def _names(certificate: bytes) -> frozenset[str]:

@@ -1,8 +1,10 @@
-"""The three waists between everything that speaks a protocol and everything that keeps mail.
+"""The five waists between everything that speaks a protocol and everything that keeps mail.
 
     Mailbox      one account's letters: what is shown to whom, reading, adding, removing
     Office       responsibility for letters: the one way in, the queue, the maildrop lock
     Directory    domains, accounts, credentials
+    Visits       who came when, and whether he may come again already
+    Attic        accounts that were removed and may come back
 
 Every verb is a coroutine. An engine that has the answer returns it without waiting, and then costs its caller no
 task switch, because conversations are driven by hand (`net.dialogue`); an engine that has to wait awaits futures
@@ -35,9 +37,13 @@ from postoffice.store.model import (
     Pace,
     Piece,
     QueueItem,
+    RemovedAccount,
     Settlement,
+    Sight,
     Snapshot,
     Staged,
+    Viewer,
+    Visit,
 )
 
 
@@ -64,10 +70,11 @@ class MaildropLock(Protocol):
 class Mailbox(Protocol):
     """One account's letters. At the office and at home it is the same."""
 
-    async def snapshot(self, viewer: str = OWNER, folder: str = INBOX) -> Snapshot:
-        """What `viewer` sees now, oldest first. Cheap when nothing changed: the same object is given again.
+    async def snapshot(self, viewer: str | None = None, folder: str = INBOX) -> Snapshot:
+        """What `viewer` sees now, oldest first; None: everything that is kept, whoever sees it.
 
-        A folder or viewer that is not there is a `StoreError`.
+        Cheap when nothing changed: the same object is given again. A folder that is not there is a `StoreError`, a
+        viewer who holds nothing back is `NotLooking`.
         """
         ...
 
@@ -92,9 +99,13 @@ class Mailbox(Protocol):
         ...
 
     async def remove(
-        self, keys: Sequence[int], viewer: str = OWNER, lock: MaildropLock | None = None, into: str | None = None
+        self,
+        keys: Sequence[int],
+        viewer: str | None = None,
+        lock: MaildropLock | None = None,
+        into: str | None = None,
     ) -> None:
-        """Take letters out of a viewer's sight; one that no viewer sees any more is gone. Durable.
+        """Take letters out of a viewer's sight, None: of everybody's; one that nobody sees any more is gone. Durable.
 
         With `into` it is not gone, but moved to that folder, as `move` does. Keys of letters that are gone already are
         passed over. `lock` is the one it is done under: where a lock can be lost (a lease that ran out while a node
@@ -121,15 +132,16 @@ class Mailbox(Protocol):
     async def create_folder(self, name: str) -> None:
         """Durable. One that is there already is a `StoreError`."""
 
-    async def viewers(self) -> list[str]:
-        """Who has eyes on this mailbox, `OWNER` first."""
+    async def viewers(self) -> list[Viewer]:
+        """Who looks at this mailbox, `OWNER` first. At first he alone does, and holds."""
         ...
 
-    async def set_viewers(self, viewers: Sequence[str]) -> None:
-        """Say who has eyes on this mailbox. Durable.
+    async def set_viewer(self, name: str, sight: Sight, into: str | None = None) -> None:
+        """Say how somebody looks at this mailbox from now on. Durable.
 
-        A viewer who leaves holds no letter back any more; a new one sees all. Nobody at all is a `StoreError`, for
-        then every letter would be gone.
+        A new one who holds sees all that is there. Letters that nobody holds back any more are gone, or, with `into`,
+        moved to that folder. Where nobody would hold, the owner does: a mailbox always keeps letters for somebody. He
+        himself is never gone, and does not rest alone: those are a `StoreError`.
         """
 
     async def pulled(self, source: str) -> frozenset[str]:
@@ -137,7 +149,7 @@ class Mailbox(Protocol):
         ...
 
     async def check(self) -> list[Damage]:
-        """Look at everything: every hash, every index. Empty means sound."""
+        """Look at everything: every hash, every index. Empty means sound; what is harmless is not told."""
         ...
 
     async def close(self) -> None: ...
@@ -232,12 +244,17 @@ class Directory(Protocol):
         ...
 
     async def remove_account(self, account_id: int) -> None:
-        """The account, its credentials and its letters. Durable. Its id is never used again."""
+        """The account, its credentials and its letters, for ever. Durable. Its id is never used again."""
 
     async def credentials(self, account_id: int) -> list[Credential]: ...
 
-    async def set_credential(self, credential: Credential) -> None:
-        """Add it, or replace the one of the same name. Durable."""
+    async def set_credential(self, credential: Credential, instead_of: str | None = None) -> bool:
+        """Add it, or replace the one of the same name. Durable.
+
+        `instead_of` is the verifier that kept the same password in another way: if it is not there any more, nothing
+        is changed and this gives False. The generation stays then, for what was remembered is still so.
+        """
+        ...
 
     async def remove_credential(self, account_id: int, name: str) -> None:
         """Durable. One that is not there is a `StoreError`."""
@@ -261,13 +278,58 @@ class Directory(Protocol):
         """
         ...
 
-    async def count_login(self, account_id: int, now: float, pace: Pace) -> bool:
-        """Take a token for a login. Durable. False, and nothing is taken, if there is none left (RFC 2449 §6.5)."""
-        ...
-
     async def generation(self) -> int:
         """Grows with every change of accounts, credentials or settings, so that what was remembered is forgotten."""
         ...
+
+
+class Visits(Protocol):
+    """Who came to which maildrop when. It goes with the account."""
+
+    async def count(self, account_id: int, viewer: str, now: float, pace: Pace) -> bool:
+        """Take a token for a login. Durable. False, and nothing is taken, if there is none left (RFC 2449 §6.5)."""
+        ...
+
+    async def note(self, visits: Sequence[Visit]) -> None:
+        """Remember the last visits of some viewers; one that is older than what is known is passed over. Durable."""
+
+    async def last(self, account_id: int) -> dict[str, Visit]:
+        """The last visit, as far as it was noted, of each viewer of an account, by his name."""
+        ...
+
+    async def forget(self, account_id: int, viewer: str) -> None:
+        """This viewer never came. Durable."""
+
+    async def with_devices(self) -> list[Account]:
+        """The accounts to which somebody else than their owner came."""
+        ...
+
+
+class Attic(Protocol):
+    """Accounts that were removed and may come back. At every moment an account lives in the directory or stands here.
+
+    Their addresses are free for others. They stay until they come back or are forgotten, whatever the time is.
+    """
+
+    async def set_aside(self, account_id: int, now: float, until: float) -> None:
+        """Remove an account, and keep all that it is. Durable. One that is not here is a `StoreError`.
+
+        Whoever has one of its maildrop locks is not waited for: those are for the caller to take.
+        """
+
+    async def accounts(self) -> list[RemovedAccount]:
+        """All of them, the first one first."""
+        ...
+
+    async def bring_back(self, account_id: int) -> Account:
+        """Make an account again, with its letters, credentials and settings, under a new id. Durable.
+
+        Its letters keep their unique-ids. An address that is taken, or a domain that is not here, is a `StoreError`.
+        """
+        ...
+
+    async def forget(self, account_id: int) -> None:
+        """Let go all that was kept of an account. Durable. One that does not stand here is a `StoreError`."""
 
 
 class Store(Protocol):
@@ -278,5 +340,11 @@ class Store(Protocol):
 
     @property
     def directory(self) -> Directory: ...
+
+    @property
+    def visits(self) -> Visits: ...
+
+    @property
+    def attic(self) -> Attic: ...
 
     async def close(self) -> None: ...

@@ -18,7 +18,7 @@ INBOX = "INBOX"
 REMOVED = "Removed"
 """The folder of letters that were removed and can be recovered. No maildrop shows it; it is made with the first one."""
 OWNER = ""
-"""The viewer that every mailbox has from its first day: the account itself."""
+"""The viewer that every mailbox has from its first day to its last: the account itself."""
 
 
 class Flag(IntFlag):
@@ -32,6 +32,25 @@ class Flag(IntFlag):
 
 
 NO_FLAGS = Flag(0)
+
+
+class Sight(Enum):
+    """How a viewer looks at a mailbox.
+
+    Who *holds* sees every letter until he removes it himself, and none leaves before that. Who *rests* holds none
+    back, and what he removed is remembered: when he holds again, he does not see it again. Who is *gone* is nobody.
+    """
+
+    HOLDS = "holds"
+    RESTS = "rests"
+    GONE = "gone"
+
+
+class Viewer(NamedTuple):
+    """Somebody who looks at a mailbox: its `OWNER`, or one of the owner's devices by its name."""
+
+    name: str
+    sight: Sight
 
 
 class Piece(NamedTuple):
@@ -153,10 +172,16 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """One thing that is not as it must be: where, and in what way."""
+    """One thing that is not as it must be: where, in what way, what that means for letters, and what helps.
+
+    What `is_harmless` costs room and no letter: a crash left it, and housekeeping takes it away.
+    """
 
     where: str
     what: str
+    means: str = ""
+    remedy: str = ""
+    is_harmless: bool = False
 
 
 # --- the office ------------------------------------------------------------------------------------------------
@@ -245,7 +270,7 @@ class Settlement:
     notice: Acceptance | None = None
 
 
-# --- the directory ---------------------------------------------------------------------------------------------
+# --- who lives here, and when he comes ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +280,15 @@ class Account:
     account_id: int
     address: str
     created: float
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedAccount:
+    """An account that was removed, when, and until when it is kept. It may share its address with others."""
+
+    account: Account
+    removed: float
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,3 +318,16 @@ class Credential:
     account_id: int
     name: str
     verifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """When a viewer last came to a maildrop, in seconds since the epoch.
+
+    `is_warned`: the owner was told that this was long ago, and not again until the next visit.
+    """
+
+    account_id: int
+    viewer: str
+    at: float
+    is_warned: bool = False

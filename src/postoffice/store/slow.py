@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from postoffice.net.pause import pause
-from postoffice.store.base import Directory, Office, Store
+from postoffice.store.base import Attic, Directory, Office, Store, Visits
 
 GIVES_VERBS = frozenset({"lock", "mailbox", "stage"})
 """Verbs whose answer has verbs of its own, which wait too."""
@@ -45,6 +45,8 @@ class SlowStore:
         # One wrapper serves every waist; that it has the verbs of each is known only here.
         self._office = cast(Office, _Slow(store.office, seconds))
         self._directory = cast(Directory, _Slow(store.directory, seconds))
+        self._visits = cast(Visits, _Slow(store.visits, seconds))
+        self._attic = cast(Attic, _Slow(store.attic, seconds))
         self._seconds = seconds
 
     @property
@@ -54,6 +56,14 @@ class SlowStore:
     @property
     def directory(self) -> Directory:
         return self._directory
+
+    @property
+    def visits(self) -> Visits:
+        return self._visits
+
+    @property
+    def attic(self) -> Attic:
+        return self._attic
 
     async def close(self) -> None:
         await pause(self._seconds)

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 
 from postoffice.accounts import verifiers
 from postoffice.app.build import OpenOffice
+from postoffice.app.certificates import Certificates
 from postoffice.app.config import DOORS, Config
 from postoffice.clock import Clock, system_clock
 from postoffice.net.listen import Door, bind_door
@@ -80,7 +81,8 @@ async def run_office(
         await add_person(store, address, password, scram=scram)
     with TemporaryDirectory() as folder:
         pair = make_self_signed(Path(folder), [host, "localhost", "127.0.0.1"])
-        office = OpenOffice(store, config or Config(), pair, host=host, clock=clock)
+        config = config or Config()
+        office = OpenOffice(store, config, Certificates(*pair, config.tls), host=host, clock=clock)
         doors = {name: bind_door(name, ("127.0.0.1",), 0)[0] for name in DOORS}
         await office.answer(doors)
         office.work()

@@ -20,12 +20,20 @@ LOOPBACK = "127.0.0.1"
 
 
 class RawClient:
-    """Octets to a port, of this machine or of `host`, and lines back. A `host` that is a path is a Unix socket."""
+    """Octets to a port, of this machine or of `host`, and lines back. A `host` that is a path is a Unix socket.
+
+    TLS asks for `name`, without one for the host."""
 
     def __init__(
-        self, port: int, tls: ssl.SSLContext | None = None, seconds: float = PATIENCE_SECONDS, *, host: str = LOOPBACK
+        self,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+        seconds: float = PATIENCE_SECONDS,
+        *,
+        host: str = LOOPBACK,
+        name: str = "",
     ) -> None:
-        self._name = "localhost" if host == LOOPBACK else host
+        self._name = name or ("localhost" if host == LOOPBACK else host)
         if host.startswith("/"):
             self._socket = socket.socket(socket.AF_UNIX)
             self._socket.settimeout(seconds)
@@ -116,9 +124,15 @@ class SmtpRaw(RawClient):
     """Takes the greeting; everything else is said by the test."""
 
     def __init__(
-        self, port: int, tls: ssl.SSLContext | None = None, seconds: float = PATIENCE_SECONDS, *, host: str = LOOPBACK
+        self,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+        seconds: float = PATIENCE_SECONDS,
+        *,
+        host: str = LOOPBACK,
+        name: str = "",
     ) -> None:
-        super().__init__(port, tls, seconds, host=host)
+        super().__init__(port, tls, seconds, host=host, name=name)
         with self._or_close():
             self.greeting = self.reply()
 
@@ -157,9 +171,15 @@ class Pop3Raw(RawClient):
     """Takes the greeting; everything else is said by the test."""
 
     def __init__(
-        self, port: int, tls: ssl.SSLContext | None = None, seconds: float = PATIENCE_SECONDS, *, host: str = LOOPBACK
+        self,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+        seconds: float = PATIENCE_SECONDS,
+        *,
+        host: str = LOOPBACK,
+        name: str = "",
     ) -> None:
-        super().__init__(port, tls, seconds, host=host)
+        super().__init__(port, tls, seconds, host=host, name=name)
         with self._or_close():
             self.greeting = self.line()
 

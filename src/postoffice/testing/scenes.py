@@ -134,7 +134,7 @@ async def lay_out(setting: Setting, store: Store) -> None:
     for address, password in setting.passwords.items():
         accounts[address] = account = await store.directory.add_account(address, DAY)
         verifier = verifiers.of_clear(password)
-        await store.directory.set_credential(Credential(account.account_id, "main", verifier))
+        await store.directory.set_credential(Credential(account.account_id, "password", verifier))
     for letter in setting.letters:
         mailbox = await store.office.mailbox(accounts[letter.account].account_id)
         stage = await mailbox.stage()

@@ -22,6 +22,7 @@ from typing import Any
 
 from postoffice.access.pop3 import Pop3Door, Pop3Settings
 from postoffice.accounts.login import Login, LoginSettings
+from postoffice.accounts.visits import VisitBook
 from postoffice.errors import LocalProtocolError
 from postoffice.net.dialogue import Tracer
 from postoffice.net.pace import octets_under_way
@@ -252,7 +253,10 @@ def _door(setting: Setting, store: Store, login: Login, board: Switchboard) -> A
     if setting.door == "pop3":
         settings = Pop3Settings(lock_wait_seconds=0.1, apop=bool(setting.stamp))
         stamp = setting.stamp
-        return Pop3Door(setting.host, store.office, login, board, tls=tls, settings=settings, make_stamp=lambda: stamp)
+        visits = VisitBook(store.visits)
+        return Pop3Door(
+            setting.host, store.office, login, board, visits, tls=tls, settings=settings, make_stamp=lambda: stamp
+        )
     limits = IntakeSettings(setting.limit, 1 << 62 if setting.is_full else 0)
     intake = Intake(setting.host, store.office, store.directory, limits)
     smtp_settings = SmtpSettings(max_recipients=setting.recipients)

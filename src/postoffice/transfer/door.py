@@ -18,7 +18,7 @@ from postoffice import counts
 from postoffice.accounts import attempts
 from postoffice.accounts.channel import channel_of
 from postoffice.accounts.guard import is_failed_login
-from postoffice.accounts.login import Login
+from postoffice.accounts.login import LOGIN_PATIENCES, Login
 from postoffice.counts import SESSIONS_FAMILY, Commands, Outcome, gauge
 from postoffice.errors import Disconnected, Draining, PatienceLost, Refusal, StoreError, temporary
 from postoffice.events import event
@@ -45,10 +45,11 @@ PORTS = frozenset({465, 587})
 BAD_COMMANDS = 20
 ROOM_CHECK_OCTETS = 16 * 1024 * 1024
 
-_DOORS = ("smtp", "submission", "submissions", "lmtp")
+_DOORS = ("smtp", "submission", "submissions", "lmtp", "sendmail")
 _OPEN = {name: gauge(SESSIONS_FAMILY, "Sessions open now.", door=name) for name in _DOORS}
 
 _IDLE = Reply(421, ("Silent for too long, closing",), "4.4.2")
+_NO_LOGIN = Reply(421, ("No login for too long, closing",), "4.4.2")
 _CLOSING = Reply(421, ("This office is closing, come back",), "4.3.2")
 _TOO_MANY = Reply(421, ("Too many connections, try again later",), "4.7.0")
 _TOO_MANY_LOGINS = Reply(421, ("Too many failed logins, closing",), "4.7.0")
@@ -57,7 +58,8 @@ _TOO_MANY_ERRORS = Reply(421, ("Too many errors, closing",), "4.7.0")
 
 @dataclass(frozen=True, slots=True)
 class SmtpSettings:
-    """`patience_seconds` is the silence that ends a session (RFC 5321 §4.5.3.2.7 asks for 300)."""
+    """`patience_seconds` is the silence that ends a session (RFC 5321 §4.5.3.2.7 asks for 300). Where people log in,
+    they may take `LOGIN_PATIENCES` times as long for that."""
 
     patience_seconds: float = 300.0
     max_recipients: int = 1000
@@ -102,8 +104,16 @@ class SmtpDoor:
         self.login = login
         self.tls = tls
         self.settings = settings or SmtpSettings()
-        self.now = switchboard.now
         self._switchboard = switchboard
+
+    @property
+    def host(self) -> str:
+        """What the door calls itself."""
+        return self.intake.host
+
+    async def recipient(self, address: Address) -> Recipient:
+        """Who takes letters for an address."""
+        return await self.intake.recipient(address)
 
     def __call__(self) -> Dialogue[SmtpServer]:
         return Dialogue(self._machine(), self._converse, self._switchboard)
@@ -147,6 +157,7 @@ class Session:
         "_recipients",
         "_served",
         "_tries",
+        "_unknown_from",
         "_utf8",
     )
 
@@ -156,6 +167,7 @@ class Session:
         self._machine = dialogue.machine
         self._account: Account | None = None
         self._credential: str | None = None
+        self._unknown_from = 0.0
         self._bad = self._failures = 0
         self._accepted = self._served = 0
         self._mechanism = ""
@@ -174,11 +186,14 @@ class Session:
         dialogue, machine = self._dialogue, self._machine
         dialogue.patience = self._door.settings.patience_seconds
         machine.is_encrypted = dialogue.is_encrypted
-        dialogue.send(machine.greet(self._door.intake.host))
+        dialogue.send(machine.greet(self._door.host))
         try:
             while machine.state is not State.CLOSED:
                 received = machine.next_command()
-                if isinstance(received, Command):
+                if self._is_late(received):
+                    self._ending = "no login"
+                    dialogue.send(machine.hang_up(_NO_LOGIN))
+                elif isinstance(received, Command):
                     begun = perf_counter()
                     await self._obey(received)
                     self._door.commands.add(received.keyword, machine.outcome, perf_counter() - begun)
@@ -221,9 +236,19 @@ class Session:
             recipients=self._served,
             octets_in=dialogue.octets_in,
             octets_out=dialogue.octets_out,
-            seconds=round(self._door.now() - dialogue.begun, 3),
+            seconds=round(dialogue.seconds, 3),
             end=self._ending,
         )
+
+    def _is_late(self, received: object) -> bool:
+        """Whether somebody who has not logged in has spoken for long enough at a door where he must. QUIT may come."""
+        if self._account is not None or not self._door.policy.offers_login:
+            return False
+        if self._dialogue.seconds - self._unknown_from <= LOGIN_PATIENCES * self._door.settings.patience_seconds:
+            return False
+        if isinstance(received, Command):
+            return received.keyword is not Keyword.QUIT
+        return isinstance(received, Invalid)
 
     # --- commands
 
@@ -292,7 +317,7 @@ class Session:
         if self._door.policy.offers_login and self._is_private and self._account is None:
             mechanisms = await self._door.login.mechanisms(self._channel)
             capabilities.append("AUTH " + b" ".join(mechanisms).decode())
-        self._dialogue.send(self._machine.hello(self._door.intake.host, capabilities))
+        self._dialogue.send(self._machine.hello(self._door.host, capabilities))
 
     async def _starttls(self, _: Command) -> None:
         if self._door.tls is None:
@@ -303,6 +328,8 @@ class Session:
         self._say(Reply(220, ("Begin TLS",), "2.0.0"))
         await self._dialogue.start_tls(self._door.tls)
         self._machine.begin_tls()
+        if self._account is not None:
+            self._unknown_from = self._dialogue.seconds
         self._account = self._credential = None
         self._forget()
 
@@ -354,7 +381,7 @@ class Session:
         if len(self._recipients) >= self._door.settings.max_recipients:
             raise Refusal(permanent=False, status="5.3", public="Too many recipients in one go")
         address, _ = parse_forward_path(command.path, utf8=self._utf8)
-        recipient = await self._door.intake.recipient(address)
+        recipient = await self._door.recipient(address)
         await self._door.policy.recipient(self._account, recipient)
         if recipient.has_quota:
             await self._door.intake.check_quota(recipient, self._declared or 0)

@@ -11,7 +11,6 @@ loopback or on a Unix socket, which whoever may reach its folder may use.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from postoffice.errors import Refusal
 from postoffice.message.envelope import Envelope
@@ -30,10 +29,9 @@ from postoffice.transfer.mx import MxPolicy
 
 @dataclass(frozen=True, slots=True)
 class LmtpSettings:
-    """`addresses` is where the door is if `office.ports` names it; `socket` is a Unix socket that it has as well."""
+    """`addresses` is where the door is if `office.ports` names it."""
 
     addresses: tuple[str, ...] = ("127.0.0.1", "::1")
-    socket: Path | None = None
 
 
 class LmtpPolicy(MxPolicy):

@@ -8,16 +8,13 @@ by them, and notices of this office are never refused.
 
 from __future__ import annotations
 
-import secrets
-
 from postoffice.accounts.terms import WARNED, Bylaws, Terms
+from postoffice.accounts.words import tell
 from postoffice.clock import Clock
 from postoffice.errors import Refusal, StoreError
 from postoffice.events import event
-from postoffice.message.received import date_time, return_path
-from postoffice.protocols.dots import stuff
 from postoffice.store.base import Directory, Office
-from postoffice.store.model import Acceptance, Account, LocalDelivery
+from postoffice.store.model import Account
 
 WARNING_PERCENT = 90
 
@@ -77,12 +74,16 @@ class Quotas:
         return len(snapshot.keys), sum(snapshot.octets)
 
     async def _write(self, account: Account, terms: Terms, percent: int) -> None:
-        now = self._clock()
-        stage = await self._office.stage()
-        await stage.write(stuff(_warning(self._host, account.address, terms, percent, now)))
-        staged = await stage.finish()
-        local = (LocalDelivery(account.account_id, return_path(None)),)
-        await self._office.accept(Acceptance(f"quota{secrets.token_hex(4)}", staged, "", now, local))
+        limits = [f"{terms.quota_letters} letters"] if terms.quota_letters else []
+        limits += [f"{terms.quota_octets} octets"] if terms.quota_octets else []
+        lines = (
+            f"The mailbox of {account.address} may hold {' and '.join(limits)}, and is {percent} % full.",
+            "",
+            "When it is full, letters are not taken any more: their senders try again for some days and are then told",
+            "that they could not be delivered. Pull your letters and let your mail program delete them here.",
+        )
+        subject = f"Your mailbox is {percent} % full"
+        await tell(self._office, self._host, account, subject, lines, self._clock())
         event("quota.warned", account=account.address, percent=percent)
 
 
@@ -90,26 +91,3 @@ def _percent(terms: Terms, letters: int, octets: int) -> int:
     """How full it is by the quota that is nearer."""
     shares = [(letters, terms.quota_letters), (octets, terms.quota_octets)]
     return max(used * 100 // quota for used, quota in shares if quota)
-
-
-def _warning(host: str, address: str, terms: Terms, percent: int, now: float) -> bytes:
-    limits = [f"{terms.quota_letters} letters"] if terms.quota_letters else []
-    limits += [f"{terms.quota_octets} octets"] if terms.quota_octets else []
-    lines = [
-        f"From: Mail Delivery System <postmaster@{host}>",
-        f"To: <{address}>",
-        f"Date: {date_time(now)}",
-        f"Message-ID: <{secrets.token_hex(12)}@{host}>",
-        f"Subject: Your mailbox is {percent} % full",
-        "Auto-Submitted: auto-generated",
-        "MIME-Version: 1.0",
-        "Content-Type: text/plain; charset=utf-8",
-        "Content-Transfer-Encoding: 8bit",
-        "",
-        f"The mailbox of {address} may hold {' and '.join(limits)}, and is {percent} % full.",
-        "",
-        "When it is full, letters are not taken any more: their senders try again for some days and are then told",
-        "that they could not be delivered. Pull your letters and let your mail program delete them here.",
-        "",
-    ]
-    return "".join(f"{line}\r\n" for line in lines).encode()

@@ -140,12 +140,13 @@ class Pop3Server:
         if isinstance(owed, Invalid):
             raise LocalProtocolError("+OK to a line that is no command")
         self.outcome = Outcome.OK
-        if owed.keyword is Keyword.UTF8:
-            self.is_utf8 = True
-        if owed.after is not None:
-            self.state = owed.after
-            if owed.after is State.TRANSACTION:
+        after = owed.after
+        if after is not None:
+            self.state = after
+            if after is State.TRANSACTION:
                 self._lines.limit = COMMAND_OCTETS
+        elif owed.keyword is Keyword.UTF8:
+            self.is_utf8 = True
         if self.translate is None:
             return format_ok(text)
         return format_ok(text if owed.shape is Shape.FACTS else self.translate(text), "utf-8")

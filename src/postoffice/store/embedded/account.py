@@ -16,16 +16,16 @@ from dataclasses import replace
 from typing import TypeVar
 
 from postoffice.database.sqlite import Connection, sync_directory
-from postoffice.errors import StoreError
-from postoffice.net.pause import pause
+from postoffice.errors import DamagedStore, NotLooking, StoreError
 from postoffice.protocols.dots import stuff
 from postoffice.store.base import MaildropLock
 from postoffice.store.embedded import arrivals, contents, sight
 from postoffice.store.embedded.arrivals import Spooled
-from postoffice.store.embedded.jobs import RemoveArrivals
-from postoffice.store.embedded.locks import MOVING, HeldLock
+from postoffice.store.embedded.jobs import NoteFile, RemoveArrivals
 from postoffice.store.embedded.mailbox import MailboxFile, Seen
-from postoffice.store.embedded.premises import Premises, mailbox_path
+from postoffice.store.embedded.places import mailbox_path
+from postoffice.store.embedded.premises import Premises
+from postoffice.store.embedded.sight import EVERYBODY_ID, OWNER_ID
 from postoffice.store.embedded.staging import GrowingStage
 from postoffice.store.model import (
     INBOX,
@@ -37,12 +37,11 @@ from postoffice.store.model import (
     Folder,
     Letter,
     Piece,
+    Sight,
     Snapshot,
     Staged,
+    Viewer,
 )
-
-PATIENCE_SECONDS = 0.002
-"""How long to wait before asking again for a lock that is held for a moment."""
 
 T = TypeVar("T")
 Cached = tuple[tuple[int, int], Seen | None, Snapshot]
@@ -57,7 +56,7 @@ class AccountMailbox:
         self._path = mailbox_path(premises.data, account_id)
         self._name = str(self._path)
         self._opened: MailboxFile | None = None
-        self._cached: dict[str, Cached] = {}
+        self._cached: dict[str | None, Cached] = {}
         self._print = (0, 0)
         self._print_at = -1
 
@@ -86,7 +85,7 @@ class AccountMailbox:
 
     # --- reading --------------------------------------------------------------------------------------------
 
-    async def snapshot(self, viewer: str = OWNER, folder: str = INBOX) -> Snapshot:
+    async def snapshot(self, viewer: str | None = None, folder: str = INBOX) -> Snapshot:
         if folder != INBOX:
             return await (await self._whole_file()).snapshot(viewer, folder)
         # Arrivals first: what is absorbed between the two looks is then in the file, and not shown twice.
@@ -107,7 +106,7 @@ class AccountMailbox:
         self._cached[viewer] = print_, seen_then, snapshot
         return snapshot
 
-    def _both(self, viewer: str, last: int) -> tuple[Snapshot, Seen | None]:
+    def _both(self, viewer: str | None, last: int) -> tuple[Snapshot, Seen | None]:
         """What is in the file and what is not, as one; `last` is the newest arrival or 0."""
         rows: tuple[str | None, str | None, str | None, str | None] = (None, None, None, None)
         file = self.file()
@@ -118,12 +117,13 @@ class AccountMailbox:
             file = self.file()
         numbers, octets, unique_ids, grown = sight.split(*rows)
         if file is None:
-            if viewer != OWNER:
-                raise StoreError(f"{viewer!r} does not look at this mailbox")
+            if viewer:
+                raise NotLooking(viewer)
             keys = array("q", [-number for number in numbers])
             newest = unique_ids[-1] if unique_ids else ""
             surrogates = {-number: size for number, size in grown.items()}
-            return sight.Columns(keys, octets, unique_ids, surrogates, newest, 1).snapshot(), None
+            viewer_id = OWNER_ID if viewer is not None else EVERYBODY_ID
+            return sight.Columns(keys, octets, unique_ids, surrogates, newest, viewer_id).snapshot(), None
         seen = file.seen(viewer, INBOX)
         done = seen.watermark if seen.incarnation == self._premises.incarnation else 0
         fresh = next((at for at, number in enumerate(numbers) if number > done), len(numbers))
@@ -186,9 +186,9 @@ class AccountMailbox:
             return [Folder(INBOX, uid_validity=1, uid_next=1, highest_modseq=1)]
         return await (await self._whole_file()).folders()
 
-    async def viewers(self) -> list[str]:
+    async def viewers(self) -> list[Viewer]:
         file = self.file()
-        return await file.viewers() if file is not None else [OWNER]
+        return await file.viewers() if file is not None else [Viewer(OWNER, Sight.HOLDS)]
 
     async def pulled(self, source: str) -> frozenset[str]:
         file = self.file()
@@ -210,8 +210,8 @@ class AccountMailbox:
     async def create_folder(self, name: str) -> None:
         await (await self._whole_file()).create_folder(name)
 
-    async def set_viewers(self, viewers: Sequence[str]) -> None:
-        await (await self._whole_file()).set_viewers(viewers)
+    async def set_viewer(self, name: str, sight: Sight, into: str | None = None) -> None:
+        await (await self._whole_file()).set_viewer(name, sight, into)
 
     async def move(self, keys: Sequence[int], folder: str) -> list[int]:
         file = await self._whole_file()
@@ -219,17 +219,22 @@ class AccountMailbox:
         return await file.move([moved.get(-key, 0) if key < 0 else key for key in keys], folder)
 
     async def remove(
-        self, keys: Sequence[int], viewer: str = OWNER, lock: MaildropLock | None = None, into: str | None = None
+        self,
+        keys: Sequence[int],
+        viewer: str | None = None,
+        lock: MaildropLock | None = None,
+        into: str | None = None,
     ) -> None:
         """Arrivals are deleted where they lie, unless they are still wanted. No lock here is ever lost."""
         numbers = [-key for key in keys if key < 0]
         filed = [key for key in keys if key > 0]
-        if into is not None or await self.viewers() != [viewer]:
+        holders = [each.name for each in await self.viewers() if each.sight is Sight.HOLDS]
+        if into is not None or (viewer is not None and holders != [viewer]):
             whole = await self._whole_file()
             await whole.remove([*filed, *self._moved(numbers).values()], viewer, into=into)
             return
         if numbers:
-            moving = await self._moving()
+            moving = await self._premises.moving(self.account_id)
             try:
                 somebody_died = await self._end_what_died()
                 removed = await self._premises.committer.run(RemoveArrivals(self.account_id, numbers))
@@ -244,18 +249,14 @@ class AccountMailbox:
 
     # --- absorption -----------------------------------------------------------------------------------------
 
-    async def _moving(self) -> HeldLock:
-        """The right to move this account's arrivals, over all processes of the office."""
-        while (lock := self._premises.locks.take(self.account_id, MOVING)) is None:
-            await pause(PATIENCE_SECONDS)
-        return lock
-
     async def absorb(self) -> None:
-        """Take all arrivals into the mailbox file, which is made if it is not there. Durable."""
-        lock = await self._moving()
+        """Take all arrivals into the mailbox file, which is made if it is not there. Durable.
+
+        One that was there and is lost is not made anew, which would hide that: what arrives waits for it.
+        """
+        lock = await self._premises.moving(self.account_id)
         try:
-            if not self._path.exists():
-                await self._premises.in_thread(self._create)
+            await self._have_file()
             filed = self.file()
             self._premises.locks.mark(self.account_id)
             while filed is not None and (numbers := await _to_its_end(filed.desk.run(self._absorb_batch))):
@@ -264,6 +265,18 @@ class AccountMailbox:
             self._premises.locks.unmark(self.account_id)
         finally:
             lock.give_back()
+
+    async def _have_file(self) -> None:
+        sql = "SELECT has_file FROM accounts WHERE account_id = ?"
+        is_noted = self._premises.ask(lambda office: office.execute(sql, (self.account_id,)).get)
+        if is_noted is None:
+            raise StoreError(f"there is no account {self.account_id}")
+        if not self._path.exists():
+            if is_noted:
+                raise DamagedStore(f"{self._path}, the mailbox of account {self.account_id}, is lost")
+            await self._premises.in_thread(self._create)
+        if not is_noted:
+            await self._premises.committer.run(NoteFile(self.account_id))
 
     async def _end_what_died(self) -> bool:
         """Write something to the mailbox file if who took arrivals in died in the middle; tells whether so.

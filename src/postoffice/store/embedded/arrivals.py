@@ -26,6 +26,10 @@ BATCH_LETTERS = 256
 BATCH_OCTETS = 8 * 1024 * 1024
 """What is absorbed in one transaction at most, but for a letter that is larger alone."""
 
+GONE = -1
+"""How often arrivals of an account departed that is gone itself. A file without an account and without this is lost
+property, and nobody throws it away."""
+
 COLUMNS = sight.IN_COLUMNS.format(
     "SELECT number AS entry_id, octets, email_id AS unique_id, surrogate_octets FROM arrivals"
     " WHERE account_id = ? AND number > ? ORDER BY number"
@@ -50,6 +54,12 @@ def fingerprint(connection: Connection, account_id: int) -> tuple[int, int]:
     ).fetchone()
     assert row is not None
     return row[0], row[1]
+
+
+def is_gone(connection: Connection, account_id: int) -> bool:
+    """Whether an account was removed for ever, or came back under another id: what is left of it may go."""
+    times = connection.execute("SELECT times FROM departures WHERE account_id = ?", (account_id,)).get
+    return bool(times == GONE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,27 +19,33 @@ from postoffice import counts
 from postoffice.database.sqlite import Connection, one_number, store_error
 from postoffice.errors import StoreError
 from postoffice.message.content import Content
-from postoffice.store.embedded import contents
+from postoffice.store.embedded import arrivals, contents
 from postoffice.store.embedded.accepting import accept_all
 from postoffice.store.embedded.jobs import (
     Accept,
     AddAccount,
     AddDomain,
     AnyJob,
+    BringBack,
     ChangeSettings,
     Claim,
     CountLogin,
     Expedite,
+    ForgetVisits,
     GiveSpaceBack,
+    NoteFile,
+    NoteVisits,
     RemoveAccount,
     RemoveArrivals,
     RemoveCredential,
     Removed,
     Renew,
+    ReserveAccount,
     SetCredential,
     Settle,
     Settled,
 )
+from postoffice.store.embedded.places import mailbox_path
 from postoffice.store.embedded.spool import SPOOL
 from postoffice.store.model import Account, Pace, QueueItem
 
@@ -145,13 +151,25 @@ def perform(connection: Connection, job: AnyJob, spool: Path) -> object:
             return _add_account(connection, job)
         case RemoveAccount():
             return _remove_account(connection, job)
-        case SetCredential():
-            _set_credential(connection, job)
+        case ReserveAccount():
+            return _reserve_account(connection)
+        case BringBack():
+            return _bring_back(connection, job, spool.parent)
+        case NoteFile():
+            connection.execute("UPDATE accounts SET has_file = 1 WHERE account_id = ?", (job.account_id,))
             return None
+        case SetCredential():
+            return _set_credential(connection, job)
         case ChangeSettings():
             return _change_settings(connection, job)
         case CountLogin():
             return _count_login(connection, job)
+        case NoteVisits():
+            _note_visits(connection, job)
+            return None
+        case ForgetVisits():
+            _forget_visits(connection, job)
+            return None
         case RemoveCredential():
             _remove_credential(connection, job)
             return None
@@ -278,39 +296,92 @@ def _add_domain(connection: Connection, job: AddDomain) -> None:
 
 
 def _add_account(connection: Connection, job: AddAccount) -> Account:
-    domain = job.address.rpartition("@")[2]
+    account = Account(_reserve_account(connection), job.address, job.now)
+    _move_in(connection, account, has_file=False)
+    _directory_changed(connection)
+    return account
+
+
+def _reserve_account(connection: Connection) -> int:
+    """The next id, as one that was given away: what uses it later says so itself."""
+    connection.execute("INSERT INTO accounts (address, domain, created) VALUES ('', '', 0)")
+    account_id = connection.last_insert_rowid()
+    connection.execute("DELETE FROM accounts WHERE account_id = ?", (account_id,))
+    return account_id
+
+
+def _move_in(connection: Connection, account: Account, *, has_file: bool) -> None:
+    domain = account.address.rpartition("@")[2]
     if not one_number(connection, "SELECT EXISTS (SELECT 1 FROM domains WHERE domain = ?)", (domain,)):
         raise StoreError(f"the domain {domain} is not here")
+    if one_number(connection, "SELECT EXISTS (SELECT 1 FROM accounts WHERE address = ?)", (account.address,)):
+        raise StoreError(f"the address {account.address} is taken")
     connection.execute(
-        "INSERT OR IGNORE INTO accounts (address, domain, created) VALUES (?, ?, ?)", (job.address, domain, job.now)
+        "INSERT INTO accounts (account_id, address, domain, created, has_file) VALUES (?, ?, ?, ?, ?)",
+        (account.account_id, account.address, domain, account.created, has_file),
     )
-    if not connection.changes():
-        raise StoreError(f"the address {job.address} is taken")
-    account_id = connection.last_insert_rowid()
+
+
+def _bring_back(connection: Connection, job: BringBack, data: Path) -> Account:
+    """The file may have been taken for a leftover of somebody who died: then nothing is changed."""
+    account = Account(job.account_id, job.address, job.created)
+    if not mailbox_path(data, job.account_id).exists():
+        raise StoreError(f"the mailbox of {job.address} was taken away meanwhile")
+    _move_in(connection, account, has_file=True)
+    connection.executemany(
+        "INSERT INTO credentials VALUES (?, ?, ?)",
+        [(job.account_id, name, verifier) for name, verifier in job.credentials.items()],
+    )
+    connection.executemany(
+        "INSERT OR REPLACE INTO settings VALUES (?, ?, ?)",
+        [(job.address, key, value) for key, value in job.settings.items()],
+    )
+    connection.executemany(
+        "INSERT INTO visits VALUES (?, ?, ?, 0)", [(job.account_id, viewer, at) for viewer, at in job.visits.items()]
+    )
+    connection.execute("UPDATE arrivals SET account_id = ? WHERE account_id = ?", (job.account_id, job.removed_id))
+    _gone(connection, job.removed_id)
     _directory_changed(connection)
-    return Account(account_id, job.address, job.now)
+    return account
 
 
 def _remove_account(connection: Connection, job: RemoveAccount) -> list[str]:
     connection.execute(
         "DELETE FROM settings WHERE owner = (SELECT address FROM accounts WHERE account_id = ?)", (job.account_id,)
     )
+    connection.execute("DELETE FROM visits WHERE account_id = ?", (job.account_id,))
     connection.execute("DELETE FROM logins WHERE account_id = ?", (job.account_id,))
     connection.execute("DELETE FROM accounts WHERE account_id = ?", (job.account_id,))
     connection.execute("DELETE FROM credentials WHERE account_id = ?", (job.account_id,))
+    _directory_changed(connection)
+    if job.may_come_back:
+        return []
     rows = connection.execute(
         "DELETE FROM arrivals WHERE account_id = ? RETURNING content_id", (job.account_id,)
     ).fetchall()
-    _depart(connection, job.account_id)
-    _directory_changed(connection)
+    _gone(connection, job.account_id)
     return contents.release(connection, Counter(content_id for (content_id,) in rows))
 
 
-def _set_credential(connection: Connection, job: SetCredential) -> None:
+def _gone(connection: Connection, account_id: int) -> None:
+    """Nothing of the account is wanted any more, whatever a crash leaves of it."""
+    connection.execute(
+        "INSERT INTO departures VALUES (?1, ?2) ON CONFLICT DO UPDATE SET times = ?2", (account_id, arrivals.GONE)
+    )
+
+
+def _set_credential(connection: Connection, job: SetCredential) -> bool:
+    if job.instead_of is not None:
+        connection.execute(
+            "UPDATE credentials SET verifier = ? WHERE account_id = ? AND name = ? AND verifier = ?",
+            (job.verifier, job.account_id, job.name, job.instead_of),
+        )
+        return connection.changes() > 0
     if not one_number(connection, "SELECT EXISTS (SELECT 1 FROM accounts WHERE account_id = ?)", (job.account_id,)):
         raise StoreError(f"there is no account {job.account_id}")
     connection.execute("INSERT OR REPLACE INTO credentials VALUES (?, ?, ?)", (job.account_id, job.name, job.verifier))
     _directory_changed(connection)
+    return True
 
 
 def _change_settings(connection: Connection, job: ChangeSettings) -> bool:
@@ -333,12 +404,31 @@ def _change_settings(connection: Connection, job: ChangeSettings) -> bool:
 
 
 def _count_login(connection: Connection, job: CountLogin) -> bool:
-    before = connection.execute("SELECT full_again FROM logins WHERE account_id = ?", (job.account_id,)).get
-    full_again = Pace(job.seconds, job.burst).next_time(before or 0.0, job.now)
+    full_again = next_login(connection, job.account_id, job.viewer, job.now, Pace(job.seconds, job.burst))
     if full_again is None:
         return False
-    connection.execute("INSERT OR REPLACE INTO logins VALUES (?, ?)", (job.account_id, full_again))
+    connection.execute("INSERT OR REPLACE INTO logins VALUES (?, ?, ?)", (job.account_id, job.viewer, full_again))
     return True
+
+
+def next_login(connection: Connection, account_id: int, viewer: str, now: float, pace: Pace) -> float | None:
+    """When the bucket is full again if a login takes a token now; None if there is none."""
+    sql = "SELECT full_again FROM logins WHERE account_id = ? AND viewer = ?"
+    return pace.next_time(connection.execute(sql, (account_id, viewer)).get or 0.0, now)
+
+
+def _note_visits(connection: Connection, job: NoteVisits) -> None:
+    connection.executemany(
+        "INSERT INTO visits SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM accounts WHERE account_id = ?1)"
+        " ON CONFLICT DO UPDATE SET at = excluded.at, is_warned = excluded.is_warned WHERE at <= excluded.at",
+        [(visit.account_id, visit.viewer, visit.at, visit.is_warned) for visit in job.visits],
+    )
+
+
+def _forget_visits(connection: Connection, job: ForgetVisits) -> None:
+    who = (job.account_id, job.viewer)
+    connection.execute("DELETE FROM visits WHERE account_id = ? AND viewer = ?", who)
+    connection.execute("DELETE FROM logins WHERE account_id = ? AND viewer = ?", who)
 
 
 def _remove_credential(connection: Connection, job: RemoveCredential) -> None:

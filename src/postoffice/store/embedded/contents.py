@@ -16,8 +16,7 @@ from zlib import crc32
 
 from postoffice.database.sqlite import Connection, give_space_back, one_number, transaction
 from postoffice.errors import DamagedStore, StoreError
-from postoffice.message.content import Content
-from postoffice.store.model import CHUNK_OCTETS, Damage, Staged
+from postoffice.store.model import CHUNK_OCTETS, Staged
 
 INDEX_BITS = 20
 SWEEP_CHUNKS = 16
@@ -172,7 +171,7 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-# --- looking at all of them ------------------------------------------------------------------------------------
+# --- reading them ------------------------------------------------------------------------------------
 
 
 def read_chunk(connection: Connection, content_id: int, index: int) -> tuple[bytes, bool]:
@@ -202,53 +201,6 @@ def plain_of(wires: Iterable[bytes]) -> Iterator[bytes]:
     yield held[skip:]
 
 
-def damages(connection: Connection, where: str) -> list[Damage]:
-    """Every content whose rows are not what they say, by reading all of them; no transaction is held meanwhile."""
-    found: list[Damage] = []
-    content_id = 0
-    while True:
-        row = connection.execute(
-            "SELECT content_id, sha256, octets, wire_octets FROM contents"
-            " WHERE content_id > ? AND holds > 0 AND spool IS NULL ORDER BY content_id LIMIT 1",
-            (content_id,),
-        ).fetchone()
-        if row is None:
-            return found
-        content_id, name, octets, wire_octets = row
-        wrong = _look_at(connection, content_id, Content(name, octets, wire_octets, True, True))
-        if wrong:
-            found.append(Damage(f"{where}, content {name.hex()[:16]}", wrong))
-
-
-def _look_at(connection: Connection, content_id: int, content: Content) -> str:
-    wire_octets = 0
-    trouble = ""
-
-    def chunks() -> Iterator[bytes]:
-        nonlocal wire_octets, trouble
-        for index in range(1 << INDEX_BITS):
-            row = connection.execute(
-                "SELECT data, checksum, sha256 FROM chunks WHERE chunk_id = ?", (content_id << INDEX_BITS | index,)
-            ).fetchone()
-            if row is None:
-                trouble = f"chunk {index} is not there"
-                return
-            data, checksum, name = row
-            wire_octets += len(data)
-            if crc32(data) != checksum:
-                trouble = f"chunk {index} has another checksum"
-            yield data
-            if name is not None:
-                return
-
-    octets, digest = digest_of(chunks())
-    if trouble:
-        return trouble
-    if (digest, octets, wire_octets) != (content.sha256, content.octets, content.wire_octets):
-        return "its octets are not those it is named by"
-    return ""
-
-
 def digest_of(wires: Iterable[bytes]) -> tuple[int, bytes]:
     """How many octets a content has, and its SHA-256, from its wire form."""
     reckoner = sha256()
@@ -257,18 +209,3 @@ def digest_of(wires: Iterable[bytes]) -> tuple[int, bytes]:
         octets += len(plain)
         reckoner.update(plain)
     return octets, reckoner.digest()
-
-
-def dangling(connection: Connection, counted: str, where: str) -> list[Damage]:
-    """Contents whose `holds` is not the number of rows that refer to them; `counted` selects those references."""
-    rows = connection.execute(
-        f"SELECT c.content_id, c.holds, coalesce(r.times, 0) FROM contents c LEFT JOIN"  # noqa: S608 our own text
-        f" (SELECT content_id, count(*) AS times FROM ({counted}) GROUP BY content_id) r USING (content_id)"
-        f" WHERE c.holds != coalesce(r.times, 0)"
-        f" UNION ALL SELECT content_id, 0, count(*) FROM ({counted})"
-        f" WHERE content_id NOT IN (SELECT content_id FROM contents) GROUP BY content_id"
-    ).fetchall()
-    return [
-        Damage(f"{where}, content {content_id}", f"{times} letters refer to it, but it counts {holds}")
-        for content_id, holds, times in rows
-    ]

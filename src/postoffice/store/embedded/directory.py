@@ -8,14 +8,13 @@ from postoffice.store.embedded.jobs import (
     AddAccount,
     AddDomain,
     ChangeSettings,
-    CountLogin,
     RemoveAccount,
     RemoveCredential,
     SetCredential,
 )
 from postoffice.store.embedded.office import EmbeddedOffice
 from postoffice.store.embedded.premises import Premises
-from postoffice.store.model import Account, Credential, Pace
+from postoffice.store.model import Account, Credential
 
 ROLES = ("postmaster", "abuse")
 """The addresses that every domain answers to (RFC 5321 §4.5.1, RFC 2142)."""
@@ -61,18 +60,22 @@ class EmbeddedDirectory:
         return await self._premises.committer.run(AddAccount(address, now))
 
     async def remove_account(self, account_id: int) -> None:
-        spooled = await self._premises.committer.run(RemoveAccount(account_id))
-        self._premises.spool.discard(spooled)
-        self._office.forget_mailbox(account_id)
+        moving = await self._premises.moving(account_id)
+        try:
+            spooled = await self._premises.committer.run(RemoveAccount(account_id))
+            self._premises.spool.discard(spooled)
+            self._office.forget_mailbox(account_id)
+        finally:
+            moving.give_back()
 
     async def credentials(self, account_id: int) -> list[Credential]:
         sql = "SELECT account_id, name, verifier FROM credentials WHERE account_id = ? ORDER BY name"
         rows = self._premises.ask(lambda db: db.execute(sql, (account_id,)).fetchall())
         return [Credential(*row) for row in rows]
 
-    async def set_credential(self, credential: Credential) -> None:
-        job = SetCredential(credential.account_id, credential.name, credential.verifier)
-        await self._premises.committer.run(job)
+    async def set_credential(self, credential: Credential, instead_of: str | None = None) -> bool:
+        job = SetCredential(credential.account_id, credential.name, credential.verifier, instead_of)
+        return await self._premises.committer.run(job)
 
     async def remove_credential(self, account_id: int, name: str) -> None:
         await self._premises.committer.run(RemoveCredential(account_id, name))
@@ -96,14 +99,6 @@ class EmbeddedDirectory:
 
     async def change_settings(self, owner: str, changes: Mapping[str, str]) -> bool:
         return await self._premises.committer.run(ChangeSettings(owner, dict(changes)))
-
-    async def count_login(self, account_id: int, now: float, pace: Pace) -> bool:
-        # Whoever comes too soon costs a look, and nothing is written for him.
-        sql = "SELECT full_again FROM logins WHERE account_id = ?"
-        before = self._premises.ask(lambda db: db.execute(sql, (account_id,)).get)
-        if pace.next_time(before or 0.0, now) is None:
-            return False
-        return await self._premises.committer.run(CountLogin(account_id, now, pace.seconds, pace.burst))
 
     async def generation(self) -> int:
         version = self._premises.version()

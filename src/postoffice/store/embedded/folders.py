@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import apsw
 
 from postoffice.database.sqlite import Connection, one_number
-from postoffice.errors import StoreError
+from postoffice.errors import NotLooking, StoreError
 from postoffice.protocols.dots import has_dot_lines
 from postoffice.store.embedded import contents
 from postoffice.store.identity import new_email_id
-from postoffice.store.model import Flag, Letter
+from postoffice.store.model import OWNER, Flag, Letter, Sight
 
 ADD = (
     "INSERT INTO entries (folder_id, uid, content_id, email_id, unique_id, octets, surrogate_octets,"
@@ -34,6 +34,13 @@ AGAIN = (
 HOLD_AGAIN = (
     "UPDATE contents SET holds = holds + 1 WHERE content_id = (SELECT content_id FROM entries WHERE entry_id = ?)"
 )
+UNSEEN = (
+    "SELECT entry_id FROM removed JOIN viewers USING (viewer_id) WHERE holds"
+    " GROUP BY entry_id HAVING count(*) >= (SELECT count(*) FROM viewers WHERE holds)"
+)
+
+Leave = Callable[[Connection, Sequence[int]], object]
+"""How entries leave that nobody holds back any more: for good, or into another folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +67,10 @@ def folder_id(connection: Connection, name: str) -> int:
     return found
 
 
-def viewer_id(connection: Connection, name: str) -> int:
-    found = connection.execute("SELECT viewer_id FROM viewers WHERE name = ?", (name,)).get
+def holder_id(connection: Connection, name: str) -> int:
+    found = connection.execute("SELECT viewer_id FROM viewers WHERE name = ? AND holds", (name,)).get
     if not isinstance(found, int):
-        raise StoreError(f"{name!r} does not look at this mailbox")
+        raise NotLooking(name)
     return found
 
 
@@ -131,12 +138,10 @@ def append(connection: Connection, letters: Sequence[Letter], email_ids: Sequenc
     return keys
 
 
-def remove(
-    connection: Connection, keys: Sequence[int], viewer: str, leave: Callable[[Connection, Sequence[int]], object]
-) -> None:
-    """Out of a viewer's sight; entries that nobody sees any more leave in the way that `leave` knows."""
-    this = viewer_id(connection, viewer)
-    others = one_number(connection, "SELECT count(*) - 1 FROM viewers")
+def remove(connection: Connection, keys: Sequence[int], viewer: str | None, leave: Leave) -> None:
+    """Out of a viewer's sight, None: of everybody's; entries that nobody sees any more leave."""
+    this = holder_id(connection, viewer) if viewer is not None else 0
+    others = one_number(connection, "SELECT count(*) - 1 FROM viewers WHERE holds") if this else 0
     wanted = connection.execute(
         "SELECT entry_id, folder_id FROM carray(?) k CROSS JOIN entries ON entry_id = k.value",
         (apsw.carray(array("q", keys)),),
@@ -152,7 +157,9 @@ def remove(
 
 
 def _times_removed(connection: Connection, entry: int) -> int:
-    return one_number(connection, "SELECT count(*) FROM removed WHERE entry_id = ?", (entry,))
+    """By how many of those who hold."""
+    sql = "SELECT count(*) FROM removed JOIN viewers USING (viewer_id) WHERE entry_id = ? AND holds"
+    return one_number(connection, sql, (entry,))
 
 
 def forget(connection: Connection, entries: Sequence[int]) -> None:
@@ -203,19 +210,23 @@ def flag(connection: Connection, keys: Iterable[int], flags: Flag) -> None:
             connection.execute("UPDATE entries SET flags = ?, modseq = ? WHERE entry_id = ?", (int(flags), modseq, key))
 
 
-def set_viewers(connection: Connection, viewers: Sequence[str]) -> None:
-    """A viewer who leaves holds no letter back; one who comes, or comes again, sees everything."""
-    if not viewers:
-        raise StoreError("a mailbox that nobody looks at would keep nothing")
-    before = dict(connection.execute("SELECT name, viewer_id FROM viewers").fetchall())
-    for name in before.keys() - set(viewers):
-        connection.execute("DELETE FROM removed WHERE viewer_id = ?", (before[name],))
-        connection.execute("DELETE FROM viewers WHERE viewer_id = ?", (before[name],))
-    for name in dict.fromkeys(viewers):
-        if name not in before:
-            connection.execute("INSERT INTO viewers (name) VALUES (?)", (name,))
+def set_viewer(connection: Connection, name: str, sight: Sight, leave: Leave) -> None:
+    """How somebody looks from now on; where nobody would hold, the owner does. What nobody holds leaves."""
+    if name == OWNER and sight is not Sight.HOLDS:
+        others = one_number(connection, "SELECT count(*) FROM viewers WHERE holds AND name != ?", (OWNER,))
+        if sight is Sight.GONE or not others:
+            raise StoreError("a mailbox that nobody looks at would keep nothing")
+    if sight is Sight.GONE:
+        connection.execute(
+            "DELETE FROM removed WHERE viewer_id = (SELECT viewer_id FROM viewers WHERE name = ?)", (name,)
+        )
+        connection.execute("DELETE FROM viewers WHERE name = ?", (name,))
+    else:
+        connection.execute("UPDATE viewers SET holds = ? WHERE name = ?", (sight is Sight.HOLDS, name))
+        if not connection.changes():
+            connection.execute("INSERT INTO viewers (name, holds) VALUES (?, ?)", (name, sight is Sight.HOLDS))
+    connection.execute(
+        "UPDATE viewers SET holds = 1 WHERE name = ? AND NOT EXISTS (SELECT 1 FROM viewers WHERE holds)", (OWNER,)
+    )
     connection.execute("UPDATE folders SET shown = shown + 1")
-    unseen = connection.execute(
-        "SELECT entry_id FROM removed GROUP BY entry_id HAVING count(*) >= (SELECT count(*) FROM viewers)"
-    ).fetchall()
-    forget(connection, [entry for (entry,) in unseen])
+    leave(connection, [entry for (entry,) in connection.execute(UNSEEN).fetchall()])

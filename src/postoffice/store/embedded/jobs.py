@@ -13,7 +13,7 @@ from msgspec import Struct
 from postoffice.clock import Clock
 from postoffice.message.content import Content
 from postoffice.store.identity import new_email_id
-from postoffice.store.model import Acceptance, Account, QueueItem, RecipientState, Settlement
+from postoffice.store.model import Acceptance, Account, QueueItem, RecipientState, Settlement, Visit
 
 R = TypeVar("R")
 
@@ -106,15 +106,44 @@ class AddAccount(Job[Account], frozen=True):
 
 
 class RemoveAccount(Job[list[str]], frozen=True):
-    """Gives the spool files that may go. The mailbox file is taken away by who asked."""
+    """Gives the spool files that may go. The mailbox file is taken away by who asked.
+
+    An account that may come back leaves its arrivals here: whoever was told 250 meanwhile was told the truth.
+    """
+
+    account_id: int
+    may_come_back: bool = False
+
+
+class ReserveAccount(Job[int], frozen=True):
+    """An id that no account had and no other will have."""
+
+
+class BringBack(Job[Account], frozen=True):
+    """An account that was `removed_id` lives here again under an id that was reserved; its file is there before."""
+
+    removed_id: int
+    account_id: int
+    address: str
+    created: float
+    credentials: dict[str, str]
+    settings: dict[str, str]
+    visits: dict[str, float]
+
+
+class NoteFile(Job[None], frozen=True):
+    """The account has a mailbox file from now on: if there is none, it is lost."""
 
     account_id: int
 
 
-class SetCredential(Job[None], frozen=True):
+class SetCredential(Job[bool], frozen=True):
+    """Gives whether it was set: with `instead_of`, only if that was kept until now."""
+
     account_id: int
     name: str
     verifier: str
+    instead_of: str | None = None
 
 
 class ChangeSettings(Job[bool], frozen=True):
@@ -128,9 +157,19 @@ class CountLogin(Job[bool], frozen=True):
     """Gives whether there was a token for it."""
 
     account_id: int
+    viewer: str
     now: float
     seconds: float
     burst: int
+
+
+class NoteVisits(Job[None], frozen=True):
+    visits: list[Visit]
+
+
+class ForgetVisits(Job[None], frozen=True):
+    account_id: int
+    viewer: str
 
 
 class RemoveCredential(Job[None], frozen=True):
@@ -155,9 +194,14 @@ AnyJob = (
     | AddDomain
     | AddAccount
     | RemoveAccount
+    | ReserveAccount
+    | BringBack
+    | NoteFile
     | SetCredential
     | ChangeSettings
     | CountLogin
+    | NoteVisits
+    | ForgetVisits
     | RemoveCredential
     | GiveSpaceBack
 )
@@ -172,9 +216,14 @@ RESULTS: dict[type[AnyJob], object] = {
     AddDomain: None,
     AddAccount: Account,
     RemoveAccount: list[str],
-    SetCredential: None,
+    ReserveAccount: int,
+    BringBack: Account,
+    NoteFile: None,
+    SetCredential: bool,
     ChangeSettings: bool,
     CountLogin: bool,
+    NoteVisits: None,
+    ForgetVisits: None,
     RemoveCredential: None,
     GiveSpaceBack: bool,
 }

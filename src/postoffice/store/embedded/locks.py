@@ -33,8 +33,10 @@ class MaildropLocks:
     def take(self, account_id: int, viewer: str) -> HeldLock | None:
         """The lock, or None if somebody has it."""
         octet = account_id << VIEWER_BITS
-        if viewer:
-            octet |= crc32(viewer.encode()) & ((1 << VIEWER_BITS) - 1) or 1
+        if viewer == MOVING:
+            octet |= 1  # a session that waits for it must never be the one that has it
+        elif viewer:
+            octet |= 2 + crc32(viewer.encode()) % ((1 << VIEWER_BITS) - 2)
         if octet in self._held or not self._set(octet, fcntl.F_WRLCK):
             return None
         self._held.add(octet)

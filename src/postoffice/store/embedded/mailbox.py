@@ -24,12 +24,13 @@ from postoffice.errors import DamagedStore, StoreError
 from postoffice.events import event
 from postoffice.store.base import MaildropLock
 from postoffice.store.embedded import contents, folders, sight
+from postoffice.store.embedded.folders import Leave
 from postoffice.store.embedded.schema import MAILBOX
+from postoffice.store.embedded.soundness import wrong_in_mailbox
 from postoffice.store.embedded.staging import GrowingStage, RowOverflow
 from postoffice.store.identity import new_email_id
 from postoffice.store.model import (
     INBOX,
-    OWNER,
     Changes,
     Damage,
     Entry,
@@ -37,7 +38,9 @@ from postoffice.store.model import (
     Folder,
     Letter,
     Piece,
+    Sight,
     Snapshot,
+    Viewer,
 )
 
 T = TypeVar("T")
@@ -68,10 +71,10 @@ class MailboxFile:
         self._pool = pool
         self._own_pool: ThreadPoolExecutor | None = None
         self._near: Connection | None = None
-        self.desk = Desk(path, pool, lambda path: open_writer(path, vfs, CACHE_OCTETS))
+        self.desk = Desk(path, pool, self._open_writer)
         self._far = Desk(path, pool, lambda path: open_reader(path, vfs, CACHE_OCTETS))
         self._version = -1
-        self._shown: dict[tuple[str, str], Seen] = {}
+        self._shown: dict[tuple[str | None, str], Seen] = {}
 
     @classmethod
     def open(
@@ -91,6 +94,12 @@ class MailboxFile:
             raise
         return mailbox
 
+    def _open_writer(self, path: Path) -> Connection:
+        """SQLite would make a file that was taken away meanwhile anew, and nobody would see that it is lost."""
+        if not path.exists():
+            raise DamagedStore(f"{path} is not {MAILBOX.name}: it is not there")
+        return open_writer(path, self._vfs, CACHE_OCTETS)
+
     # --- reading: at once -----------------------------------------------------------------------------------
 
     def near(self) -> Connection:
@@ -107,10 +116,10 @@ class MailboxFile:
         except apsw.Error as error:
             raise store_error(error, self.path) from error
 
-    async def snapshot(self, viewer: str = OWNER, folder: str = INBOX) -> Snapshot:
+    async def snapshot(self, viewer: str | None = None, folder: str = INBOX) -> Snapshot:
         return self.seen(viewer, folder).snapshot
 
-    def seen(self, viewer: str, folder: str) -> Seen:
+    def seen(self, viewer: str | None, folder: str) -> Seen:
         """The cached one, if no other connection wrote since, or what it wrote altered nobody's sight here."""
         near = self._near or self.near()
         try:
@@ -144,9 +153,9 @@ class MailboxFile:
     async def folders(self) -> list[Folder]:
         return self.ask(sight.all_folders)
 
-    async def viewers(self) -> list[str]:
-        rows = self.ask(lambda near: near.execute("SELECT name FROM viewers ORDER BY name").fetchall())
-        return [name for (name,) in rows]
+    async def viewers(self) -> list[Viewer]:
+        rows = self.ask(lambda near: near.execute("SELECT name, holds FROM viewers ORDER BY name").fetchall())
+        return [Viewer(name, Sight.HOLDS if holds else Sight.RESTS) for name, holds in rows]
 
     async def pulled(self, source: str) -> frozenset[str]:
         sql = "SELECT source_id FROM pulled WHERE source = ?"
@@ -173,14 +182,21 @@ class MailboxFile:
         return await self.write(lambda connection: folders.append(connection, letters, email_ids, now))
 
     async def remove(
-        self, keys: Sequence[int], viewer: str = OWNER, lock: MaildropLock | None = None, into: str | None = None
+        self,
+        keys: Sequence[int],
+        viewer: str | None = None,
+        lock: MaildropLock | None = None,
+        into: str | None = None,
     ) -> None:
         if not keys:
-            self.ask(lambda connection: folders.viewer_id(connection, viewer))
+            self.seen(viewer, INBOX)
             return
-        leave = folders.forget if into is None else partial(folders.move, name=into, now=self._clock())
+        leave = self._leave(into)
         await self.write(lambda connection: folders.remove(connection, keys, viewer, leave))
         self.sweep_later()
+
+    def _leave(self, into: str | None) -> Leave:
+        return folders.forget if into is None else partial(folders.move, name=into, now=self._clock())
 
     async def move(self, keys: Sequence[int], folder: str) -> list[int]:
         now = self._clock()
@@ -197,8 +213,9 @@ class MailboxFile:
 
         await self.write(change)
 
-    async def set_viewers(self, viewers: Sequence[str]) -> None:
-        await self.write(lambda connection: folders.set_viewers(connection, viewers))
+    async def set_viewer(self, name: str, sight: Sight, into: str | None = None) -> None:
+        leave = self._leave(into)
+        await self.write(lambda connection: folders.set_viewer(connection, name, sight, leave))
         self.sweep_later()
 
     def sweep_later(self) -> None:
@@ -215,7 +232,7 @@ class MailboxFile:
     # --- looking after it -----------------------------------------------------------------------------------
 
     async def check(self) -> list[Damage]:
-        return await self._far.run(lambda connection: look_over(connection, self.path.name))
+        return await self._far.run(lambda connection: list(wrong_in_mailbox(connection, self.path.name)))
 
     def rest(self) -> None:
         """Close every connection; the log is written back by the last one. The next verb opens the file again."""
@@ -243,7 +260,7 @@ class MailboxFile:
         self.rest()
 
 
-def _look(connection: Connection, viewer: str, folder: str) -> Seen:
+def _look(connection: Connection, viewer: str | None, folder: str) -> Seen:
     columns = sight.columns(connection, viewer, folder)
     row = connection.execute("SELECT incarnation, watermark FROM mailbox").fetchone()
     if row is None:
@@ -253,20 +270,3 @@ def _look(connection: Connection, viewer: str, folder: str) -> Seen:
 
 def _shown(connection: Connection) -> dict[str, int]:
     return dict(connection.execute("SELECT name, shown FROM folders").fetchall())
-
-
-def look_over(connection: Connection, where: str) -> list[Damage]:
-    """Everything that is wrong in a mailbox file."""
-    try:
-        found = [
-            Damage(where, text) for (text,) in connection.execute("PRAGMA integrity_check").fetchall() if text != "ok"
-        ]
-        found += contents.dangling(connection, "SELECT content_id FROM entries", where)
-        homeless = connection.execute(
-            "SELECT entry_id FROM entries e LEFT JOIN folders f USING (folder_id)"
-            " WHERE f.folder_id IS NULL OR e.uid >= f.uid_next"
-        ).fetchall()
-        found += [Damage(f"{where}, letter {key}", "its folder does not know it") for (key,) in homeless]
-        return found + contents.damages(connection, where)
-    except apsw.Error as error:
-        return [Damage(where, str(error))]

@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
-import apsw
-
-from postoffice.database.migrate import prepare
-from postoffice.database.sqlite import Connection, open_reader, open_writer, shut, transaction
+from postoffice.database.sqlite import Connection, open_writer, shut, transaction
 from postoffice.errors import DamagedStore, StoreError
 from postoffice.events import event
 from postoffice.protocols.dots import stuff
 from postoffice.store.embedded import arrivals, committing, contents
 from postoffice.store.embedded.account import AccountMailbox, read_spooled
+from postoffice.store.embedded.inspection import inspect
 from postoffice.store.embedded.jobs import (
     Accept,
     Claim,
@@ -32,15 +28,16 @@ from postoffice.store.embedded.jobs import (
     settle_job,
 )
 from postoffice.store.embedded.locks import HeldLock
-from postoffice.store.embedded.mailbox import look_over
-from postoffice.store.embedded.premises import Premises, mailbox_path, office_path
-from postoffice.store.embedded.schema import MAILBOX
+from postoffice.store.embedded.places import mailbox_path, office_path
+from postoffice.store.embedded.premises import Premises
+from postoffice.store.embedded.removal import Removal, unlink_database
 from postoffice.store.embedded.spool import SpoolOverflow
 from postoffice.store.embedded.staging import GrowingStage
 from postoffice.store.model import OWNER, Acceptance, Backlog, Damage, Piece, QueueItem, Settlement
 
 OPEN_MAILBOXES = 256
 """How many mailboxes are kept open."""
+COLLECTION_SECONDS = 86_400.0
 
 _WHO_ABSORBS = (
     "SELECT account_id, max(spool IS NOT NULL) FROM arrivals JOIN contents USING (content_id)"
@@ -63,6 +60,8 @@ class EmbeddedOffice:
         self._mailboxes: OrderedDict[int, AccountMailbox] = OrderedDict()
         self._living: set[int] = set()
         self._living_at = -1
+        self._next_collection = 0.0
+        self.removal = Removal(premises)
 
     # --- responsibility -------------------------------------------------------------------------------------
 
@@ -126,9 +125,7 @@ class EmbeddedOffice:
         mailbox = self._mailboxes.pop(account_id, None)
         if mailbox is not None:
             mailbox.rest()
-        path = mailbox_path(self._premises.data, account_id)
-        for name in (path.name, path.name + "-wal", path.name + "-shm"):
-            path.with_name(name).unlink(missing_ok=True)
+        unlink_database(mailbox_path(self._premises.data, account_id))
 
     async def lock(self, account_id: int, viewer: str = OWNER) -> HeldLock | None:
         return self._premises.locks.take(account_id, viewer)
@@ -217,6 +214,7 @@ class EmbeddedOffice:
             except StoreError as error:
                 event("mailbox.failed", account_id=account_id, error=str(error))
         await self._premises.in_thread(self._collect)
+        await self._collect_removed()
         while await self._premises.committer.run(GiveSpaceBack()):
             pass  # step by step, so that letters are accepted between
 
@@ -235,48 +233,19 @@ class EmbeddedOffice:
         """Take away spool files that a crash left, in a thread."""
         self._premises.far.run_here(lambda office: collect_spool(self._premises, office))
 
+    async def _collect_removed(self) -> None:
+        """Once a day, since it looks at every file."""
+        now = self._premises.clock()
+        if not self._next_collection - COLLECTION_SECONDS <= now < self._next_collection:
+            self._next_collection = now + COLLECTION_SECONDS
+            await self.removal.collect()
+
     async def check(self) -> list[Damage]:
-        found = await self._premises.far.run(self._check_office)
-        for account_id in await self._premises.far.run(_accounts_of):
-            path = mailbox_path(self._premises.data, account_id)
-            if path.exists():
-                found += await self._premises.in_thread(partial(self._check_file, path))
-        return found
+        def look() -> list[Damage]:
+            found = inspect(self._premises.data, vfs=self._premises.vfs)
+            return [one for one in found if not one.is_harmless]
 
-    def _check_file(self, path: Path) -> list[Damage]:
-        try:
-            prepare(path, MAILBOX, create=False, vfs=self._premises.vfs)
-            connection = open_reader(path, self._premises.vfs)
-        except StoreError as error:
-            return [Damage(path.name, str(error))]
-        try:
-            return look_over(connection, path.name)
-        finally:
-            shut(connection)
-
-    def _check_office(self, office: Connection) -> list[Damage]:
-        where = office_path(self._premises.data).name
-        try:
-            found = [Damage(where, text) for (text,) in office.execute("PRAGMA integrity_check") if text != "ok"]
-            references = "SELECT content_id FROM arrivals UNION ALL SELECT content_id FROM queue"
-            found += contents.dangling(office, references, where)
-            found += contents.damages(office, where)
-            return found + list(self._check_spool(office))
-        except apsw.Error as error:
-            return [Damage(where, str(error))]
-
-    def _check_spool(self, office: Connection) -> Iterator[Damage]:
-        rows = office.execute(
-            "SELECT spool, sha256, octets, wire_octets FROM contents WHERE spool IS NOT NULL"
-        ).fetchall()
-        for name, sha256, octets, wire_octets in rows:
-            try:
-                facts = contents.digest_of(self._premises.spool.chunks(name, wire_octets))
-            except (OSError, StoreError) as error:
-                yield Damage(f"spool/{name}", str(error))
-                continue
-            if facts != (octets, sha256):
-                yield Damage(f"spool/{name}", "its octets are not those it is named by")
+        return await self._premises.in_thread(look)
 
     async def close(self) -> None:
         for mailbox in self._mailboxes.values():
@@ -289,10 +258,6 @@ def _spooled(office: Connection, content_id: int, prefix: bytes) -> arrivals.Spo
     if row is None or row[0] is None:
         return None
     return arrivals.Spooled(row[0], row[1], prefix)
-
-
-def _accounts_of(office: Connection) -> list[int]:
-    return [account_id for (account_id,) in office.execute("SELECT account_id FROM accounts")]
 
 
 def collect_spool(premises: Premises, office: Connection) -> None:

@@ -15,24 +15,20 @@ from postoffice.clock import Clock
 from postoffice.database.migrate import Blank
 from postoffice.database.sqlite import Connection, Desk, open_reader, shut, store_error
 from postoffice.errors import StoreUnavailable
+from postoffice.net.pause import pause
 from postoffice.store.embedded.committer import Committer
-from postoffice.store.embedded.locks import MaildropLocks
+from postoffice.store.embedded.locks import MOVING, HeldLock, MaildropLocks
+from postoffice.store.embedded.places import office_path
 from postoffice.store.embedded.schema import MAILBOX
 from postoffice.store.embedded.spool import Spool
 
 T = TypeVar("T")
 
+PATIENCE_SECONDS = 0.002
+"""How long to wait before asking again for a lock that is held for a moment."""
+
 CACHE_OCTETS = 16 * 1024 * 1024
 """How much of `office.db` a process keeps in memory for asking."""
-
-
-def office_path(data: Path) -> Path:
-    return data / "office.db"
-
-
-def mailbox_path(data: Path, account_id: int) -> Path:
-    """Spread over 256 folders, so that none grows too long."""
-    return data / "mailboxes" / f"{account_id & 0xFF:02x}" / f"{account_id}.mailbox"
 
 
 @dataclass(slots=True, eq=False)
@@ -76,6 +72,12 @@ class Premises:
             return _data_version(near)
         except apsw.Error as error:
             raise store_error(error, office_path(self.data)) from error
+
+    async def moving(self, account_id: int) -> HeldLock:
+        """The right to move an account's arrivals and its files, over all processes of the office."""
+        while (lock := self.locks.take(account_id, MOVING)) is None:
+            await pause(PATIENCE_SECONDS)
+        return lock
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.pool, work)

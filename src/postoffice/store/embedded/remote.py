@@ -23,7 +23,7 @@ from postoffice.database.sqlite import Connection, open_writer, shut
 from postoffice.errors import DamagedStore, PostofficeError, StoreError, StoreUnavailable
 from postoffice.store.embedded.committing import GROUP_JOBS, commit_group
 from postoffice.store.embedded.jobs import RESULTS, AnyJob, Job
-from postoffice.store.embedded.premises import office_path
+from postoffice.store.embedded.places import office_path
 from postoffice.store.embedded.store import prepare_office
 
 R = TypeVar("R")

@@ -107,6 +107,9 @@ CREATE INDEX entries_shown ON entries (folder_id, uid, octets, unique_id, surrog
 ALTER TABLE entries ADD COLUMN saved REAL NOT NULL DEFAULT 0;
 UPDATE entries SET saved = internal_date;
 """,
+        """
+ALTER TABLE viewers ADD COLUMN holds INTEGER NOT NULL DEFAULT 1;
+""",
     ),
     functions=FUNCTIONS,
 )
@@ -202,6 +205,27 @@ UPDATE arrivals SET surrogate_octets = octets + surrogate_growth(
     (SELECT has_ascii_header FROM contents c WHERE c.content_id = arrivals.content_id));
 DROP INDEX arrivals_shown;
 CREATE INDEX arrivals_shown ON arrivals (account_id, number, octets, email_id, surrogate_octets);
+""",
+        # Who came before visits were noted may have come yesterday.
+        """
+CREATE TABLE visits (
+    account_id INTEGER NOT NULL,
+    viewer TEXT NOT NULL,
+    at REAL NOT NULL,
+    is_warned INTEGER NOT NULL,
+    PRIMARY KEY (account_id, viewer)
+) WITHOUT ROWID;
+INSERT INTO visits SELECT account_id, '', strftime('%s', 'now') + 0.0, 0 FROM accounts;
+DROP TABLE logins;
+CREATE TABLE logins (
+    account_id INTEGER NOT NULL,
+    viewer TEXT NOT NULL,
+    full_again REAL NOT NULL,
+    PRIMARY KEY (account_id, viewer)
+) WITHOUT ROWID;
+""",
+        """
+ALTER TABLE accounts ADD COLUMN has_file INTEGER NOT NULL DEFAULT 0;
 """,
     ),
     functions=FUNCTIONS,

@@ -43,6 +43,10 @@ BY_KEY = ENTRIES.format("carray(?) k CROSS JOIN entries e ON e.entry_id = k.valu
 BY_MODSEQ = ENTRIES.format("entries e") + "WHERE e.folder_id = ? AND e.modseq > ? ORDER BY e.uid"
 
 
+EVERYBODY_ID, OWNER_ID = 0, 1
+"""Where a snapshot names who sees it: what is kept, whoever sees it; the viewer that is there from the first day."""
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
     """What a viewer sees, in columns; `last` names the last one, empty where there is none."""
@@ -70,9 +74,10 @@ def split(
     return array("q", map(int, keys.split())), array("q", map(int, octets.split())), unique_ids.split(" "), pairs
 
 
-def columns(connection: Connection, viewer: str, folder: str) -> Columns:
+def columns(connection: Connection, viewer: str | None, folder: str) -> Columns:
+    """What a viewer sees; None: everything."""
     folder_id = folders.folder_id(connection, folder)
-    viewer_id = folders.viewer_id(connection, viewer)
+    viewer_id = folders.holder_id(connection, viewer) if viewer is not None else EVERYBODY_ID
     has_removed = connection.execute("SELECT EXISTS (SELECT 1 FROM removed WHERE viewer_id = ?)", (viewer_id,)).get
     if has_removed:
         row = connection.execute(IN_COLUMNS.format(SHOWN_TO_ONE), (folder_id, viewer_id)).fetchone()

@@ -4,6 +4,7 @@
     DATA/mailboxes/NN/N.mailbox   one file for each account that has absorbed letters
     DATA/spool/                large letters on their way in
     DATA/maildrop.locks        one octet for each account and viewer
+    DATA/removed/              accounts that were removed and may come back
 
 Several processes may open one folder; all of them then hand their writes to one committer.
 """
@@ -18,13 +19,16 @@ from postoffice.clock import Clock, system_clock
 from postoffice.database.migrate import prepare
 from postoffice.database.sqlite import one_number
 from postoffice.errors import StoreUnavailable
+from postoffice.store.embedded.attic import EmbeddedAttic
 from postoffice.store.embedded.committer import Committer, ThreadCommitter
 from postoffice.store.embedded.directory import EmbeddedDirectory
 from postoffice.store.embedded.locks import MaildropLocks
 from postoffice.store.embedded.office import OPEN_MAILBOXES, EmbeddedOffice, collect_spool
-from postoffice.store.embedded.premises import Premises, office_path
+from postoffice.store.embedded.places import office_path
+from postoffice.store.embedded.premises import Premises
 from postoffice.store.embedded.schema import OFFICE
 from postoffice.store.embedded.spool import SPOOL, Spool
+from postoffice.store.embedded.visits import EmbeddedVisits
 
 THREADS = 4
 """How many threads wait for disks."""
@@ -37,6 +41,8 @@ class EmbeddedStore:
         self._premises = premises
         self._office = EmbeddedOffice(premises, open_mailboxes, absorb_seconds)
         self._directory = EmbeddedDirectory(premises, self._office)
+        self._visits = EmbeddedVisits(premises)
+        self._attic = EmbeddedAttic(self._office, self._directory, self._visits)
 
     @classmethod
     def open(
@@ -82,6 +88,14 @@ class EmbeddedStore:
     @property
     def directory(self) -> EmbeddedDirectory:
         return self._directory
+
+    @property
+    def visits(self) -> EmbeddedVisits:
+        return self._visits
+
+    @property
+    def attic(self) -> EmbeddedAttic:
+        return self._attic
 
     async def close(self) -> None:
         premises = self._premises

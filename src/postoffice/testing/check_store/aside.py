@@ -71,23 +71,8 @@ async def what_is_removed_can_be_kept_aside(mailbox: Mailbox) -> None:
     await must_be_sound(mailbox)
 
 
-async def a_letter_is_kept_aside_by_its_last_viewer(mailbox: Mailbox) -> None:
-    await mailbox.set_viewers(["laptop", "phone"])
-    (key,) = await put(mailbox, text(1))
-    await mailbox.remove([key], "laptop", into=REMOVED)
-    assert REMOVED not in [folder.name for folder in await mailbox.folders()], "somebody sees it still"
-    assert await keys(mailbox, "phone") == [key], "the other one does not see it any more"
-    await mailbox.remove([key], "phone", into=REMOVED)
-    for viewer in ("laptop", "phone"):
-        assert await seen(mailbox, viewer, REMOVED) == [text(1)], f"it is not kept aside for the {viewer}"
-    await mailbox.move(await keys(mailbox, "phone", REMOVED), INBOX)
-    for viewer in ("laptop", "phone"):
-        assert await seen(mailbox, viewer) == [text(1)], f"what came back is not shown to the {viewer}"
-
-
 ASIDE_CHECKS: list[MailboxCheck] = [
     a_letter_that_moves_is_another_one_there,
     one_that_went_and_came_back_makes_a_new_generation,
     what_is_removed_can_be_kept_aside,
-    a_letter_is_kept_aside_by_its_last_viewer,
 ]

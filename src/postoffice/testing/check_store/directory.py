@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from postoffice.store.base import Store
-from postoffice.store.model import Credential, Pace
+from postoffice.store.model import OWNER, Credential, Pace, Visit
 from postoffice.testing.check_store.walk import (
     NOON,
     PREFIX,
@@ -88,6 +88,22 @@ async def credentials_are_kept_by_name(store: Store) -> None:
     assert await store.directory.credentials(carol.account_id) == [other], "another account's were changed"
 
 
+async def a_verifier_is_replaced_only_where_it_still_is(store: Store) -> None:
+    bob = await new_account(store)
+    old = Credential(bob.account_id, "password", "$old$one")
+    new = Credential(bob.account_id, "password", "$new$one")
+    assert not await store.directory.set_credential(new, old.verifier), "there is nothing to replace"
+    assert await store.directory.credentials(bob.account_id) == [], "what failed must change nothing"
+    assert await store.directory.set_credential(old), "a credential is set"
+    generation = await store.directory.generation()
+    assert await store.directory.set_credential(new, old.verifier), "it was there and must be replaced"
+    assert await store.directory.credentials(bob.account_id) == [new], "the new one is kept, and the old one is not"
+    other = Credential(bob.account_id, "password", "$new$two")
+    assert not await store.directory.set_credential(other, old.verifier), "it is another one by now"
+    assert await store.directory.credentials(bob.account_id) == [new], "what failed must change nothing"
+    assert await store.directory.generation() == generation, "the password is the same, so nothing is to be forgotten"
+
+
 async def whether_everybody_has_a_scheme_is_known(store: Store) -> None:
     assert not await store.directory.everybody_has("$b$"), "nobody has what there are no credentials for"
     bob, carol = await new_account(store), await new_account(store, "carol@b.example")
@@ -128,21 +144,6 @@ async def settings_are_kept_by_owner(store: Store) -> None:
     assert await store.directory.settings() == {"b.example": {"retain": "90"}}, "they go with their owner alone"
 
 
-async def logins_are_counted_by_a_bucket(store: Store) -> None:
-    bob, carol = await new_account(store), await new_account(store, "carol@b.example")
-
-    async def count(seconds: float, account_id: int = bob.account_id, burst: int = 1) -> bool:
-        return await store.directory.count_login(account_id, NOON + seconds, Pace(60, burst))
-
-    times = [await count(seconds) for seconds in (0, 59, 60, 61, 119.5, 180)]
-    assert times == [True, False, True, False, False, True], f"one login in 60 seconds, since the last: {times}"
-    assert await count(181, carol.account_id), "another account's bucket is its own"
-    times = [await count(1000 + seconds, burst=3) for seconds in (0, 1, 2, 3, 60, 61)]
-    assert times == [True, True, True, False, True, False], f"three at once, then one in 60 seconds: {times}"
-    times = [await count(seconds) for seconds in (500, 501, 560)]
-    assert times == [True, False, True], f"a clock that was set back must lock nobody out: {times}"
-
-
 async def every_change_is_a_new_generation(store: Store) -> None:
     await store.directory.add_domain("b.example")
     generations = [await store.directory.generation()]
@@ -160,7 +161,8 @@ async def every_change_is_a_new_generation(store: Store) -> None:
     generations.append(await store.directory.generation())
     assert generations == sorted(set(generations)), f"the generation must grow each time: {generations}"
     await store.directory.find("bob@b.example")
-    await store.directory.count_login(bob.account_id, NOON, Pace(60))
+    await store.visits.count(bob.account_id, OWNER, NOON, Pace(60))
+    await store.visits.note([Visit(bob.account_id, OWNER, NOON)])
     assert await store.directory.generation() == generations[-1], "neither looking nor a login changes a generation"
 
 
@@ -204,10 +206,10 @@ DIRECTORY_CHECKS: list[Check] = [
     an_address_is_one_account,
     somebody_answers_for_every_domain,
     credentials_are_kept_by_name,
+    a_verifier_is_replaced_only_where_it_still_is,
     whether_everybody_has_a_scheme_is_known,
     an_office_has_a_secret_of_its_own,
     settings_are_kept_by_owner,
-    logins_are_counted_by_a_bucket,
     every_change_is_a_new_generation,
     a_removed_account_leaves_nothing,
     an_account_takes_no_mail_of_others,

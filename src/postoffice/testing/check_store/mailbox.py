@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from postoffice.protocols.dots import stuff, unstuff
 from postoffice.store.base import Mailbox
-from postoffice.store.model import CHUNK_OCTETS, INBOX, OWNER, Flag
+from postoffice.store.model import CHUNK_OCTETS, INBOX, OWNER, Flag, Sight, Viewer
 from postoffice.testing.check_store.walk import (
     NOON,
     PREFIX,
@@ -16,6 +16,7 @@ from postoffice.testing.check_store.walk import (
     keys,
     large_text,
     letter,
+    look,
     must_be_sound,
     must_fail,
     put,
@@ -34,7 +35,7 @@ async def a_new_mailbox_is_empty(mailbox: Mailbox) -> None:
     columns = list(snapshot.keys), list(snapshot.octets), list(snapshot.unique_ids)
     assert columns == ([], [], []), "a new mailbox shows letters"
     assert [folder.name for folder in await mailbox.folders()] == [INBOX], "it begins with INBOX alone"
-    assert await mailbox.viewers() == [OWNER], "it begins with its owner as the only viewer"
+    assert await mailbox.viewers() == [Viewer(OWNER, Sight.HOLDS)], "it begins with its owner as the only viewer"
     assert await mailbox.pulled("pop://b.example/bob") == frozenset(), "nothing was pulled yet"
     await must_be_sound(mailbox)
 
@@ -167,14 +168,14 @@ async def a_snapshot_is_frozen_and_the_same_until_something_changes(mailbox: Mai
 
 async def a_change_elsewhere_changes_no_snapshot(mailbox: Mailbox) -> None:
     await mailbox.create_folder("Archive")
-    await mailbox.set_viewers([OWNER, "phone"])
+    await look(mailbox, "phone")
     (key,) = await put(mailbox, text(1))
     before = await mailbox.snapshot("phone")
     await mailbox.append([replace(await letter(mailbox, text(2)), folder="Archive")])
-    await mailbox.remove([key])
+    await mailbox.remove([key], OWNER)
     after = await mailbox.snapshot("phone")
     assert list(after.keys) == list(before.keys), "another folder or viewer changed what is shown"
-    assert (await mailbox.snapshot()).generation != before.generation or not len(before.keys), (
+    assert (await mailbox.snapshot(OWNER)).generation != before.generation or not len(before.keys), (
         "an owner who sees nothing has the generation of a viewer who sees a letter"
     )
 
@@ -256,63 +257,14 @@ async def a_staged_letter_tells_its_facts(mailbox: Mailbox) -> None:
     assert await seen(mailbox) == [text(1), large_text("large")], "what was staged is not what is kept"
 
 
-# --- viewers ---------------------------------------------------------------------------------------------------
+# --- folders, flags and what changed -----------------------------------------------------------------------------
 
 
-async def a_letter_stays_until_no_viewer_sees_it(mailbox: Mailbox) -> None:
-    await mailbox.set_viewers([OWNER, "laptop", "phone"])
-    one, two = await put(mailbox, text(1), text(2))
-    await mailbox.remove([one], "laptop")
-    assert await keys(mailbox, "laptop") == [two], "a viewer sees what it removed"
-    assert await keys(mailbox, "phone") == [one, two], "one viewer's removal hides the letter from another"
-    assert await keys(mailbox) == [one, two], "one viewer's removal hides the letter from the owner"
-    await mailbox.remove([one], "laptop")
-    await mailbox.remove([one], OWNER)
-    assert await wire_of(mailbox, one) == text(1), "a letter that one viewer still sees is gone"
-    await mailbox.remove([one], "phone")
-    assert await wire_of(mailbox, one) is None, "a letter that no viewer sees any more must be gone"
-    assert await keys(mailbox, "phone") == [two], "the other letter must stay"
-    await must_be_sound(mailbox)
-
-
-async def a_viewer_who_leaves_holds_nothing_back(mailbox: Mailbox) -> None:
-    await mailbox.set_viewers([OWNER, "phone"])
-    one, two = await put(mailbox, text(1), text(2))
-    await mailbox.remove([one], OWNER)
-    before = await mailbox.snapshot()
-    await mailbox.set_viewers([OWNER])
-    assert await mailbox.viewers() == [OWNER], "the viewer did not leave"
-    assert await wire_of(mailbox, one) is None, "a viewer who left holds a letter back"
-    assert await keys(mailbox) == [two] == list(before.keys), "what the owner sees must stay"
-    await must_be_sound(mailbox)
-
-
-async def a_new_viewer_sees_all(mailbox: Mailbox) -> None:
-    await mailbox.set_viewers([OWNER, "phone"])
-    one, two = await put(mailbox, text(1), text(2))
-    await mailbox.remove([one], OWNER)
-    await mailbox.set_viewers(["tablet", "phone", OWNER])
-    viewers = await mailbox.viewers()
-    assert (viewers[0], set(viewers)) == (OWNER, {OWNER, "phone", "tablet"}), "viewers, the owner first"
-    assert await keys(mailbox, "tablet") == [one, two], "a new viewer sees every letter that is there"
-    assert await keys(mailbox) == [two], "a new viewer must not bring letters back to another"
-    await mailbox.remove([two], "phone")
-    await mailbox.set_viewers([OWNER, "tablet"])
-    await mailbox.set_viewers([OWNER, "tablet", "phone"])
-    assert await keys(mailbox, "phone") == [one, two], "who comes back is new, and sees all"
-
-
-async def strangers_see_and_remove_nothing(mailbox: Mailbox) -> None:
+async def what_is_not_there_is_an_error(mailbox: Mailbox) -> None:
     (key,) = await put(mailbox, text(1))
-    await must_fail(mailbox.snapshot("stranger"), "a viewer who is not one must be a StoreError")
-    await must_fail(mailbox.remove([key], "stranger"), "only a viewer removes")
-    await must_fail(mailbox.set_viewers([]), "a mailbox without viewers would keep nothing")
     await must_fail(mailbox.snapshot(OWNER, "Nowhere"), "a folder that is not there must be a StoreError")
     await must_fail(mailbox.changes(0, "Nowhere"), "a folder that is not there must be a StoreError")
     assert await keys(mailbox) == [key], "what failed must change nothing"
-
-
-# --- folders, flags and what changed -----------------------------------------------------------------------------
 
 
 async def folders_keep_letters_apart(mailbox: Mailbox) -> None:
@@ -422,10 +374,7 @@ LETTER_CHECKS: list[MailboxCheck] = [
     a_staged_letter_tells_its_facts,
     bare_line_ends_are_told,
     a_key_may_be_asked_for_twice,
-    a_letter_stays_until_no_viewer_sees_it,
-    a_viewer_who_leaves_holds_nothing_back,
-    a_new_viewer_sees_all,
-    strangers_see_and_remove_nothing,
+    what_is_not_there_is_an_error,
     folders_keep_letters_apart,
     a_uid_is_never_used_twice,
     flags_are_set_to_exactly_what_is_said,

@@ -14,6 +14,7 @@ from postoffice.testing.check_store.walk import (
     entry,
     keys,
     large_text,
+    look,
     must_be_sound,
     must_fail,
     new_account,
@@ -128,11 +129,11 @@ async def deliveries_have_viewers_too(store: Store) -> None:
     account = await new_account(store)
     mailbox = await store.office.mailbox(account.account_id)
     await deliver(store, text(1), account.account_id)
-    await mailbox.set_viewers([OWNER, "phone"])
+    await look(mailbox, "phone")
     await deliver(store, text(2), account.account_id)
     one, two = await keys(mailbox, "phone")
-    await mailbox.remove([one, two])
-    assert await seen(mailbox) == [], "the owner sees what it removed"
+    await mailbox.remove([one, two], OWNER)
+    assert await seen(mailbox, OWNER) == [], "the owner sees what it removed"
     assert await seen(mailbox, "phone") == [PREFIX + text(1), PREFIX + text(2)], "the phone's letters are gone"
     await store.office.tidy()
     assert len(await keys(mailbox, "phone")) == 2, "tidying took letters from a viewer"

@@ -7,7 +7,17 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from postoffice.store.base import Mailbox, Store
-from postoffice.store.model import OWNER, Credential, Flag, LocalDelivery, RecipientState, Settlement
+from postoffice.store.model import (
+    OWNER,
+    Credential,
+    Flag,
+    LocalDelivery,
+    RecipientState,
+    RemovedAccount,
+    Settlement,
+    Sight,
+    Viewer,
+)
 from postoffice.testing.check_store.walk import (
     NOON,
     PREFIX,
@@ -17,6 +27,7 @@ from postoffice.testing.check_store.walk import (
     keys,
     large_text,
     letter,
+    look,
     must_be_sound,
     new_account,
     put,
@@ -54,7 +65,8 @@ async def letters_and_their_facts_last(reopen: MailboxOpener) -> None:
 
 async def viewers_folders_and_pulls_last(reopen: MailboxOpener) -> None:
     async with reopen() as mailbox:
-        await mailbox.set_viewers([OWNER, "phone"])
+        await look(mailbox, "phone", "tablet")
+        await mailbox.set_viewer("tablet", Sight.RESTS)
         await mailbox.create_folder("Archive")
         pulled = replace(await letter(mailbox, text(1)), source="pop://b", source_id="1")
         archived = replace(await letter(mailbox, text(2)), folder="Archive")
@@ -62,8 +74,9 @@ async def viewers_folders_and_pulls_last(reopen: MailboxOpener) -> None:
         await mailbox.remove(given[:1], "phone")
         folders, changes = await mailbox.folders(), await mailbox.changes(0)
     async with reopen() as mailbox:
-        assert await mailbox.viewers() == [OWNER, "phone"], "a viewer is lost"
-        assert await seen(mailbox) == [text(1)], "the owner's letter is lost"
+        viewers = [Viewer(OWNER, Sight.HOLDS), Viewer("phone", Sight.HOLDS), Viewer("tablet", Sight.RESTS)]
+        assert await mailbox.viewers() == viewers, "a viewer is lost"
+        assert await seen(mailbox, OWNER) == [text(1)], "the owner's letter is lost"
         assert await seen(mailbox, "phone") == [], "the phone sees again what it removed"
         assert await seen(mailbox, OWNER, "Archive") == [text(2)], "a folder's letter is lost"
         assert await mailbox.folders() == folders, "a folder changed"
@@ -156,6 +169,22 @@ async def who_lives_here_lasts(reopen: Opener) -> None:
         assert again.account_id > carol.account_id, "the id of a removed account was used again"
 
 
+async def what_is_set_aside_lasts(reopen: Opener) -> None:
+    async with reopen() as store:
+        bob = await new_account(store)
+        await deliver(store, text(1), bob.account_id)
+        await store.attic.set_aside(bob.account_id, NOON, NOON + 60)
+    async with reopen() as store:
+        assert await store.directory.accounts() == [], "an account that was removed is back"
+        (removed,) = await store.attic.accounts()
+        assert removed == RemovedAccount(bob, NOON, NOON + 60), "what was set aside is lost or another"
+        back = await store.attic.bring_back(bob.account_id)
+    async with reopen() as store:
+        assert await store.directory.accounts() == [back], "an account that came back is lost"
+        assert await seen(await store.office.mailbox(back.account_id)) == [PREFIX + text(1)], "a letter is lost"
+        await must_be_sound(store.office)
+
+
 MAILBOX_REOPEN_CHECKS: list[Callable[[MailboxOpener], Awaitable[None]]] = [
     letters_and_their_facts_last,
     viewers_folders_and_pulls_last,
@@ -167,4 +196,5 @@ REOPEN_CHECKS: list[Callable[[Opener], Awaitable[None]]] = [
     the_queue_lasts,
     a_notice_lasts_with_its_cause,
     who_lives_here_lasts,
+    what_is_set_aside_lasts,
 ]

@@ -12,12 +12,12 @@ from postoffice.store.base import Mailbox, Office, Stage, Store
 from postoffice.store.model import (
     CHUNK_OCTETS,
     INBOX,
-    OWNER,
     Acceptance,
     Account,
     Entry,
     Letter,
     LocalDelivery,
+    Sight,
     Staged,
 )
 
@@ -122,8 +122,14 @@ async def wire_of(mailbox: Mailbox, key: int) -> bytes | None:
     return b"".join(wire)
 
 
-async def seen(mailbox: Mailbox, viewer: str = OWNER, folder: str = INBOX) -> list[bytes]:
-    """What a viewer sees, each letter whole and without its stuffing, in order."""
+async def look(mailbox: Mailbox, *viewers: str) -> None:
+    """These hold from now on."""
+    for viewer in viewers:
+        await mailbox.set_viewer(viewer, Sight.HOLDS)
+
+
+async def seen(mailbox: Mailbox, viewer: str | None = None, folder: str = INBOX) -> list[bytes]:
+    """What a viewer sees, None: all that is kept; each letter whole and without its stuffing, in order."""
     snapshot = await mailbox.snapshot(viewer, folder)
     wires = [await wire_of(mailbox, key) for key in snapshot.keys]
     assert None not in wires, "the snapshot shows a letter that cannot be read"
@@ -136,7 +142,7 @@ async def entry(mailbox: Mailbox, key: int) -> Entry:
     return described
 
 
-async def keys(mailbox: Mailbox, viewer: str = OWNER, folder: str = INBOX) -> list[int]:
+async def keys(mailbox: Mailbox, viewer: str | None = None, folder: str = INBOX) -> list[int]:
     return list((await mailbox.snapshot(viewer, folder)).keys)
 
 

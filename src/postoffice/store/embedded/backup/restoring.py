@@ -28,7 +28,7 @@ from postoffice.protocols.dots import Stuffer
 from postoffice.store.embedded import arrivals, contents
 from postoffice.store.embedded.backup.durable import disk_errors, sync_files, sync_folders
 from postoffice.store.embedded.backup.reading import Contents
-from postoffice.store.embedded.premises import mailbox_path, office_path
+from postoffice.store.embedded.places import mailbox_path, office_path
 from postoffice.store.embedded.spool import SPOOL
 from postoffice.store.model import CHUNK_OCTETS, Account
 

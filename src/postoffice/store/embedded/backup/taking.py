@@ -38,7 +38,7 @@ from postoffice.store.embedded import arrivals, contents
 from postoffice.store.embedded.backup.durable import disk_errors, sync_files
 from postoffice.store.embedded.backup.stamps import GRAIN_SECONDS, stamp_of, write_log_back
 from postoffice.store.embedded.backup.vault import Backup, Manifest, Sheet, Vault, digest_of_file, write_manifest
-from postoffice.store.embedded.premises import mailbox_path, office_path
+from postoffice.store.embedded.places import mailbox_path, office_path
 from postoffice.store.embedded.schema import MAILBOX, OFFICE
 from postoffice.store.embedded.spool import SPOOL
 from postoffice.store.model import CHUNK_OCTETS

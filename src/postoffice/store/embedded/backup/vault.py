@@ -32,7 +32,7 @@ from postoffice.database.sqlite import sync_directory
 from postoffice.errors import DamagedStore, StoreUnavailable, UsageError
 from postoffice.store.embedded.backup.durable import disk_errors, sync_files, sync_folders, write_file
 from postoffice.store.embedded.backup.shelf import Shelf
-from postoffice.store.embedded.premises import mailbox_path, office_path
+from postoffice.store.embedded.places import mailbox_path, office_path
 
 MARK: Final = "vault.json"
 MANIFEST: Final = "backup.json"
