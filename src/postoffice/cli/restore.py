@@ -113,7 +113,7 @@ def _office(found: Contents, data: Path, *, with_queue: bool) -> list[str]:
 
 def _one_mailbox(found: Contents, address: str, data: Path | None) -> list[str]:
     """Gives what is damaged."""
-    there = {account.address: account for account in found.accounts()}
+    there = {account.address: account for account in found.accounts}
     if address not in there:
         raise UsageError(f"{address}: is not in the backup {found.backup.name}", os.EX_NOUSER)
     then = there[address]

@@ -30,7 +30,7 @@ def _sweep(vault: Vault, backups: list[Backup]) -> int:
     named: set[bytes] = set()
     seen: set[int] = set()
     for backup in backups:
-        for path in (backup.office, *(backup.path / "mailboxes").glob("*/*.mailbox")):
+        for path in (backup.office, *backup.path.rglob("*.mailbox")):
             if (inode := path.stat().st_ino) in seen:
                 continue  # the same file under another name
             seen.add(inode)

@@ -64,7 +64,9 @@ class Contents:
         self.manifest: Manifest = backup.manifest()
         if _digest(backup.office) != self.manifest.office_sha256:
             raise DamagedStore(f"{backup.office} is damaged: its octets are not those of the backup")
-        self.people = self._ask_office("SELECT account_id, address, created FROM accounts ORDER BY account_id")
+        self.sheets = {sheet.account_id: sheet for sheet in self.manifest.mailboxes}
+        rows = self._ask_office("SELECT account_id, address, created FROM accounts ORDER BY account_id")
+        self.accounts = [Account(*row) for row in rows]
 
     def _ask_office(self, sql: str, *bindings: object) -> list[tuple[Any, ...]]:
         try:
@@ -73,8 +75,10 @@ class Contents:
         except apsw.Error as error:
             raise store_error(error, self.backup.office) from error
 
-    def accounts(self) -> list[Account]:
-        return [Account(*row) for row in self.people]
+    def everybody(self) -> list[Account]:
+        """Also accounts that were removed and may come back."""
+        removed = [sheet for sheet in self.manifest.mailboxes if sheet.is_removed]
+        return [*self.accounts, *(Account(sheet.account_id, sheet.address, 0.0) for sheet in removed)]
 
     def credentials(self, account: Account) -> list[Credential]:
         sql = "SELECT account_id, name, verifier FROM credentials WHERE account_id = ?"
@@ -91,16 +95,16 @@ class Contents:
 
     def trouble(self, account: Account) -> str:
         """What is wrong with the file of an account's mailbox; empty if nothing is, or it has none."""
-        for sheet in self.manifest.mailboxes:
-            if sheet.account_id == account.account_id:
-                path = self.backup.mailbox(account.account_id)
-                return "" if _digest(path) == sheet.sha256 else f"{path} is damaged, or is not there"
-        return ""
+        sheet = self.sheets.get(account.account_id)
+        if sheet is None or _digest(path := self.backup.mailbox(sheet)) == sheet.sha256:
+            return ""
+        return f"{path} is damaged, or is not there"
 
     def letters(self, account: Account) -> Iterator[Kept]:
         """All of an account, folder by folder, as they came."""
-        path = self.backup.mailbox(account.account_id)
-        if path.exists():
+        sheet = self.sheets.get(account.account_id)
+        if sheet is not None:
+            path = self.backup.mailbox(sheet)
             try:
                 with closing(open_reader(path)) as mailbox:
                     yield from _entries(mailbox)
@@ -119,11 +123,11 @@ class Contents:
     def damages(self) -> Iterator[str]:
         """Everything that is wrong, by reading every octet."""
         yield from self.manifest.damages
-        for name, digest in self.manifest.tls.items():
-            if _digest(self.backup.path / "tls" / name) != digest:
-                yield f"tls/{name} is damaged, or is not there"
+        for name, digest in self.manifest.files.items():
+            if _digest(self.backup.path / name) != digest:
+                yield f"{name} is damaged, or is not there"
         troubles: dict[bytes, str] = {}
-        for account in self.accounts():
+        for account in self.everybody():
             if trouble := self.trouble(account):
                 yield f"{account.address}: {trouble}"
                 continue

@@ -28,6 +28,7 @@ from postoffice.protocols.dots import Stuffer
 from postoffice.store.embedded import arrivals, contents
 from postoffice.store.embedded.backup.durable import disk_errors, sync_files, sync_folders
 from postoffice.store.embedded.backup.reading import Contents
+from postoffice.store.embedded.backup.vault import sheet_path
 from postoffice.store.embedded.places import mailbox_path, office_path
 from postoffice.store.embedded.spool import SPOOL
 from postoffice.store.model import CHUNK_OCTETS, Account
@@ -35,7 +36,7 @@ from postoffice.store.model import CHUNK_OCTETS, Account
 WORK: Final = "restoring"
 """The folder in the new data folder where everything is made."""
 
-PARTS: Final = ("tls", SPOOL, "mailboxes")
+PARTS: Final = ("tls", SPOOL, "mailboxes", "removed")
 
 _NAMED = "SELECT content_id, sha256, wire_octets, spool FROM contents WHERE holds > 0"
 _CONTENT = (
@@ -118,10 +119,12 @@ class _Restoring:
         with closing(open_draft(office_path(self._work))) as office:
             with transaction(office):
                 incarnation = _begin_another_life(office, with_queue=with_queue)
-            for account in self._found.accounts():
+            for account in self._found.everybody():
                 self._mailbox(account, incarnation)
             self._fill_office(office)
-        self._bring_tls()
+            _note_files(office, self._work)
+            _settle(office)
+        self._bring_files()
         self._report.damages = list(dict.fromkeys(self._report.damages))  # one content may be both filed and arrived
 
     def _bring(self, source: Path, target: Path) -> None:
@@ -130,12 +133,12 @@ class _Restoring:
         shutil.copyfile(source, target)
         self._written.append(target)
 
-    def _bring_tls(self) -> None:
-        for name in self._found.manifest.tls:
+    def _bring_files(self) -> None:
+        for name in self._found.manifest.files:
             try:
-                self._bring(self._found.backup.path / "tls" / name, self._work / "tls" / name)
+                self._bring(self._found.backup.path / name, self._work / name)
             except FileNotFoundError:
-                self._report.damages.append(f"tls/{name} is not in the backup")
+                self._report.damages.append(f"{name} is not in the backup")
 
     def _put_in_place(self) -> None:
         sync_files(self._written)
@@ -150,15 +153,15 @@ class _Restoring:
     # --- a mailbox ------------------------------------------------------------------------------------------
 
     def _mailbox(self, account: Account, incarnation: int) -> None:
-        self._report.accounts += 1
+        sheet = self._found.sheets.get(account.account_id)
+        self._report.accounts += sheet is None or not sheet.is_removed
         if trouble := self._found.trouble(account):
             self._report.damages.append(f"{account.address}: {trouble}")
             return
-        source = self._found.backup.mailbox(account.account_id)
-        if not source.exists():
+        if sheet is None:
             return
-        path = mailbox_path(self._work, account.account_id)
-        self._bring(source, path)
+        path = sheet_path(self._work, account.account_id, is_removed=sheet.is_removed)
+        self._bring(self._found.backup.mailbox(sheet), path)
         with closing(open_draft(path)) as mailbox:
             with transaction(mailbox):
                 arrivals.begin_anew(mailbox, incarnation)
@@ -196,9 +199,8 @@ class _Restoring:
         ).fetchone()
         assert row is not None
         self._report.queued, self._report.accepted = row[0], (row[1], row[2])
-        _settle(office)
         if troubles:
-            for account in self._found.accounts():
+            for account in self._found.everybody():
                 self._name_letters(account, troubles)
             self._report.damages += [
                 f"{letter}: {troubles[name]}" for letter, name in self._found.queued() if name in troubles
@@ -271,6 +273,15 @@ def _begin_another_life(office: Connection, *, with_queue: bool) -> int:
         office.execute("DELETE FROM queue")
         contents.release(office, held)
     return one_number(office, "SELECT incarnation FROM office")
+
+
+def _note_files(office: Connection, work: Path) -> None:
+    """Who has a mailbox file now. One that could not be had was named, and its owner gets another."""
+    if "has_file" not in [row[1] for row in office.execute("PRAGMA table_info(accounts)")]:
+        return  # from before that was noted
+    for (account_id,) in office.execute("SELECT account_id FROM accounts").fetchall():
+        has_file = mailbox_path(work, account_id).exists()
+        office.execute("UPDATE accounts SET has_file = ? WHERE account_id = ?", (has_file, account_id))
 
 
 def _settle(draft: Connection) -> None:

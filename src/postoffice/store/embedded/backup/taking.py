@@ -2,7 +2,7 @@
 
     gather    what is not on the shelf yet goes there, letter by letter; nothing is held meanwhile
     office    the tables of office.db as they are at one moment, and the letters that came since
-    mailboxes the same for each file, one after the other, if it changed
+    mailboxes the same for each file, one after the other, if it changed; those of removed accounts too
     agree     arrivals that a mailbox took in between the two moments leave the copy of office.db
 
 The order is what makes it whole. A letter that was answered with 250 is an arrival or in a mailbox file, and only
@@ -37,8 +37,17 @@ from postoffice.errors import DamagedStore, StoreError, StoreUnavailable, UsageE
 from postoffice.store.embedded import arrivals, contents
 from postoffice.store.embedded.backup.durable import disk_errors, sync_files
 from postoffice.store.embedded.backup.stamps import GRAIN_SECONDS, stamp_of, write_log_back
-from postoffice.store.embedded.backup.vault import Backup, Manifest, Sheet, Vault, digest_of_file, write_manifest
-from postoffice.store.embedded.places import mailbox_path, office_path
+from postoffice.store.embedded.backup.vault import (
+    Backup,
+    Manifest,
+    Sheet,
+    Vault,
+    digest_of_file,
+    sheet_path,
+    write_manifest,
+)
+from postoffice.store.embedded.places import mailbox_path, office_path, removed_folder
+from postoffice.store.embedded.removal import Deed, copy_path, deed_path, lives_here, read_deed
 from postoffice.store.embedded.schema import MAILBOX, OFFICE
 from postoffice.store.embedded.spool import SPOOL
 from postoffice.store.model import CHUNK_OCTETS
@@ -48,6 +57,7 @@ FLOOR_OCTETS: Final = 256 * 1024 * 1024
 
 TLS: Final = "tls"
 
+_PEOPLE = "SELECT account_id, address, has_file FROM accounts ORDER BY account_id"
 _NAMED = "SELECT content_id, sha256, wire_octets, spool FROM contents WHERE sha256 IS NOT NULL AND holds > 0"
 _CHUNKS = "SELECT data, sha256 IS NULL FROM chunks WHERE chunk_id >= ? AND chunk_id < ? ORDER BY chunk_id"
 _GONE = "DELETE FROM {} WHERE content_id = ?"
@@ -90,6 +100,8 @@ class _Taking:
         self._sound: set[bytes] = set()  # on the shelf, and looked at or put there just now
         self._damages: dict[str, None] = {}
         self._written: list[Path] = []
+        self._files: dict[str, str] = {}
+        self._deeds_before: dict[int, Deed] = {}
         self._unchanged = 0
         self._before: Backup | None = None
         self._sheets_before: dict[int, Sheet] = {}
@@ -114,9 +126,10 @@ class _Taking:
             draft = open_draft(office_path(folder))
             try:
                 self._copy_office(draft)
-                people = draft.execute("SELECT account_id, address FROM accounts ORDER BY account_id").fetchall()
+                people = draft.execute(_PEOPLE).fetchall()
                 sheets = [sheet for person in people if (sheet := self._mailbox(folder, *person)) is not None]
-                _agree(draft, folder)
+                sheets += self._removed(draft, folder)
+                _agree(draft, folder, sheets)
                 waiting = draft.execute("SELECT count(*), coalesce(sum(octets), 0) FROM arrivals").fetchone()
                 assert waiting is not None
                 queued = one_number(draft, "SELECT count(*) FROM queue")
@@ -124,7 +137,8 @@ class _Taking:
                 draft.close()
             self._shelf.finish()
             self._written.append(office_path(folder))
-            tls = self._copy_tls(folder)
+            for path in sorted((self._data / TLS).glob("*")):
+                self._copy_file(path, folder)
             sync_files(self._written)
             manifest = Manifest(
                 began=began,
@@ -135,7 +149,7 @@ class _Taking:
                 queued=queued,
                 office_sha256=digest_of_file(office_path(folder)),
                 mailboxes=sheets,
-                tls=tls,
+                files=self._files,
                 damages=list(self._damages),
             )
             write_manifest(folder, manifest)
@@ -148,10 +162,13 @@ class _Taking:
         with closing(open_prepared(office_path(self._data), OFFICE)) as office:
             people = office.execute("SELECT account_id, address FROM accounts").fetchall()
             self._gather(office, "office.db", is_held=False)
+        self._deeds_before = _deeds(self._data)
+        files = [(account_id, address, mailbox_path(self._data, account_id)) for account_id, address in people]
+        files += [(who, deed.address, copy_path(self._data, who)) for who, deed in self._deeds_before.items()]
         has_changed = False
-        for account_id, address in people:
-            path = mailbox_path(self._data, account_id)
-            if not path.exists() or self._is_unchanged(account_id, stamp_of(path)):
+        for account_id, address, path in files:
+            is_removed = account_id in self._deeds_before
+            if not path.exists() or self._is_unchanged(account_id, stamp_of(path), is_removed=is_removed):
                 continue
             has_changed = True
             try:
@@ -164,9 +181,9 @@ class _Taking:
         if has_changed:
             time.sleep(GRAIN_SECONDS)  # so that what was written back just now can be vouched for
 
-    def _is_unchanged(self, account_id: int, stamp: str) -> bool:
+    def _is_unchanged(self, account_id: int, stamp: str, *, is_removed: bool = False) -> bool:
         before = self._sheets_before.get(account_id)
-        return before is not None and stamp != "" and before.stamp == stamp
+        return before is not None and stamp != "" and (before.stamp, before.is_removed) == (stamp, is_removed)
 
     def _gather(self, source: Connection, where: str, *, is_held: bool) -> list[int]:
         """Contents of a file that are not on the shelf; gives those whose spool file is gone.
@@ -237,14 +254,21 @@ class _Taking:
 
     # --- mailboxes ------------------------------------------------------------------------------------------
 
-    def _mailbox(self, folder: Path, account_id: int, address: str) -> Sheet | None:
+    def _mailbox(
+        self, folder: Path, account_id: int, address: str, has_file: int = 1, *, is_removed: bool = False
+    ) -> Sheet | None:
         """One mailbox, copied or linked; None if there is none, or none that can be read."""
-        path, copy = mailbox_path(self._data, account_id), mailbox_path(folder, account_id)
+        path = sheet_path(self._data, account_id, is_removed=is_removed)
+        copy = sheet_path(folder, account_id, is_removed=is_removed)
         if not path.exists():
+            path = copy_path(self._data, account_id)  # its account was removed since, and may come back
+        if not path.exists():
+            if has_file and self._lives_here(account_id):
+                self._damages[f"{address}: the mailbox is not there"] = None
             return None
         copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         stamp = stamp_of(path)
-        if self._is_unchanged(account_id, stamp) and self._linked(account_id, copy):
+        if self._is_unchanged(account_id, stamp, is_removed=is_removed) and self._linked(account_id, copy):
             self._unchanged += 1
             return self._sheets_before[account_id]
         try:
@@ -257,12 +281,17 @@ class _Taking:
             copy.unlink(missing_ok=True)
             return None
         self._written.append(copy)
-        return Sheet(account_id, address, letters, octets, digest_of_file(copy), stamp)
+        return Sheet(account_id, address, letters, octets, digest_of_file(copy), stamp, is_removed)
+
+    def _lives_here(self, account_id: int) -> bool:
+        """Whether an account is there still, by a look at the office itself."""
+        with closing(open_reader(office_path(self._data))) as office:
+            return lives_here(office, account_id)
 
     def _linked(self, account_id: int, copy: Path) -> bool:
         """The file of the last backup under a second name; a copy of it where a disk has no such thing."""
         assert self._before is not None
-        before = self._before.mailbox(account_id)
+        before = self._before.mailbox(self._sheets_before[account_id])
         try:
             copy.hardlink_to(before)
         except FileNotFoundError:
@@ -283,21 +312,44 @@ class _Taking:
             assert row is not None
             return row[0], row[1]
 
-    # --- beside the store -----------------------------------------------------------------------------------
+    # --- beside them ----------------------------------------------------------------------------------------
 
-    def _copy_tls(self, folder: Path) -> dict[str, str]:
-        """Certificate and key, if they lie in the data folder."""
-        digests = {}
-        for path in sorted((self._data / TLS).glob("*")):
-            if not stat.S_ISREG(path.stat().st_mode):
+    def _removed(self, office: Connection, folder: Path) -> list[Sheet]:
+        """Accounts that were removed before the moment of the copy of the office, and may come back."""
+        deeds = self._deeds_before | _deeds(self._data)
+        sheets = []
+        for deed in deeds.values():
+            if lives_here(office, deed.account_id) or arrivals.is_gone(office, deed.account_id):
                 continue
-            copy = folder / TLS / path.name
-            copy.parent.mkdir(mode=0o700, exist_ok=True)
-            copy.touch(mode=0o600)
-            copy.write_bytes(path.read_bytes())
-            self._written.append(copy)
-            digests[path.name] = digest_of_file(copy)
-        return digests
+            if not copy_path(self._data, deed.account_id).exists():
+                raise StoreUnavailable(f"{deed.address} came back, or was forgotten, while the backup was taken")
+            sheet = self._mailbox(folder, deed.account_id, deed.address, is_removed=True)
+            if sheet is not None:
+                self._copy_file(deed_path(self._data, deed.account_id), folder)
+                sheets.append(sheet)
+        return sheets
+
+    def _copy_file(self, path: Path, folder: Path) -> None:
+        """A small file of the data folder, as it is."""
+        if not stat.S_ISREG(path.stat().st_mode):
+            return
+        name = path.relative_to(self._data)
+        copy = folder / name
+        copy.parent.mkdir(mode=0o700, exist_ok=True)
+        copy.touch(mode=0o600)
+        copy.write_bytes(path.read_bytes())
+        self._written.append(copy)
+        self._files[str(name)] = digest_of_file(copy)
+
+
+def _deeds(data: Path) -> dict[int, Deed]:
+    """Of removed accounts, by account."""
+    found = {}
+    for path in removed_folder(data).glob("*.json"):
+        with suppress(DamagedStore):
+            deed = read_deed(path)
+            found[deed.account_id] = deed
+    return found
 
 
 def _copy(source: Connection, draft: Connection) -> None:
@@ -325,16 +377,17 @@ def _portions(descriptor: int, octets: int) -> Iterator[bytes]:
             yield portion
 
 
-def _agree(office: Connection, folder: Path) -> None:
+def _agree(office: Connection, folder: Path, sheets: list[Sheet]) -> None:
     """Each letter is in one place: an arrival that its mailbox has taken in, or had, leaves the copy of the office."""
     incarnation = one_number(office, "SELECT incarnation FROM office")
-    for (account_id,) in office.execute("SELECT DISTINCT account_id FROM arrivals").fetchall():
-        path = mailbox_path(folder, account_id)
-        if not path.exists():
+    waiting = {account_id for (account_id,) in office.execute("SELECT DISTINCT account_id FROM arrivals").fetchall()}
+    for sheet in sheets:
+        if sheet.account_id not in waiting:
             continue
+        path = sheet_path(folder, sheet.account_id, is_removed=sheet.is_removed)
         with closing(open_reader(path)) as mailbox:
             try:
-                taken_in = arrivals.taken_in(mailbox, office, account_id, incarnation)
+                taken_in = arrivals.taken_in(mailbox, office, sheet.account_id, incarnation)
             except apsw.Error as error:
                 raise DamagedStore(f"{path.name} is damaged in the last backup; --anew copies all of them") from error
         with transaction(office):

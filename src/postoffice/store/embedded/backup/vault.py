@@ -6,6 +6,7 @@
         backup.json                 the moment, what is in it, the SHA-256 of each file below
         office.db                   as in an office, without the octets of its letters
         mailboxes/07/7.mailbox      the same; a link to that of the backup before if nothing changed
+        removed/                    accounts that were removed and may come back: the same, and their deeds
         tls/                        certificate and key
 
 So a backup is a few names beside what all of them share, and what the folder has under a final name can be copied at
@@ -33,6 +34,7 @@ from postoffice.errors import DamagedStore, StoreUnavailable, UsageError
 from postoffice.store.embedded.backup.durable import disk_errors, sync_files, sync_folders, write_file
 from postoffice.store.embedded.backup.shelf import Shelf
 from postoffice.store.embedded.places import mailbox_path, office_path
+from postoffice.store.embedded.removal import copy_path
 
 MARK: Final = "vault.json"
 MANIFEST: Final = "backup.json"
@@ -53,7 +55,7 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Sheet(msgspec.Struct, frozen=True):
-    """A mailbox in a backup: whose, how much, the SHA-256 of its file.
+    """A mailbox in a backup: whose, how much, the SHA-256 of its file, whether it is of a removed account.
 
     While the office's own file has the same `stamp`, nothing in it has changed; empty: nobody can tell.
     """
@@ -64,11 +66,12 @@ class Sheet(msgspec.Struct, frozen=True):
     octets: int
     sha256: str
     stamp: str = ""
+    is_removed: bool = False
 
 
 class Manifest(msgspec.Struct, frozen=True):
     """What is in a backup. `letters` are those of people, `queued` those on their way to other offices; `damages` is
-    what was wrong in the office already; `tls` has the SHA-256 of each file by its name."""
+    what was wrong in the office already; `files` has the SHA-256 of all others by their paths."""
 
     began: float
     ended: float
@@ -78,7 +81,7 @@ class Manifest(msgspec.Struct, frozen=True):
     queued: int
     office_sha256: str
     mailboxes: list[Sheet]
-    tls: dict[str, str] = {}
+    files: dict[str, str] = {}
     damages: list[str] = []
     format: int = FORMAT
 
@@ -97,8 +100,8 @@ class Backup:
     def office(self) -> Path:
         return office_path(self.path)
 
-    def mailbox(self, account_id: int) -> Path:
-        return mailbox_path(self.path, account_id)
+    def mailbox(self, sheet: Sheet) -> Path:
+        return sheet_path(self.path, sheet.account_id, is_removed=sheet.is_removed)
 
     def manifest(self) -> Manifest:
         """A manifest that is not there or not whole is a `DamagedStore`."""
@@ -211,6 +214,11 @@ class Vault:
         backup.path.rename(leaving)
         sync_directory(self.root)
         shutil.rmtree(leaving)
+
+
+def sheet_path(root: Path, account_id: int, *, is_removed: bool) -> Path:
+    """Where a mailbox lies, in an office and in a backup of it."""
+    return copy_path(root, account_id) if is_removed else mailbox_path(root, account_id)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
