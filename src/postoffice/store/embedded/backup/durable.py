@@ -25,7 +25,7 @@ TOGETHER = 128
 def sync_files(paths: Sequence[Path]) -> None:
     """What was written to these files is durable; their names are not yet.
 
-    All are set going first and then waited for, which takes a quarter of one after the other (docs/spikes.md).
+    All are set going first and then waited for, which takes half of one after the other (docs/spikes.md).
     """
     for start in range(0, len(paths), TOGETHER):
         descriptors: list[int] = []

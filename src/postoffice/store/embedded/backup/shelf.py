@@ -23,7 +23,7 @@ from postoffice.store.embedded.contents import plain_of
 READ_OCTETS: Final = 256 * 1024
 TOGETHER_FILES: Final = 256
 TOGETHER_OCTETS: Final = 4 * 1024 * 1024
-"""How much becomes durable at once: less costs more in all, more makes a letter that comes meanwhile wait longer."""
+"""How much becomes durable at once; more or less cost the same (docs/spikes.md)."""
 
 INCOMING: Final = "new"
 
