@@ -201,6 +201,22 @@ async def test_a_removed_account_that_may_come_back_comes_back_in_the_restored_o
         await store.close()
 
 
+@pytest.mark.parametrize(("name", "words"), [("2.json", "is damaged"), ("2.mailbox", "the mailbox is not there")])
+async def test_what_is_lost_of_a_removed_account_keeps_nothing_else_from_the_backup(
+    place: Place, name: str, words: str
+) -> None:
+    await fill(place.store)
+    await place.store.attic.set_aside(CAROL, 1000.0, 2000.0)
+    path = place.data / "removed" / name
+    path.unlink()
+    if name.endswith("json"):
+        path.write_bytes(b"no deed")
+    [damage] = place.take().manifest.damages
+    assert words in damage
+    place.restore()
+    assert await place.restored(BOB) == await place.shown(BOB)
+
+
 async def test_a_damaged_letter_of_a_removed_account_is_named(place: Place) -> None:
     await fill(place.store)
     await place.store.attic.set_aside(CAROL, 1000.0, 2000.0)

@@ -162,7 +162,7 @@ class _Taking:
         with closing(open_prepared(office_path(self._data), OFFICE)) as office:
             people = office.execute("SELECT account_id, address FROM accounts").fetchall()
             self._gather(office, "office.db", is_held=False)
-        self._deeds_before = _deeds(self._data)
+        self._deeds_before = self._deeds()
         files = [(account_id, address, mailbox_path(self._data, account_id)) for account_id, address in people]
         files += [(who, deed.address, copy_path(self._data, who)) for who, deed in self._deeds_before.items()]
         has_changed = False
@@ -277,6 +277,8 @@ class _Taking:
         except (StoreError, apsw.Error) as error:
             if isinstance(error, StoreUnavailable) and copy.exists():
                 raise
+            if not path.exists():  # moved just now
+                return self._mailbox(folder, account_id, address, has_file, is_removed=is_removed)
             self._damages[f"{address}: the mailbox cannot be read, and is not in this backup: {error}"] = None
             copy.unlink(missing_ok=True)
             return None
@@ -316,18 +318,33 @@ class _Taking:
 
     def _removed(self, office: Connection, folder: Path) -> list[Sheet]:
         """Accounts that were removed before the moment of the copy of the office, and may come back."""
-        deeds = self._deeds_before | _deeds(self._data)
+        deeds = self._deeds_before | self._deeds()
         sheets = []
         for deed in deeds.values():
             if lives_here(office, deed.account_id) or arrivals.is_gone(office, deed.account_id):
                 continue
             if not copy_path(self._data, deed.account_id).exists():
-                raise StoreUnavailable(f"{deed.address} came back, or was forgotten, while the backup was taken")
+                if not deed_path(self._data, deed.account_id).exists():  # which goes first
+                    raise StoreUnavailable(f"{deed.address} came back, or was forgotten, while the backup was taken")
+                self._damages[f"{deed.address}, who was removed: the mailbox is not there"] = None
+                continue
             sheet = self._mailbox(folder, deed.account_id, deed.address, is_removed=True)
             if sheet is not None:
                 self._copy_file(deed_path(self._data, deed.account_id), folder)
                 sheets.append(sheet)
         return sheets
+
+    def _deeds(self) -> dict[int, Deed]:
+        """Of all removed accounts, by account."""
+        found = {}
+        for path in removed_folder(self._data).glob("*.json"):
+            try:
+                deed = read_deed(path)
+                found[deed.account_id] = deed
+            except DamagedStore as error:
+                if path.exists():
+                    self._damages[f"{error}; its account is not in this backup"] = None
+        return found
 
     def _copy_file(self, path: Path, folder: Path) -> None:
         """A small file of the data folder, as it is."""
@@ -340,16 +357,6 @@ class _Taking:
         copy.write_bytes(path.read_bytes())
         self._written.append(copy)
         self._files[str(name)] = digest_of_file(copy)
-
-
-def _deeds(data: Path) -> dict[int, Deed]:
-    """Of removed accounts, by account."""
-    found = {}
-    for path in removed_folder(data).glob("*.json"):
-        with suppress(DamagedStore):
-            deed = read_deed(path)
-            found[deed.account_id] = deed
-    return found
 
 
 def _copy(source: Connection, draft: Connection) -> None:
