@@ -7,12 +7,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from postoffice.moving.letters import Complaint, OldStore
 from postoffice.moving.maildir import Maildir
+from postoffice.moving.mbox import Mbox
+from postoffice.moving.outlet import Outlet
 from postoffice.moving.taking import Report, Witness, take_in
+from postoffice.moving.to_maildir import to_maildir
+from postoffice.moving.to_mbox import to_mbox
 from postoffice.moving.tree import Tree
 from postoffice.protocols.dots import Unstuffer
 from postoffice.store.base import Mailbox
@@ -51,13 +56,37 @@ class Move:
         with closing(Tree(path)) as tree:
             return await self.take(Maildir(tree, kind, **how))
 
+    async def mbox(self, path: Path, **how: Any) -> Report:
+        with closing(Mbox(path, **how)) as box:
+            return await self.take(box)
 
-@pytest.fixture
-async def move(tmp_path: Path) -> AsyncIterator[Move]:
-    mailbox = MailboxFile.open(tmp_path / "new.mailbox", create=True)
+    async def to_maildir(self, path: Path) -> Report:
+        with closing(Outlet(path)) as outlet:
+            return await to_maildir(self.mailbox, outlet, Witness(self.complaints.append, lambda _: None))
+
+    async def to_mbox(self, path: Path, **how: Any) -> Report:
+        with closing(Outlet(path)) as outlet:
+            return await to_mbox(self.mailbox, outlet, Witness(self.complaints.append, lambda _: None), **how)
+
+
+async def a_move(file: Path) -> AsyncIterator[Move]:
+    mailbox = MailboxFile.open(file, create=True)
     yield Move(mailbox)
     assert await mailbox.check() == []
     await mailbox.close()
+
+
+@pytest.fixture
+async def move(tmp_path: Path) -> AsyncIterator[Move]:
+    async for move in a_move(tmp_path / "new.mailbox"):
+        yield move
+
+
+@pytest.fixture
+async def back(tmp_path: Path) -> AsyncIterator[Move]:
+    """Another one, to move back into."""
+    async for move in a_move(tmp_path / "back.mailbox"):
+        yield move
 
 
 @pytest.fixture

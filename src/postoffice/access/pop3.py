@@ -2,10 +2,9 @@
 
     greeting ─▶ login ─▶ lock and snapshot ─▶ letters ─▶ QUIT ─▶ UPDATE ✍ 2 ─▶ +OK
 
-The maildrop is locked from login to the end, for the device that logged in (`accounts.devices`), and seen as it was
-at login. DELE only marks; the marks become true in
-UPDATE, durably, before +OK; a session that ends in any other way removes nothing (§6). The replies to commands that
-arrived together leave together, and letters asked for together are read together.
+The maildrop is locked from login to the end, and seen as it was at login (`maildrop`). DELE only marks; the marks
+become true in UPDATE, durably, before +OK; a session that ends in any other way removes nothing (§6). The replies to
+commands that arrived together leave together, and letters asked for together are read together.
 """
 
 from __future__ import annotations
@@ -18,22 +17,19 @@ from typing import Any
 
 from postoffice import counts
 from postoffice.access.languages import LISTING, chosen
+from postoffice.access.maildrop import Keeper, Maildrop, NotNow
 from postoffice.access.policy import site_policy
 from postoffice.access.takeover import Holders
-from postoffice.access.views import listed
 from postoffice.accounts import attempts
 from postoffice.accounts.channel import channel_of
-from postoffice.accounts.devices import begin, into, viewer_of
 from postoffice.accounts.guard import is_failed_login
 from postoffice.accounts.login import LOGIN_PATIENCES, Admission, Login
-from postoffice.accounts.terms import DAY_SECONDS, Terms
 from postoffice.accounts.visits import VisitBook
 from postoffice.clock import Clock, system_clock
-from postoffice.counts import SESSIONS_FAMILY, Commands, Outcome, counter, gauge, histogram, observe
-from postoffice.errors import Disconnected, Draining, NotLooking, PatienceLost, Refusal, StoreError, TakenOver
+from postoffice.counts import SESSIONS_FAMILY, Commands, Outcome, gauge
+from postoffice.errors import Disconnected, Draining, PatienceLost, Refusal, StoreError, TakenOver
 from postoffice.events import event
 from postoffice.net.dialogue import FLIGHT_OCTETS, Dialogue
-from postoffice.net.pause import pause
 from postoffice.net.switchboard import Switchboard
 from postoffice.net.tls import describe
 from postoffice.protocols.lines import NEED_DATA, Oddity
@@ -45,15 +41,12 @@ from postoffice.protocols.pop3.table import Keyword, State
 from postoffice.protocols.pop3.top import TopReader
 from postoffice.protocols.sasl import server as sasl
 from postoffice.protocols.sasl.server import Channel
-from postoffice.store.base import Mailbox, MaildropLock, Office
-from postoffice.store.model import OWNER, Account, Piece, Snapshot
+from postoffice.store.base import Office
+from postoffice.store.model import Piece
 from postoffice.store.view import FrozenView, NoSuchLetter
 
 _UNKNOWN = ("something is wrong here, try again later", Code.SYS_TEMP)
 FLIGHT_LETTERS = 64
-CLAIM_SECONDS = 1.0
-"""How often one who waits for a maildrop asks whether its holder may be ended; a claim is good for as long."""
-
 PORTS = frozenset({110, 995})
 """What a client may believe to speak to, wherever a router leads it."""
 KNOWN_CAPABILITIES = 1000
@@ -63,8 +56,6 @@ BAD_COMMANDS_AFTER_LOGIN = 20
 
 _COMMANDS = Commands[Keyword | None]("pop3", {None: "invalid"} | {word: word.name for word in Keyword})
 _OPEN = {name: gauge(SESSIONS_FAMILY, "Sessions open now.", door=name) for name in ("pop3", "pop3s")}
-_LOCK_WAIT = histogram("postoffice_lock_wait_seconds", "Waits of logins for a maildrop that another had.")
-_IN_USE = counter("postoffice_lock_refusals_total", "Right logins refused since another had the maildrop.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +95,13 @@ class Pop3Door:
     ) -> None:
         self.host = host
         self.name = name
-        self.office = office
         self.login = login
-        self.visits = visits
         self.tls = tls
         self.settings = settings or Pop3Settings()
         self.make_stamp = make_stamp
-        self.clock = clock
-        self.holders = holders or Holders(self.settings.takeover_seconds)
-        self.now = switchboard.now
+        holders = holders or Holders(self.settings.takeover_seconds)
+        wait = self.settings.lock_wait_seconds
+        self.keeper = Keeper(office, login.bylaws, visits, holders, wait, switchboard.now, clock)
         self._switchboard = switchboard
         self._capabilities: dict[tuple[tuple[bytes, ...], tuple[str, ...], bool], bytes] = {}
 
@@ -153,40 +142,30 @@ class _Session:
     """One conversation."""
 
     __slots__ = (
-        "_account",
         "_bad",
-        "_credential",
         "_dialogue",
         "_door",
         "_ending",
         "_failures",
         "_fetched",
-        "_lock",
         "_machine",
-        "_mailbox",
+        "_maildrop",
         "_mechanism",
         "_removed",
         "_sent_letters",
-        "_terms",
         "_topped",
         "_tries",
         "_username",
         "_view",
-        "_viewer",
     )
 
     def __init__(self, door: Pop3Door, dialogue: Dialogue[Pop3Server]) -> None:
         self._door = door
         self._dialogue = dialogue
         self._machine = dialogue.machine
-        self._account: Account | None = None
-        self._credential = ""
-        self._terms: Terms | None = None
         self._username: str | None = None
-        self._lock: MaildropLock | None = None
-        self._mailbox: Mailbox | None = None
+        self._maildrop: Maildrop | None = None
         self._view: FrozenView | None = None
-        self._viewer = OWNER
         self._fetched: dict[int, Piece | None] = {}
         self._bad = self._failures = 0
         self._sent_letters = self._topped = self._removed = 0
@@ -236,14 +215,15 @@ class _Session:
     async def leave(self) -> None:
         """Whatever the end was: the lock is free again, and one line tells of the session; who left before a login is
         told apart."""
-        await self._unlock()
-        dialogue = self._dialogue
+        maildrop, dialogue = self._maildrop, self._dialogue
+        if maildrop is not None:
+            await maildrop.leave()
         cipher = describe(dialogue.tls)[1] if dialogue.tls else ""
         event(
-            "pop3.closed" if self._account is not None else "pop3.left",
+            "pop3.closed" if maildrop is not None else "pop3.left",
             door=self._door.name,
-            account=self._account.address if self._account else None,
-            credential=self._credential,
+            account=maildrop.account.address if maildrop is not None else None,
+            credential=maildrop.credential if maildrop is not None else "",
             mechanism=self._mechanism,
             peer=dialogue.peer[0],
             tls=dialogue.tls_version,
@@ -273,6 +253,8 @@ class _Session:
             self._bad = 0
         except NoSuchLetter as problem:
             self._dialogue.send(self._machine.error(str(problem)))
+        except NotNow as problem:
+            self._dialogue.send(self._machine.error(str(problem), problem.code))
         except Refusal as refusal:
             event("pop3.refused", command=command.keyword.name, peer=self._dialogue.peer[0], reply=str(refusal))
             self._dialogue.send(self._machine.error(refusal.public, _code(refusal)))
@@ -308,7 +290,7 @@ class _Session:
 
     async def _capa(self, _: Command) -> None:
         mechanisms, announced = await self._door.login.announced(self._channel)
-        policy = site_policy(announced, self._terms)
+        policy = site_policy(announced, self._maildrop.terms if self._maildrop else None)
         may_log_in = mechanisms if self._may_log_in else ()
         listing = self._door.capabilities(may_log_in, policy, can_start_tls=self._may_start_tls)
         self._dialogue.send(self._machine.ok_listing("capabilities follow", listing))
@@ -403,70 +385,12 @@ class _Session:
 
     async def _enter(self, admission: Admission) -> None:
         """The right password was given: lock the maildrop and look at it (RFC 1939 §4)."""
-        account = admission.account
-        bylaws = self._door.login.bylaws
-        terms = await bylaws.admit(account, "pop3", self._dialogue.peer[0])
-        if admission.is_recent and not terms.recent_days:
-            raise Refusal(permanent=True, status="7.8", public="user name or password is wrong", because="no such view")
-        self._viewer = viewer_of(admission.credential)
-        self._lock = await self._locked(account)
-        if self._lock is None:
-            self._dialogue.send(self._machine.error("another session has this maildrop", Code.IN_USE))
-            return
-        try:
-            self._mailbox = await self._door.office.mailbox(account.account_id)
-            snapshot = await self._looked(self._mailbox, account)
-            if admission.is_recent or terms.max_listed:
-                snapshot = await listed(self._mailbox, snapshot, terms, self._since(admission, terms))
-            view = FrozenView(snapshot, with_surrogates=not self._machine.is_utf8)
-            is_early = not await self._door.visits.may_come(account.account_id, self._viewer, terms)
-        except BaseException:
-            await self._unlock()  # a maildrop that cannot be opened is not kept from others (RFC 1939 §4)
-            raise
-        if is_early:
-            await self._unlock()
-            text = f"one login in {terms.login_delay} seconds is enough"
-            self._dialogue.send(self._machine.error(text, Code.LOGIN_DELAY))
-            return
-        self._account, self._credential, _ = admission
-        self._door.visits.note(account.account_id, self._viewer)
-        self._door.holders.enter((account.account_id, self._viewer), self._dialogue)
-        self._terms, self._view = terms, view
-        self._ending = "lost"
+        surrogates = not self._machine.is_utf8
+        maildrop = await self._door.keeper.open(admission, self._dialogue, with_surrogates=surrogates)
+        self._maildrop, self._view = maildrop, maildrop.view
         self._dialogue.patience = self._door.settings.idle_seconds
-        count, octets = self._view.count, self._view.total_octets
-        self._dialogue.send(self._machine.ok(f"{account.address}'s maildrop has {count} messages ({octets} octets)"))
-
-    async def _looked(self, mailbox: Mailbox, account: Account) -> Snapshot:
-        """What this device has not deleted yet; from its first login on, letters wait for it."""
-        try:
-            return await mailbox.snapshot(self._viewer)
-        except NotLooking:
-            await self._door.visits.note_now(account.account_id, self._viewer)
-            await begin(mailbox, account, self._viewer)
-            return await mailbox.snapshot(self._viewer)
-
-    def _since(self, admission: Admission, terms: Terms) -> float | None:
-        """From when on letters are shown; None from the first."""
-        return self._door.clock() - terms.recent_days * DAY_SECONDS if admission.is_recent else None
-
-    async def _locked(self, account: Account) -> MaildropLock | None:
-        """The lock, waited for a little: housekeeping, or a session that is just ending, may have it."""
-        lock = await self._door.office.lock(account.account_id, self._viewer)
-        if lock is not None:
-            return lock
-        begun = claims = self._door.now()
-        end = begun + self._door.settings.lock_wait_seconds
-        while lock is None and (now := self._door.now()) < end:
-            if now >= claims:
-                claims = min(now + CLAIM_SECONDS, end)
-                self._door.holders.claim((account.account_id, self._viewer), self._dialogue.peer[0], claims - now)
-            await pause(0.05)
-            lock = await self._door.office.lock(account.account_id, self._viewer)
-        observe(_LOCK_WAIT, self._door.now() - begun)
-        if lock is None:
-            counts.sheet[_IN_USE] += 1
-        return lock
+        name, count, octets = maildrop.account.address, maildrop.view.count, maildrop.view.total_octets
+        self._dialogue.send(self._machine.ok(f"{name}'s maildrop has {count} messages ({octets} octets)"))
 
     async def _stat(self, _: Command) -> None:
         view = self._the_view
@@ -532,19 +456,15 @@ class _Session:
 
     async def _quit(self, _: Command) -> None:
         self._ending = "quit"
-        if self._view is not None and self._mailbox is not None:
-            keys = self._view.deleted_keys()
-            if keys:
-                try:
-                    aside = into(self._terms) if self._terms else None
-                    await self._mailbox.remove(keys, self._viewer, self._lock, aside)
-                except StoreError as error:
-                    event("pop3.update_failed", peer=self._dialogue.peer[0], error=str(error))
-                    self._ending = "update failed"
-                    self._dialogue.send(self._machine.error("some deleted messages not removed", Code.SYS_TEMP))
-                    return
-                self._removed = len(keys)
-        await self._unlock()  # before +OK, so that whoever hears it finds the maildrop free
+        if self._maildrop is not None:
+            try:
+                self._removed = await self._maildrop.update()
+            except StoreError as error:
+                event("pop3.update_failed", peer=self._dialogue.peer[0], error=str(error))
+                self._ending = "update failed"
+                self._dialogue.send(self._machine.error("some deleted messages not removed", Code.SYS_TEMP))
+                return
+            await self._maildrop.leave()  # before +OK, so that whoever hears it finds the maildrop free
         self._dialogue.send(self._machine.ok(f"{self._door.host} POP3 server signing off"))
 
     # --- letters
@@ -561,14 +481,14 @@ class _Session:
             if room < 0:
                 break
             numbers.append(following)
-        assert self._mailbox is not None
-        pieces = await self._mailbox.read([view.key(n) for n in numbers])
+        assert self._maildrop is not None
+        pieces = await self._maildrop.read(numbers)
         self._fetched = dict(zip(numbers, pieces, strict=True))
         return _there(self._fetched.pop(number), number)
 
     async def _piece(self, number: int, index: int) -> Piece:
-        assert self._mailbox is not None
-        [piece] = await self._mailbox.read([self._the_view.key(number)], index)
+        assert self._maildrop is not None
+        [piece] = await self._maildrop.read([number], index)
         return _there(piece, number)
 
     async def _next_piece(self, number: int, index: int) -> Piece:
@@ -611,13 +531,6 @@ class _Session:
 
     async def _mechanisms(self) -> tuple[bytes, ...]:
         return await self._door.login.mechanisms(self._channel) if self._may_log_in else ()
-
-    async def _unlock(self) -> None:
-        if self._lock is not None:
-            lock, self._lock = self._lock, None
-            if self._account is not None:
-                self._door.holders.leave((self._account.account_id, self._viewer))
-            await lock.release()
 
 
 _ANSWERS: dict[Keyword, Callable[[_Session, Command], Awaitable[Any]]] = {

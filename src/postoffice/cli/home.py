@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import ssl
 import sys
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from postoffice.cli.secrets import known_password, known_user, password_stdin
-from postoffice.errors import Disconnected, UsageError
+from postoffice.cli.elsewhere import entrance, entrance_options, explained
+from postoffice.errors import UsageError
 from postoffice.events import Fact, listen
 from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
@@ -28,7 +27,6 @@ from postoffice.store.model import CHUNK_OCTETS, Entry
 if TYPE_CHECKING:
     from postoffice.client.collect import Options, Report
     from postoffice.client.url import Source
-    from postoffice.net.dialogue import Dialogue, Tracer
     from postoffice.store.embedded import MailboxFile
 
 T = TypeVar("T")
@@ -46,82 +44,24 @@ file_argument = click.argument("file", type=click.Path(path_type=Path, readable=
 @click.option(
     "--into", "file", type=click.Path(path_type=Path, readable=False), required=True, help="The mailbox file."
 )
-@click.option("--ca", type=click.Path(path_type=Path, readable=False), default=None, help="Trust this authority (PEM).")
-@click.option(
-    "--client-certificate",
-    type=click.Path(path_type=Path, readable=False),
-    default=None,
-    help="Log in by this certificate (PEM) instead of a password.",
-)
-@click.option("--client-key", type=click.Path(path_type=Path, readable=False), default=None, help="Its key (PEM).")
 @click.option("--delete", is_flag=True, help="Remove from the server what is safe in FILE.")
-@click.option("--clear-text", is_flag=True, help="Allow the password to go over a network without TLS.")
-@click.option("--trace", is_flag=True, help="Show the conversation on standard error, without secrets.")
 @click.option("-v", "--verbose", is_flag=True, help="One line for each letter.")
-@password_stdin
-def fetch(
-    url: str,
-    file: Path,
-    ca: Path | None,
-    client_certificate: Path | None,
-    client_key: Path | None,
-    delete: bool,
-    clear_text: bool,
-    trace: bool,
-    verbose: bool,
-    password_stdin: bool,
-) -> None:
+@entrance_options
+def fetch(url: str, file: Path, delete: bool, verbose: bool, **how: Any) -> None:
     """Pull a maildrop into a mailbox FILE, which is made if it is not there.
 
     URL is pops://USER@HOST, or pop://USER@HOST, where TLS is used if the server has it. Letters that are in FILE
     already are not fetched again.
     """
-    from postoffice.client.collect import Options
-
-    source, tls = _entrance(url, ca, client_certificate, client_key)
-    is_external = source.mechanism == "EXTERNAL"
-    options = Options(
-        "" if is_external else known_password(f"{source.user} at {source.host}", from_stdin=password_stdin),
-        tls=tls,
-        delete=delete,
-        allows_clear_text=clear_text,
-        tracer=_tracer if trace else None,
-    )
+    source, options = entrance(url, **how)
+    options = replace(options, delete=delete)
     if verbose:
         listen(_tell)
-    try:
-        report = _run(_open(file, create=True), lambda mailbox: _collect(source, mailbox, options))
-    except Disconnected as error:
-        if isinstance(error.__cause__, ssl.SSLCertVerificationError) and ca is None:
-            raise UsageError(
-                f"{error}; if you know better, name who vouches for it with --ca", os.EX_UNAVAILABLE
-            ) from error
-        if is_external and (isinstance(error.__cause__, ssl.SSLError) or not isinstance(error.__cause__, OSError)):
-            sentence = f"{error}; perhaps {source.host} does not believe the certificate that we show"
-            raise UsageError(sentence, os.EX_UNAVAILABLE) from error
-        raise
+    with explained(source, has_ca=how["ca"] is not None):
+        report = with_file(opening(file, create=True), lambda mailbox: _collect(source, mailbox, options))
     click.echo(_summary(report))
     if report.refused:
         raise UsageError(f"{source.host} did not give {report.refused} of its letters; try again", os.EX_TEMPFAIL)
-
-
-def _entrance(
-    url: str, ca: Path | None, certificate: Path | None, key: Path | None
-) -> tuple[Source, ssl.SSLContext | None]:
-    """Whose maildrop, and how it is opened. A certificate is shown to log in by it, unless the URL says how else."""
-    from postoffice.client.url import ANY_MECHANISM, parse_url
-    from postoffice.net.tls import client_context, show
-
-    source = parse_url(url)
-    if not source.user:
-        source = replace(source, user=known_user(source.host))
-    if certificate is None and (key is not None or source.mechanism == "EXTERNAL"):
-        raise UsageError("a login by certificate needs --client-certificate, and --client-key if the key is elsewhere")
-    if certificate is None:
-        return source, client_context(ca) if ca else None
-    tls = client_context(ca)
-    show(tls, certificate, key or certificate)
-    return replace(source, mechanism="EXTERNAL") if source.mechanism == ANY_MECHANISM else source, tls
 
 
 @click.command()
@@ -129,7 +69,7 @@ def _entrance(
 def ls(file: Path) -> None:
     """List the letters of a mailbox FILE: number, date, from, subject, octets."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    _run(_open(file), lambda mailbox: _list(mailbox, width))
+    with_file(opening(file), lambda mailbox: _list(mailbox, width))
 
 
 @click.command()
@@ -138,13 +78,13 @@ def ls(file: Path) -> None:
 @click.option("--raw", is_flag=True, help="Write the letter's octets exactly as they are.")
 def read(file: Path, number: int, raw: bool) -> None:
     """Read letter NUMBER, as `ls` counts, of a mailbox FILE."""
-    _run(_open(file), lambda mailbox: _show(mailbox, number, raw=raw))
+    with_file(opening(file), lambda mailbox: _show(mailbox, number, raw=raw))
 
 
 # --- a mailbox file -----------------------------------------------------------------------------------------------
 
 
-def _open(file: Path, *, create: bool = False) -> Callable[[], MailboxFile]:
+def opening(file: Path, *, create: bool = False) -> Callable[[], MailboxFile]:
     """Opens `file`; whether that can be is looked at now."""
     from postoffice.store.embedded import MailboxFile
 
@@ -174,7 +114,7 @@ def _open(file: Path, *, create: bool = False) -> Callable[[], MailboxFile]:
     return opened
 
 
-def _run(opened: Callable[[], MailboxFile], work: Callable[[MailboxFile], Awaitable[T]]) -> T:
+def with_file(opened: Callable[[], MailboxFile], work: Callable[[MailboxFile], Awaitable[T]]) -> T:
     """`work` with an open mailbox, which is closed after it."""
 
     async def main() -> T:
@@ -217,19 +157,6 @@ def _summary(report: Report) -> str:
 def _tell(name: str, facts: dict[str, Fact]) -> None:
     if name == "home.fetched":
         click.echo(f"{header.safe(str(facts['source_id']))}  {facts['octets']} octets")
-
-
-def _tracer(_: Dialogue[Any]) -> Tracer:
-    """Writes a conversation to standard error as it happens."""
-    from postoffice.protocols.notation import Recorder
-
-    recorder = Recorder()
-
-    def hear(who: str, octets: bytes) -> None:
-        for line in recorder.hear(who, octets):
-            click.echo(line, err=True)
-
-    return hear
 
 
 # --- ls -----------------------------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ COMMANDS = {
     "demo": ("postoffice.cli.demo", "demo", "Watch a real letter travel the whole road."),
     "device": ("postoffice.cli.devices", "device", "Devices of an account: add, list, remove."),
     "domain": ("postoffice.cli.people", "domain", "Domains of this office: add, list, show, set."),
+    "export": ("postoffice.cli.export", "export", "Letters as a Maildir or an mbox."),
     "fetch": ("postoffice.cli.home", "fetch", "Pull a maildrop into an offline mailbox file."),
     "forgive": ("postoffice.cli.forgive", "forgive", "Let somebody try again who failed to log in."),
     "import": ("postoffice.cli.moving", "import_", "Letters and passwords of another server."),

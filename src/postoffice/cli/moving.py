@@ -1,98 +1,49 @@
-"""Moving in: letters and unique-ids of another server come into an account here, and passwords (`hashes`)."""
+"""Moving in: letters and unique-ids of another server come into an account here, and are compared with those there.
+
+Its passwords come by `hashes`.
+"""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-import time
-from collections.abc import Awaitable, Callable
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from postoffice.cli.elsewhere import entrance, entrance_options, explained
 from postoffice.cli.folder import data_option, with_store
 from postoffice.cli.hashes import passwords
 from postoffice.cli.residents import known, normalized
-from postoffice.errors import UsageError
-from postoffice.message.header import safe
-from postoffice.moving.letters import Complaint, OldStore
+from postoffice.cli.telling import Telling
+from postoffice.client.survey import survey
+from postoffice.errors import PostofficeError, UsageError
+from postoffice.moving.comparing import Comparison, compare, doubtful
+from postoffice.moving.letters import OldStore
+from postoffice.moving.maildir import Maildir
+from postoffice.moving.mbox import Mbox
+from postoffice.moving.pulling import pull_in
 from postoffice.moving.taking import Report, Witness, take_in
+from postoffice.moving.tree import Tree
+from postoffice.store.model import INBOX
 
 if TYPE_CHECKING:
+    from postoffice.client.collect import Options
+    from postoffice.client.url import Source
     from postoffice.store.base import Mailbox, Store
 
 MOVER = "\0import"
 """In whose name an account is locked while letters move in."""
 
-LINE_SECONDS, PLAIN_SECONDS = 0.2, 10.0
-"""How often progress is told: on a terminal, and elsewhere."""
+MEASURED = 1000
+"""So many letters whose size differs are fetched, to see whether the old server had announced it wrongly."""
 
 path_argument = click.argument("path", type=click.Path(path_type=Path, readable=False))
 account_option = click.option("--account", "address", required=True, help="Whose mailbox it goes into.")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-
-
-class Telling:
-    """Says how it goes: one line that is renewed on a terminal, now and then a line elsewhere, or JSON."""
-
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
-        self._renews = sys.stderr.isatty() and not as_json
-        self._began = self._told = time.monotonic()
-        self._has_line = False
-
-    def witness(self) -> Witness:
-        return Witness(self.complain, self.progress)
-
-    def complain(self, complaint: Complaint) -> None:
-        self._clear()
-        if self._as_json:
-            self._say("complaint", where=complaint.where, what=complaint.what, loses=complaint.loses)
-        else:
-            click.echo(f"postoffice: {safe(str(complaint))}", err=True)
-
-    def progress(self, report: Report) -> None:
-        now = time.monotonic()
-        if now - self._told < (LINE_SECONDS if self._renews else PLAIN_SECONDS):
-            return
-        self._told = now
-        rate = report.done / max(now - self._began, 0.001)
-        if self._as_json:
-            self._say("progress", done=report.done, total=report.total, octets=report.octets)
-            return
-        text = f"{report.done} of {report.total} letters, {report.octets / 1e6:.1f} MB, {rate:.0f} letters/s"
-        if self._renews:
-            click.echo(f"\r{text:<70}", nl=False, err=True)
-            self._has_line = True
-        else:
-            click.echo(text, err=True)
-
-    def end(self, report: Report) -> None:
-        """What came of it."""
-        self._clear()
-        if self._as_json:
-            names = ("total", "letters", "octets", "known", "renamed", "unnamed", "lost")
-            self._say("done", **{name: getattr(report, name) for name in names})
-            return
-        words = [f"{report.letters} letters, {report.octets} octets, already had {report.known}"]
-        if report.unnamed:
-            words.append(f"{report.unnamed} without a known unique-id")
-        if report.renamed:
-            words.append(f"{report.renamed} with a new unique-id")
-        if report.lost:
-            words.append(f"{report.lost} could not be read")
-        click.echo("; ".join(words))
-
-    def _say(self, event: str, **facts: object) -> None:
-        click.echo(json.dumps({"event": event, **facts}))
-
-    def _clear(self) -> None:
-        if self._has_line:
-            click.echo(f"\r{'':70}\r", nl=False, err=True)
-            self._has_line = False
+check_option = click.option("--check", "url", metavar="URL", help="Compare it afterwards with the old server.")
 
 
 @click.group(name="import")
@@ -100,75 +51,175 @@ def import_() -> None:
     """Letters of another server, with the unique-ids that its clients know, and passwords as it kept them."""
 
 
-@import_.command()
-@path_argument
-@account_option
-@data_option
-@json_option
-def maildir(path: Path, address: str, data: Path | None, as_json: bool) -> None:
+def importing(command: Callable[..., Any]) -> click.Command:
+    """A command that takes in what lies at PATH."""
+    command = entrance_options(command)
+    for option in reversed((path_argument, account_option, data_option, json_option, check_option)):
+        command = option(command)
+    return import_.command()(command)
+
+
+@importing
+def maildir(path: Path, **where: Any) -> None:
     """The letters of a Maildir, without unique-ids of its server."""
-    _from_maildir(path, address, data, Telling(as_json=as_json), kind="maildir")
+    _from_maildir(path, Move(**where), kind="maildir")
 
 
-@import_.command()
-@path_argument
-@account_option
-@data_option
-@json_option
+@importing
+@click.option("--folder", default=INBOX, show_default=True, help="Where in the mailbox they go.")
+@click.option(
+    "--as-kept", "is_as_kept", is_flag=True, help="Leave >From lines and the fields of mail programs in the letters."
+)
+def mbox(path: Path, folder: str, is_as_kept: bool, **where: Any) -> None:
+    """The letters of an mbox file; their unique-ids where X-UIDL fields tell them."""
+    _from_mbox(path, Move(**where), folder=folder, is_as_kept=is_as_kept)
+
+
+@importing
 @click.option(
     "--uidl-format", default="%08Xu%08Xv", show_default=True, help="What Dovecot's pop3_uidl_format is set to."
 )
-def dovecot(path: Path, address: str, data: Path | None, as_json: bool, uidl_format: str) -> None:
-    """The letters of a Maildir that Dovecot kept, with its unique-ids."""
-    _from_maildir(path, address, data, Telling(as_json=as_json), kind="dovecot", uidl_format=uidl_format)
+def dovecot(path: Path, uidl_format: str, **where: Any) -> None:
+    """The letters of a Maildir or an mbox that Dovecot kept, with its unique-ids."""
+    if path.is_file():
+        _from_mbox(path, Move(**where), uidl_format=uidl_format)
+    else:
+        _from_maildir(path, Move(**where), kind="dovecot", uidl_format=uidl_format)
+
+
+@importing
+def courier(path: Path, **where: Any) -> None:
+    """The letters of a Maildir that Courier kept, with its unique-ids."""
+    _from_maildir(path, Move(**where), kind="courier")
 
 
 @import_.command()
-@path_argument
+@click.argument("url")
 @account_option
 @data_option
 @json_option
-def courier(path: Path, address: str, data: Path | None, as_json: bool) -> None:
-    """The letters of a Maildir that Courier kept, with its unique-ids."""
-    _from_maildir(path, address, data, Telling(as_json=as_json), kind="courier")
+@click.option("--check", "is_checked", is_flag=True, help="Compare it afterwards with the same server.")
+@entrance_options
+def pop3(url: str, is_checked: bool, **where: Any) -> None:
+    """The letters of a POP3 server that runs, with its unique-ids; nothing is deleted there.
+
+    URL is pops://USER@HOST, or pop://USER@HOST, where TLS is used if the server has it.
+    """
+    Move(url=url, **where).pull(is_checked=is_checked)
+
+
+@import_.command()
+@click.argument("url")
+@account_option
+@data_option
+@json_option
+@entrance_options
+def check(url: str, **where: Any) -> None:
+    """Compare an account, UIDL by UIDL, with the maildrop at URL from which it moved in."""
+    Move(url=url, **where).compare()
 
 
 import_.add_command(passwords)
 
 
-def _from_maildir(path: Path, address: str, data: Path | None, telling: Telling, **how: Any) -> None:
-    from postoffice.moving.maildir import Maildir
-    from postoffice.moving.tree import Tree
-
+def _from_maildir(path: Path, move: Move, **how: Any) -> None:
     with closing(Tree(path)) as tree:
         tree.stay_root()
-        move_in(address, data, telling, lambda: Maildir(tree, **how))
+        move.take(lambda: Maildir(tree, **how))
 
 
-def move_in(address: str, data: Path | None, telling: Telling, opened: Callable[[], OldStore]) -> None:
-    """Take letters in and say what came of it. Letters that could not be read make the status 66."""
-
-    async def work(store: Store, mailbox: Mailbox) -> Report:
-        return await take_in(opened(), mailbox, telling.witness(), store.office.free_octets)
-
-    report = with_mailbox(address, data, work)
-    telling.end(report)
-    if report.lost:
-        raise UsageError(f"{report.lost} letters could not be read; mend that and run it again", os.EX_NOINPUT)
+def _from_mbox(path: Path, move: Move, **how: Any) -> None:
+    with closing(Mbox(path, **how)) as box:
+        move.take(lambda: box)
 
 
-def with_mailbox(address: str, data: Path | None, work: Callable[[Store, Mailbox], Awaitable[Report]]) -> Report:
-    """`work` on an account's mailbox, which nobody else moves letters into meanwhile."""
-    name = normalized(address)
+class Move:
+    """One run: whose mailbox the letters go into, who is told, and which maildrop elsewhere is asked.
 
-    async def locked(store: Store) -> Report:
-        account = await known(store, name)
-        lock = await store.office.lock(account.account_id, MOVER)
-        if lock is None:
-            raise UsageError(f"{name}: another import into this account is under way", os.EX_TEMPFAIL)
+    Whatever root alone may read, and whatever a person is asked for, is had before the office is opened.
+    """
+
+    def __init__(self, address: str, data: Path | None, as_json: bool, url: str | None = None, **how: Any) -> None:
+        self._name = normalized(address)
+        self._data = data
+        self._telling = Telling(as_json=as_json)
+        self._has_ca = how["ca"] is not None
+        self._there = entrance(url, **how) if url else None
+
+    def take(self, opened: Callable[[], OldStore]) -> None:
+        """What lies in files."""
+        witness = Witness(self._telling.complain, self._telling.progress)
+        self._move(
+            lambda store, mailbox: take_in(opened(), mailbox, witness, store.office.free_octets),
+            is_checked=self._there is not None,
+        )
+
+    def pull(self, *, is_checked: bool) -> None:
+        """What the maildrop elsewhere has."""
+        source, options = self._elsewhere()
+        witness = Witness(self._telling.complain, self._telling.progress)
+        self._move(
+            lambda store, mailbox: pull_in(source, mailbox, options, witness, store.office.free_octets),
+            is_checked=is_checked,
+        )
+
+    def compare(self) -> None:
+        """Nothing moves."""
+
+        async def look(store: Store) -> Comparison:
+            account = await known(store, self._name)
+            return await self._compared(await store.office.mailbox(account.account_id))
+
+        with self._explained():
+            comparison = with_store(self._data, look)
+        self._judge(comparison)
+
+    def _move(self, work: Callable[[Store, Mailbox], Awaitable[Report]], *, is_checked: bool) -> None:
+        """Letters that could not be had make the status 66, others that are not the same 65."""
+
+        async def locked(store: Store) -> tuple[Report, Comparison | None]:
+            account = await known(store, self._name)
+            lock = await store.office.lock(account.account_id, MOVER)
+            if lock is None:
+                raise UsageError(f"{self._name}: another import into this account is under way", os.EX_TEMPFAIL)
+            try:
+                mailbox = await store.office.mailbox(account.account_id)
+                report = await work(store, mailbox)
+                return report, await self._compared(mailbox) if is_checked else None
+            finally:
+                await lock.release()
+
         try:
-            return await work(store, await store.office.mailbox(account.account_id))
-        finally:
-            await lock.release()
+            with self._explained():
+                report, comparison = with_store(self._data, locked)
+        except PostofficeError:
+            self._telling.broken_off()
+            raise
+        self._telling.end(report)
+        if comparison is not None and not report.lost:
+            self._judge(comparison)
+        if report.lost:
+            raise UsageError(f"{report.lost} letters could not be had; mend that and run it again", os.EX_NOINPUT)
 
-    return with_store(data, locked)
+    async def _compared(self, mailbox: Mailbox) -> Comparison:
+        ours = await mailbox.snapshot()
+        found = await survey(*self._elsewhere(), lambda theirs: doubtful(theirs, ours)[:MEASURED])
+        return compare(found.listed, found.measured, ours)
+
+    def _judge(self, comparison: Comparison) -> None:
+        host = self._elsewhere()[0].host
+        self._telling.compared(host, comparison)
+        if not comparison.is_good:
+            raise UsageError(f"{self._name} does not show what {host} shows", os.EX_DATAERR)
+
+    def _elsewhere(self) -> tuple[Source, Options]:
+        assert self._there is not None
+        return self._there
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        if self._there is None:
+            yield
+            return
+        with explained(self._there[0], has_ca=self._has_ca):
+            yield

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import click
 
 from postoffice.cli.folder import data_folder, data_option, with_store
-from postoffice.cli.moving import MOVER, Telling
+from postoffice.cli.moving import MOVER
 from postoffice.cli.residents import normalized
+from postoffice.cli.telling import Telling
 from postoffice.errors import DamagedStore, UsageError
 from postoffice.moving.letters import Complaint, Found, Opened, Unfit
 from postoffice.moving.taking import Report, Witness, take_in

@@ -16,12 +16,13 @@ import asyncio
 import os
 import re
 import ssl
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from postoffice.client.entrance import Key, enter
+from postoffice.client.listing import Listed, listing
 from postoffice.client.talk import Talk, said
 from postoffice.client.url import Source
 from postoffice.clock import Clock, system_clock
@@ -37,8 +38,6 @@ from postoffice.protocols.pop3.table import State
 from postoffice.store.base import Mailbox, Stage
 from postoffice.store.model import Letter
 
-_SCAN: Final = re.compile(rb"([0-9]{1,18})[ \t]+([0-9]{1,18})(?:[ \t].*)?")
-_UNIQUE_ID: Final = re.compile(rb"([0-9]{1,18})[ \t]+([^ \t].*?)[ \t]*")
 CLOSE_SECONDS: Final = 2.0
 
 _FIT_TO_SHOW: Final = re.compile(r"[!-~]{1,70}")
@@ -50,7 +49,8 @@ class Options:
 
     `tls` None trusts the authorities of this system. `delete`: what is kept at home is removed from the server.
     `allows_clear_text`: the password may go over a network without TLS. The windows bound what was asked for and
-    has not come, and what has come and is not kept.
+    has not come, and what has come and is not kept. `dated` gives a letter's date from its beginning and the time now.
+    `make_room` is awaited before so many octets are kept, and raises a StoreError if there is no room for them.
     """
 
     password: str = field(repr=False)
@@ -62,6 +62,8 @@ class Options:
     window_octets: int = 4 * 1024 * 1024
     tracer: Callable[[Dialogue[Any]], Tracer | None] | None = None
     clock: Clock = system_clock
+    dated: Callable[[bytes, float], float] = lambda _, now: now
+    make_room: Callable[[int], Awaitable[None]] | None = None
 
 
 @dataclass(slots=True)
@@ -69,7 +71,8 @@ class Report:
     """What became of a pull.
 
     `letters` and `octets` were fetched and kept; `known` were here before; `deleted` are removed from the server.
-    `refused` were listed but not given, `different` came with another size than was announced.
+    `refused` were listed but not given, `different` came with another size than was announced, `renamed` have another
+    unique id here, because the server's cannot be shown or is another letter's.
     """
 
     listed: int = 0
@@ -79,6 +82,7 @@ class Report:
     deleted: int = 0
     refused: int = 0
     different: int = 0
+    renamed: int = 0
 
 
 async def collect(source: Source, mailbox: Mailbox, options: Options) -> Report:
@@ -104,19 +108,6 @@ async def collect(source: Source, mailbox: Mailbox, options: Options) -> Report:
         await pull.ended()
         switchboard.close()
     return pull.report
-
-
-class _Item(NamedTuple):
-    """A letter of the server's listing. `source_id` is its name in our memory.
-
-    `is_alone`: no other has its unique id.
-    """
-
-    number: int
-    octets: int
-    unique_id: str
-    source_id: str
-    is_alone: bool
 
 
 class _Pull:
@@ -156,7 +147,7 @@ class _Pull:
     async def _pull(self) -> None:
         capabilities = await enter(self._talk, self._key)
         can_pipeline = b"PIPELINING" in capabilities
-        items = await self._list(can_pipeline=can_pipeline)
+        items = await listing(self._talk, can_pipeline=can_pipeline)
         known = await self._mailbox.pulled(self._source)
         wanted = deque(item for item in items if item.source_id not in known)
         self.report.listed = len(items)
@@ -178,35 +169,11 @@ class _Pull:
             deleted=self.report.deleted,
         )
 
-    # --- what is there
-
-    async def _list(self, *, can_pipeline: bool) -> list[_Item]:
-        """The whole maildrop in the server's order."""
-        talk = self._talk
-        talk.say(commands.UIDL)
-        if can_pipeline:
-            talk.say(commands.LIST)
-        answer = await talk.answer()
-        if not answer.reply.is_ok:
-            raise talk.refused(
-                "UIDL, without which nobody can tell a letter that is here from one that is new", answer.reply
-            )
-        unique_ids = _unique_ids(await talk.listing())
-        if not can_pipeline:
-            talk.say(commands.LIST)
-        answer = await talk.answer()
-        if not answer.reply.is_ok:
-            raise talk.refused("LIST", answer.reply)
-        octets = _octets(await talk.listing())
-        if octets.keys() != unique_ids.keys():
-            raise RemoteProtocolError("LIST and UIDL tell of different letters")
-        return _items(unique_ids, octets)
-
     # --- bringing it here
 
-    async def _fetch(self, wanted: deque[_Item], window: int) -> None:
+    async def _fetch(self, wanted: deque[Listed], window: int) -> None:
         """RETR, always some ahead. More are asked for when half of them have come, so that they go in one write."""
-        asked: deque[_Item] = deque()
+        asked: deque[Listed] = deque()
         on_the_way = 0
         limit = self._options.window_octets
         while asked or wanted:
@@ -228,7 +195,7 @@ class _Pull:
                 await self._keep()
         await self._keep()
 
-    async def _take(self, item: _Item) -> None:
+    async def _take(self, item: Listed) -> None:
         """One letter, from the wire into a stage."""
         self._arriving = stage = await self._mailbox.stage()
         while isinstance(heard := await self._talk.hear(), Body):
@@ -240,8 +207,8 @@ class _Pull:
             event("home.different", source_id=item.source_id, announced=item.octets, octets=octets)
         letter = Letter(
             staged,
-            self._options.clock(),
-            unique_id=self._showable(item.unique_id),
+            self._options.dated(staged.head, self._options.clock()),
+            unique_id=self._showable(item),
             source=self._source,
             source_id=item.source_id,
         )
@@ -250,17 +217,21 @@ class _Pull:
         self._batch_octets += octets
         event("home.fetched", source_id=item.source_id, octets=octets)
 
-    def _showable(self, unique_id: str) -> str | None:
+    def _showable(self, item: Listed) -> str | None:
         """The server's unique id, if this mailbox can show it too; else the letter gets one of ours."""
-        if unique_id in self._shown or not _FIT_TO_SHOW.fullmatch(unique_id):
+        if item.unique_id in self._shown or not _FIT_TO_SHOW.fullmatch(item.unique_id):
+            self.report.renamed += 1
+            event("home.renamed", source_id=item.source_id)
             return None
-        self._shown.add(unique_id)
-        return unique_id
+        self._shown.add(item.unique_id)
+        return item.unique_id
 
     async def _keep(self) -> None:
         """The batch becomes durable."""
         if not self._batch:
             return
+        if self._options.make_room is not None:
+            await self._options.make_room(self._batch_octets)
         keys = await self._mailbox.append([letter for _, letter in self._batch])
         batch, self._batch, self._batch_octets = self._batch, [], 0
         for key, (stage, letter) in zip(keys, batch, strict=True):
@@ -287,7 +258,7 @@ class _Pull:
 
     # --- what is there no more
 
-    async def _delete(self, items: list[_Item], window: int) -> None:
+    async def _delete(self, items: list[Listed], window: int) -> None:
         """✍ 3: every one of these is durable here."""
         for start in range(0, len(items), window):
             flight = items[start : start + window]
@@ -311,36 +282,3 @@ class _Pull:
             return
         if not reply.is_ok and self.report.deleted:
             raise self._talk.refused("to delete everything (all of it is kept here)", reply, os.EX_TEMPFAIL)
-
-
-def _items(unique_ids: dict[int, bytes], octets: dict[int, int]) -> list[_Item]:
-    """The listing in order. Where letters share a unique id, against RFC 1939 §7, all but the first are told apart by
-    a count behind a line feed, which no unique id can hold."""
-    times = Counter(unique_ids.values())
-    met: Counter[bytes] = Counter()
-    items = []
-    for number, raw in unique_ids.items():
-        met[raw] += 1
-        unique_id = raw.decode("ascii", "backslashreplace")
-        source_id = unique_id if met[raw] == 1 else f"{unique_id}\n{met[raw]}"
-        items.append(_Item(number, octets[number], unique_id, source_id, times[raw] == 1))
-    return items
-
-
-def _octets(lines: list[bytes]) -> dict[int, int]:
-    """The scan listings of LIST (RFC 1939 §5); what stands behind the size is passed over."""
-    found = [_SCAN.fullmatch(line) for line in lines]
-    return {int(one[1]): int(one[2]) for one in _all(found, "LIST")}
-
-
-def _unique_ids(lines: list[bytes]) -> dict[int, bytes]:
-    """The lines of UIDL (RFC 1939 §7)."""
-    found = [_UNIQUE_ID.fullmatch(line) for line in lines]
-    return {int(one[1]): one[2] for one in _all(found, "UIDL")}
-
-
-def _all(found: list[re.Match[bytes] | None], what: str) -> list[re.Match[bytes]]:
-    matches = [one for one in found if one is not None]
-    if len(matches) < len(found) or len({int(one[1]) for one in matches}) < len(matches):
-        raise RemoteProtocolError(f"the listing of {what} cannot be read")
-    return matches

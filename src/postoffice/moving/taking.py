@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from postoffice.errors import StoreError, StoreUnavailable
+from postoffice.errors import PostofficeError, StoreError, StoreUnavailable
 from postoffice.moving.letters import FIT_TO_SHOW, Complaint, Found, OldStore, Unfit
 from postoffice.protocols.dots import Stuffer
 from postoffice.store.base import Mailbox, Stage
@@ -24,6 +24,7 @@ BATCH_LETTERS: Final = 256
 BATCH_OCTETS: Final = 4 * 1024 * 1024
 FLOOR_OCTETS: Final = 256 * 1024 * 1024
 """How much room on the disk is left to others."""
+FULL: Final = "the disk is full but for what is left to letters that come by themselves"
 
 
 @dataclass(slots=True)
@@ -94,6 +95,17 @@ class _Taking:
         self._shown: dict[str, set[str]] = {}
 
     async def run(self) -> Report:
+        try:
+            await self._take_all()
+        except StoreError:
+            raise
+        except PostofficeError:  # the old store failed; what came whole is kept all the same
+            await self._keep()
+            raise
+        await self._keep()
+        return self._report
+
+    async def _take_all(self) -> None:
         known = await self._mailbox.pulled(self._store.source)
         for found in self._store.letters():
             if isinstance(found, Complaint):
@@ -104,8 +116,6 @@ class _Taking:
                 await self._take(found)
                 if self._batch.is_full:
                     await self._keep()
-        await self._keep()
-        return self._report
 
     def _complain(self, complaint: Complaint) -> None:
         self._report.lost += complaint.loses
@@ -128,6 +138,9 @@ class _Taking:
             return
         except StoreError:
             await self._abandon(stage)
+            raise
+        except PostofficeError:
+            await stage.abandon()
             raise
         letter = Letter(
             staged,
@@ -174,7 +187,7 @@ class _Taking:
         batch, self._batch = self._batch, _Batch()
         try:
             if self._free_octets is not None and await self._free_octets() < FLOOR_OCTETS + batch.octets:
-                raise StoreUnavailable("the disk is full but for what is left to letters that come by themselves")
+                raise StoreUnavailable(FULL)
             keys = await self._mailbox.append(batch.letters) if batch.letters else []
         except StoreError:
             await self._abandon(*batch.stages)

@@ -1,24 +1,23 @@
 """A folder of files that may belong to somebody else.
 
 An office started by root is nobody special while it works, but the files of another server are its users' own. So as
-root a process of our own stays behind that does nothing but open files below one folder, for reading, and hand over
-the descriptors. Whoever owns the letters wrote the links in there, so none is followed.
+root a deputy stays behind that does nothing but open files below one folder, for reading. Whoever owns the letters
+wrote the links in there, so none is followed.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from postoffice.errors import UsageError
+from postoffice.moving.deputy import Deputy
 from postoffice.moving.letters import READ_OCTETS, Unfit
 
 _OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_REQUEST_OCTETS: Final = 16 * 1024
 
 
 class Tree:
@@ -30,23 +29,12 @@ class Tree:
             self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise UsageError(f"{root}: cannot be read: {error.strerror}", os.EX_NOINPUT) from error
-        self._opener: socket.socket | None = None
-        self._process = 0
+        self._deputy: Deputy | None = None
 
     def stay_root(self) -> None:
         """As root, before it is given up and before there is any thread: go on reading what root may."""
-        if os.geteuid() != 0:
-            return
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._process = os.fork()
-        if not self._process:
-            ours.close()
-            try:
-                self._serve(theirs)
-            finally:
-                os._exit(0)
-        theirs.close()
-        self._opener = ours
+        if os.geteuid() == 0:
+            self._deputy = Deputy(lambda names: _walk(self._root, names))
 
     def names(self, *folder: str) -> list[str]:
         """What lies in a folder, in no order."""
@@ -67,30 +55,12 @@ class Tree:
 
     def close(self) -> None:
         os.close(self._root)
-        if self._opener is not None:
-            self._opener.close()
-            os.waitpid(self._process, 0)
-            self._opener = None
+        if self._deputy is not None:
+            self._deputy.close()
+            self._deputy = None
 
     def _descriptor(self, *names: str) -> int:
-        if self._opener is None:
-            return _walk(self._root, names)
-        self._opener.send(b"\0".join(map(os.fsencode, names)) or b"\0")
-        said, descriptors, _, _ = socket.recv_fds(self._opener, 16, 1)
-        if descriptors:
-            return descriptors[0]
-        number = int(said)
-        raise OSError(number, os.strerror(number))
-
-    def _serve(self, requests: socket.socket) -> None:
-        while request := requests.recv(_REQUEST_OCTETS):
-            try:
-                descriptor = _walk(self._root, [os.fsdecode(name) for name in request.split(b"\0") if name])
-            except OSError as error:
-                requests.send(str(error.errno).encode())
-                continue
-            socket.send_fds(requests, [b"0"], [descriptor])
-            os.close(descriptor)
+        return _walk(self._root, names) if self._deputy is None else self._deputy.ask(names)
 
 
 def _walk(root: int, names: Sequence[str]) -> int:

@@ -15,7 +15,16 @@ import postoffice
 ROOT = Path(postoffice.__file__).parent
 ROOMS = (ROOT / "access", ROOT / "accounts", ROOT / "protocols/pop3", ROOT / "protocols/sasl")
 MODULES = [*chain.from_iterable(room.glob("*.py") for room in ROOMS), ROOT / "store/view.py"]
-SAYING = {"ok": 0, "ok_listing": 0, "ok_letter": 0, "error": 0, "Invalid": 0, "NoSuchLetter": 0, "Failed": 1}
+SAYING = {
+    "ok": 0,
+    "ok_listing": 0,
+    "ok_letter": 0,
+    "error": 0,
+    "Invalid": 0,
+    "NoSuchLetter": 0,
+    "NotNow": 0,
+    "Failed": 1,
+}
 """Whatever says something to a client, and which argument is the sentence."""
 
 

@@ -1,0 +1,116 @@
+"""How commands reach a maildrop elsewhere: the options for it, and clear words where TLS stands in the way."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from postoffice.cli.secrets import known_password, known_user, password_stdin
+from postoffice.errors import Disconnected, UsageError
+
+if TYPE_CHECKING:
+    from postoffice.client.collect import Options
+    from postoffice.client.url import Source
+    from postoffice.net.dialogue import Dialogue, Tracer
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--ca", type=click.Path(path_type=Path, readable=False), default=None, help="Trust this authority (PEM)."
+    ),
+    click.option(
+        "--client-certificate",
+        type=click.Path(path_type=Path, readable=False),
+        default=None,
+        help="Log in by this certificate (PEM) instead of a password.",
+    ),
+    click.option("--client-key", type=click.Path(path_type=Path, readable=False), default=None, help="Its key (PEM)."),
+    click.option("--clear-text", is_flag=True, help="Allow the password to go over a network without TLS."),
+    click.option("--trace", is_flag=True, help="Show the conversation on standard error, without secrets."),
+    password_stdin,
+)
+
+
+def entrance_options(command: Command) -> Command:
+    """The options of a command that logs in elsewhere; what they say is given to `entrance` as it comes."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def entrance(
+    url: str,
+    *,
+    ca: Path | None,
+    client_certificate: Path | None,
+    client_key: Path | None,
+    clear_text: bool,
+    trace: bool,
+    password_stdin: bool,
+) -> tuple[Source, Options]:
+    """Whose maildrop, and how it is opened. Asks for what is not said.
+
+    A certificate is shown to log in by it, unless the URL says how else.
+    """
+    from postoffice.client.collect import Options
+
+    source, tls = _source(url, ca, client_certificate, client_key)
+    is_external = source.mechanism == "EXTERNAL"
+    password = "" if is_external else known_password(f"{source.user} at {source.host}", from_stdin=password_stdin)
+    return source, Options(password, tls=tls, allows_clear_text=clear_text, tracer=_tracer if trace else None)
+
+
+def _source(
+    url: str, ca: Path | None, certificate: Path | None, key: Path | None
+) -> tuple[Source, ssl.SSLContext | None]:
+    from postoffice.client.url import ANY_MECHANISM, parse_url
+    from postoffice.net.tls import client_context, show
+
+    source = parse_url(url)
+    if not source.user:
+        source = replace(source, user=known_user(source.host))
+    if certificate is None and (key is not None or source.mechanism == "EXTERNAL"):
+        raise UsageError("a login by certificate needs --client-certificate, and --client-key if the key is elsewhere")
+    if certificate is None:
+        return source, client_context(ca) if ca else None
+    tls = client_context(ca)
+    show(tls, certificate, key or certificate)
+    return replace(source, mechanism="EXTERNAL") if source.mechanism == ANY_MECHANISM else source, tls
+
+
+@contextmanager
+def explained(source: Source, *, has_ca: bool) -> Iterator[None]:
+    """Say what a person can do where a conversation ended because of certificates."""
+    try:
+        yield
+    except Disconnected as error:
+        if isinstance(error.__cause__, ssl.SSLCertVerificationError) and not has_ca:
+            raise UsageError(
+                f"{error}; if you know better, name who vouches for it with --ca", os.EX_UNAVAILABLE
+            ) from error
+        is_external = source.mechanism == "EXTERNAL"
+        if is_external and (isinstance(error.__cause__, ssl.SSLError) or not isinstance(error.__cause__, OSError)):
+            sentence = f"{error}; perhaps {source.host} does not believe the certificate that we show"
+            raise UsageError(sentence, os.EX_UNAVAILABLE) from error
+        raise
+
+
+def _tracer(_: Dialogue[Any]) -> Tracer:
+    """Writes a conversation to standard error as it happens."""
+    from postoffice.protocols.notation import Recorder
+
+    recorder = Recorder()
+
+    def hear(who: str, octets: bytes) -> None:
+        for line in recorder.hear(who, octets):
+            click.echo(line, err=True)
+
+    return hear

@@ -1,0 +1,93 @@
+"""Giving out an mbox: mboxrd, with LF (RFC 4155), so that whatever reads it finds the letters as they were.
+
+    From alice@a.example Mon Jan  1 10:00:00 2024
+    X-UIDL: m18c…                                   the unique-id, which servers that keep mbox show
+    Status: RO
+    Subject: …                                      the letter; `>` stands before each `From `, `>From ` … in it
+
+It is written beside its place, synced, and only then renamed: what has the name is whole. An mbox has one folder.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+
+from postoffice.errors import UsageError
+from postoffice.message import header
+from postoffice.message.content import HEAD_OCTETS
+from postoffice.moving import fromlines
+from postoffice.moving.giving import Given, GoneMeanwhile, batches, read, write_all
+from postoffice.moving.letters import Complaint
+from postoffice.moving.outlet import Outlet
+from postoffice.moving.taking import Report, Witness
+from postoffice.store.base import Mailbox
+from postoffice.store.model import INBOX
+
+
+async def to_mbox(
+    mailbox: Mailbox, outlet: Outlet, witness: Witness, *, folder: str = INBOX, replaces: bool = False
+) -> Report:
+    """A folder. When it returns, all of it is durable; if it raises, nothing has changed. May raise OSError.
+
+    A file that is there and not empty is a `UsageError`, unless this one `replaces` it.
+    """
+    if outlet.facts is not None and not stat.S_ISREG(outlet.facts.st_mode):
+        raise UsageError(f"{outlet.path}: is there already and no file", os.EX_CANTCREAT)
+    if outlet.facts is not None and outlet.facts.st_size and not replaces:
+        raise UsageError(f"{outlet.path}: is there already; --replace puts this in its place", os.EX_CANTCREAT)
+    snapshot = await mailbox.snapshot(folder=folder)
+    report = Report(total=len(snapshot.keys))
+    part = f".{outlet.path.name}.part"
+    descriptor = outlet.make_alone(part)
+    try:
+        for keys in batches(snapshot):
+            for given in await read(mailbox, keys):
+                await _give(given, descriptor, outlet, witness, report)
+            witness.progress(report)
+        os.fsync(descriptor)
+        outlet.rename(part, outlet.path.name)
+        outlet.sync()
+    except BaseException:
+        with suppress(OSError):
+            outlet.remove(part)
+        raise
+    finally:
+        os.close(descriptor)
+    return report
+
+
+async def _give(given: Given, descriptor: int, outlet: Outlet, witness: Witness, report: Report) -> None:
+    """One letter; nothing is written if it was removed meanwhile."""
+    start = os.lseek(descriptor, 0, os.SEEK_CUR)
+    try:
+        is_plain = await given.is_plain()
+        await _write(given, descriptor)
+    except GoneMeanwhile:
+        os.ftruncate(descriptor, start)
+        os.lseek(descriptor, start, os.SEEK_SET)
+        return
+    if not is_plain:
+        where = f"{outlet.path}, {given.entry.unique_id}"
+        witness.complain(Complaint(where, "has other line ends than CRLF, which an mbox cannot keep"))
+    report.letters += 1
+    report.octets += given.entry.octets
+
+
+async def _write(given: Given, descriptor: int) -> None:
+    write_all(descriptor, _above(given))
+    quoter, last = fromlines.Quoter(), b""
+    async for portion in given.octets():
+        last = portion[-1:] or last
+        write_all(descriptor, quoter.feed(portion.replace(b"\r\n", b"\n")))
+    write_all(descriptor, quoter.end() + (b"\n" if last in (b"", b"\n") else b"\n\n"))
+
+
+def _above(given: Given) -> bytes:
+    """The From_ line, and what programs note in a header."""
+    sender = header.first(given.beginning[:HEAD_OCTETS], b"Return-Path") or b""
+    line = fromlines.from_line(sender.strip(b"<>"), given.entry.internal_date)
+    if given.beginning.startswith((b" ", b"\t")):
+        return line  # a line that begins so would become a part of the field above
+    return line + b"X-UIDL: %s\n" % given.entry.unique_id.encode() + fromlines.status_fields(given.entry.flags)
