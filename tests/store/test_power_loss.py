@@ -8,7 +8,8 @@ from shutil import copytree, rmtree
 import pytest
 
 from postoffice.errors import StoreError
-from postoffice.store.embedded import EmbeddedStore, MailboxFile
+from postoffice.store.embedded import EmbeddedStore, MailboxFile, backup
+from postoffice.store.embedded.backup import Contents, Vault
 from postoffice.store.model import CHUNK_OCTETS, OWNER, Acceptance, Letter, LocalDelivery, Sight, Viewer
 from postoffice.testing.check_store.walk import new_account, seen, staged
 from postoffice.testing.power import Loss, PowerSupply
@@ -132,22 +133,41 @@ async def shown(data: Path, account_id: int) -> list[bytes]:
         await store.close()
 
 
-async def test_what_the_office_accepted_is_there_once(office: Path, tmp_path: Path, thorough: bool) -> None:
-    async def accept(data: Path, supply: PowerSupply, promises: Promises) -> None:
-        store = EmbeddedStore.open(data, vfs=supply.name)
-        try:
-            for number in (1, 2, 3):
-                promises.asked.append([letter(number)])
-                await deliver(store, letter(number), BOB, CAROL)
-                promises.kept += promises.asked.pop()
-        finally:
-            await store.close()
+async def accept(data: Path, supply: PowerSupply, promises: Promises) -> None:
+    """A scene: three letters for two people, one after the other."""
+    store = EmbeddedStore.open(data, vfs=supply.name)
+    try:
+        for number in (1, 2, 3):
+            promises.asked.append([letter(number)])
+            await deliver(store, letter(number), BOB, CAROL)
+            promises.kept += promises.asked.pop()
+    finally:
+        await store.close()
 
+
+async def test_what_the_office_accepted_is_there_once(office: Path, tmp_path: Path, thorough: bool) -> None:
     async def judge(data: Path, promises: Promises) -> None:
         for account_id, old in OLD.items():
             there = await shown(data, account_id)
             assert there[: len(old)] == old
             promises.must_hold(there[len(old) :])
+
+    await Outage(office, tmp_path, thorough).play(accept, judge)
+
+
+async def test_a_backup_of_what_is_left_has_what_the_office_accepted(
+    office: Path, tmp_path: Path, thorough: bool
+) -> None:
+    async def judge(data: Path, promises: Promises) -> None:
+        restored = tmp_path / "restored"
+        with Vault.to_work_in(tmp_path / "vault", backup.office_name(data)) as vault:
+            taken = backup.take(data, vault)
+            backup.restore(Contents(vault, taken.backup), restored)
+        for account_id, old in OLD.items():
+            there = await shown(restored, account_id)
+            assert there[: len(old)] == old
+            promises.must_hold(there[len(old) :])
+        rmtree(restored)
 
     await Outage(office, tmp_path, thorough).play(accept, judge)
 

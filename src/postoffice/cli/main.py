@@ -31,6 +31,7 @@ COMMANDS = {
         "account",
         "People of this office: add, list, show, set, password, remove, recover.",
     ),
+    "backup": ("postoffice.cli.backup", "backup", "Copy the office, while it serves, into a folder of backups."),
     "check": ("postoffice.cli.check", "check", "Look at all that is kept: is it sound?"),
     "conformance": (
         "postoffice.cli.conformance",
@@ -49,6 +50,7 @@ COMMANDS = {
     "queue": ("postoffice.cli.office", "queue", "Show what is on its way to other offices."),
     "read": ("postoffice.cli.home", "read", "Read a letter of an offline mailbox file."),
     "recover": ("postoffice.cli.recover", "recover", "List deleted letters, and put them back."),
+    "restore": ("postoffice.cli.restore", "restore", "Make an office of a backup, or bring one mailbox back."),
     "sendmail": ("postoffice.cli.sendmail", "sendmail", "Send a letter from standard input, as programs do."),
     "serve": ("postoffice.cli.office", "serve", "Open the doors."),
     "status": ("postoffice.cli.status", "status", "Say how the office is."),

@@ -115,6 +115,26 @@ def open_reader(path: Path, vfs: str | None = None, cache_octets: int = 1 << 20)
     return connection
 
 
+def open_draft(path: Path) -> Connection:
+    """A connection to a file that nobody else knows yet, readable by its owner only, and quick because of it.
+
+    Nothing of it is durable, and nothing is whole, until whoever made it has closed and synced it.
+    """
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    connection = _open(path, None)
+    try:
+        connection.execute(f"PRAGMA page_size = {PAGE_OCTETS}")
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = OFF").fetchall()
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
+    except apsw.Error as error:
+        shut(connection)
+        raise store_error(error, path) from error
+    return connection
+
+
 def _open(path: Path, vfs: str | None) -> Connection:
     name, flags = str(path), apsw.SQLITE_OPEN_READWRITE
     if _lies_still(path):

@@ -23,22 +23,27 @@ _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A letter that can be read: its octets with canonical CRLF, in any portions, and when it came."""
+    """A letter that can be read: its octets with canonical CRLF, in any portions, and when it came.
+
+    `prefix` is what an office wrote above them, where that is known.
+    """
 
     internal_date: float
     octets: Iterator[bytes]
+    prefix: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """A letter of another server.
 
-    `where` names it for people. `source_id` is the same whenever this letter is met again, and no other's.
-    `unique_id` is what its server showed, None if that is not known. `open` may raise OSError or `Unfit`.
+    `where` names it for people. `source_id` is the same whenever this letter is met again, and no other's; None where
+    the store knows itself what the mailbox has. `unique_id` is what its server showed, None if that is not known.
+    `open` may raise OSError or `Unfit`.
     """
 
     where: str
-    source_id: str
+    source_id: str | None
     unique_id: str | None
     open: Callable[[], Opened]
     flags: Flag = NO_FLAGS

@@ -145,6 +145,7 @@ class _Taking:
         letter = Letter(
             staged,
             opened.internal_date,
+            opened.prefix,
             unique_id=await self._unique_id(found),
             flags=found.flags,
             source=self._store.source,

@@ -150,12 +150,9 @@ def stage_for(mailbox: Connection, office: Connection, arrival: Arrival, spool: 
 def absorb(mailbox: Connection, batch: Sequence[tuple[Arrival, Staged]], incarnation: int) -> None:
     """Make a batch part of the mailbox, together with the watermark: one transaction, once."""
     with transaction(mailbox):
-        known: set[str] = set()
+        known = known_by_name(mailbox, incarnation)
         if one_number(mailbox, "SELECT incarnation FROM mailbox") != incarnation:
-            # The office was restored: what it delivers again is known by its name.
-            known = {email_id for (email_id,) in mailbox.execute("SELECT email_id FROM entries").fetchall()}
-            mailbox.execute("UPDATE entries SET arrival = NULL WHERE arrival IS NOT NULL")
-            mailbox.execute("UPDATE mailbox SET incarnation = ?, watermark = 0", (incarnation,))
+            begin_anew(mailbox, incarnation)
         done = watermark(mailbox, incarnation)
         filings = []
         for arrival, staged in batch:
@@ -166,6 +163,27 @@ def absorb(mailbox: Connection, batch: Sequence[tuple[Arrival, Staged]], incarna
         if filings:
             folders.file(mailbox, folders.folder_id(mailbox, INBOX), filings)
         mailbox.execute("UPDATE mailbox SET watermark = max(watermark, ?)", (batch[-1][0].number,))
+
+
+def known_by_name(mailbox: Connection, incarnation: int) -> frozenset[str]:
+    """Email ids of letters that an office in another life may have delivered here; none if it is in that of before."""
+    if one_number(mailbox, "SELECT incarnation FROM mailbox") == incarnation:
+        return frozenset()
+    return frozenset(email_id for (email_id,) in mailbox.execute("SELECT email_id FROM entries").fetchall())
+
+
+def begin_anew(mailbox: Connection, incarnation: int) -> None:
+    """The office has another life: nothing of it was taken in yet. In the caller's transaction."""
+    mailbox.execute("UPDATE entries SET arrival = NULL WHERE arrival IS NOT NULL")
+    mailbox.execute("UPDATE mailbox SET incarnation = ?, watermark = 0", (incarnation,))
+
+
+def taken_in(mailbox: Connection, office: Connection, account_id: int, incarnation: int) -> list[tuple[int, int]]:
+    """Number and content of each arrival in the office that the mailbox has taken in, or had."""
+    done = watermark(mailbox, incarnation)
+    known = known_by_name(mailbox, incarnation)
+    rows = office.execute("SELECT number, content_id, email_id FROM arrivals WHERE account_id = ?", (account_id,))
+    return [(number, content_id) for number, content_id, email_id in rows if number <= done or email_id in known]
 
 
 def _filing(mailbox: Connection, arrival: Arrival, staged: Staged) -> folders.Filing:
