@@ -1,7 +1,8 @@
 """Two offices whose processes are killed at random moments keep every promise that they gave.
 
-Clients send by SMTP to both, also through the queue of the one to the other, and pull by POP3 all the while. Every
-letter answered with 250 is there, once; nothing is removed without a complete QUIT; what a QUIT removed stays gone.
+Clients send by SMTP to both, also through the queue of the one to the other, and pull by POP3 all the while; three
+devices of one account do. Every letter answered with 250 is there, once, for each device; nothing is removed without
+a complete QUIT of its own; what a QUIT removed stays gone from it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import os
 import random
 import signal
 import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -31,6 +34,8 @@ PASSWORD = "secret"
 SENDER = "alice@a.example"
 AT_A = ["anna@a.example", "anton@a.example"]
 AT_B = ["bob@b.example", "berta@b.example", "bruno@b.example"]
+DEVICES = ["laptop", "phone"]
+"""Of bob, besides his own password."""
 SPOOLED = 0.12
 """The part of the letters that is too large for one row."""
 
@@ -61,15 +66,22 @@ class Town:
         self.a = self._office(folder / "a", [SENDER, *AT_A], stack)
         self.ports_a = self.a.ports.copy()
         self.ports_b: dict[str, int] = {}
-        self.b = self._office(folder / "b", AT_B, stack)
+        self.keys = {(address, ""): PASSWORD for address in (SENDER, *AT_A, *AT_B)}
+        self.b = self._office(folder / "b", AT_B, stack, devices=DEVICES)
         self.ports_b = self.b.ports.copy()
         self.a.stop()
         self.a = self._office(folder / "a", [], stack, others_port=self.ports_b["smtp"])
         self.ports_a = self.a.ports.copy()
 
-    def _office(self, data: Path, people: list[str], stack: ExitStack, others_port: int = 25) -> OfficeProcess:
+    def _office(
+        self, data: Path, people: list[str], stack: ExitStack, others_port: int = 25, devices: Sequence[str] = ()
+    ) -> OfficeProcess:
         if people:
             make_office(data, dict.fromkeys(people, PASSWORD))
+        for device in devices:
+            call = [sys.executable, "-m", "postoffice", "device", "add", "--data", str(data), people[0], device]
+            made = subprocess.run(call, capture_output=True, text=True, check=True)
+            self.keys[people[0], device] = made.stdout.strip()
         ports = {door: _kept_port(stack) for door in ("smtp", "submission", "pop3")}
         words = [word for door, port in ports.items() for word in ("--port", f"{door}={port}")]
         office = OfficeProcess(data, SETTINGS.format(port=others_port) + CLEAR_TEXT, words)
@@ -84,10 +96,11 @@ class Town:
             lambda dice: self._send(dice, self.ports_a["submission"], SENDER, [*AT_A, *AT_B], log_in=True),
             lambda dice: self._send(dice, self.ports_a["submission"], SENDER, AT_B, log_in=True),
         ]
-        for address in AT_A:
-            jobs.append(lambda dice, who=address: self._pull(dice, self.ports_a["pop3"], who))  # type: ignore[misc]
-        for address in AT_B:
-            jobs.append(lambda dice, who=address: self._pull(dice, self.ports_b["pop3"], who))  # type: ignore[misc]
+        dice = random.Random(self.seed)
+        for who in self.keys:
+            self._pull(dice, self._port_of(who), who, keeps_all=True)  # a device counts from its first login
+            if who[0] != SENDER:
+                jobs.append(lambda dice, who=who: self._pull(dice, self._port_of(who), who))  # type: ignore[misc]
         for number, job in enumerate(jobs):
             dice = random.Random(f"{self.seed}-{number}")
             self._threads.append(threading.Thread(target=self._live, args=(job, dice), daemon=True))
@@ -122,11 +135,14 @@ class Town:
                 sent, letter = self.ledger.write(recipients, octets)
                 sent.is_answered = client.send(sender, recipients, letter) == 250
 
-    def _pull(self, dice: random.Random, port: int, address: str, *, keeps_all: bool = False) -> None:
-        """One session: look at what is new, mark some, and end in one of three ways."""
-        drop = self.ledger.drop(address)
+    def _port_of(self, who: tuple[str, str]) -> int:
+        return (self.ports_b if who[0] in AT_B else self.ports_a)["pop3"]
+
+    def _pull(self, dice: random.Random, port: int, who: tuple[str, str], *, keeps_all: bool = False) -> None:
+        """One session of a device: look at what is new, mark some, and end in one of three ways."""
+        drop = self.ledger.drop(*who)
         with Pop3Raw(port) as client:
-            if not client.log_in(address, PASSWORD).startswith(b"+OK"):
+            if not client.log_in(who[0], self.keys[who]).startswith(b"+OK"):
                 return
             by_name = {unique_id: number for number, unique_id in client.unique_ids().items()}
             for unique_id in self.ledger.shown(drop, by_name):
@@ -166,10 +182,9 @@ class Town:
         dice = random.Random(self.seed)
 
         def all_is_there() -> bool:
-            for port, people in ((self.ports_a["pop3"], [SENDER, *AT_A]), (self.ports_b["pop3"], AT_B)):
-                for address in people:
-                    with suppress(ConnectionError):
-                        self._pull(dice, port, address, keeps_all=True)
+            for who in self.keys:
+                with suppress(ConnectionError):
+                    self._pull(dice, self._port_of(who), who, keeps_all=True)
             return not self.ledger.missing()
 
         try:

@@ -48,7 +48,7 @@ class Copy:
 
 @dataclass(slots=True)
 class Maildrop:
-    """What one account was shown: the letters by unique-id, and what became of them.
+    """What one account was shown, or one device of it: the letters by unique-id, and what became of them.
 
     Those in `uncertain` were marked in a session whose QUIT was sent and not answered: they may go at any time.
     """
@@ -71,7 +71,7 @@ class Ledger:
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.sent: dict[int, Sent] = {}
-        self.drops: dict[str, Maildrop] = {}
+        self.drops: dict[tuple[str, str], Maildrop] = {}
         self.kills = 0
         self._lock = threading.Lock()
 
@@ -82,9 +82,9 @@ class Ledger:
             self.sent[sent.number] = sent
         return sent, make_letter(sent.number, octets)
 
-    def drop(self, address: str) -> Maildrop:
+    def drop(self, address: str, device: str = "") -> Maildrop:
         with self._lock:
-            return self.drops.setdefault(address, Maildrop(address))
+            return self.drops.setdefault((address, device), Maildrop(address))
 
     def shown(self, drop: Maildrop, unique_ids: Iterable[str]) -> list[str]:
         """A session shows these; gives those that were never retrieved."""
@@ -117,14 +117,17 @@ class Ledger:
         (drop.removed if is_answered else drop.uncertain).update(marked)
 
     def missing(self) -> list[str]:
-        """Letters answered with 250 that are not where they belong."""
-        held = {(copy.number, drop.address) for drop in self.drops.values() for copy in drop.copies.values()}
+        """Letters answered with 250 that are not where they belong: at every device of the account that pulls."""
+        due = [
+            (sent.number, recipient) for sent in self.sent.values() if sent.is_answered for recipient in sent.recipients
+        ]
+        held = {name: {copy.number for copy in drop.copies.values()} for name, drop in self.drops.items()}
+        nowhere = {address for _, address in due} - {address for address, _ in held}
         return [
-            f"letter {sent.number} to {recipient}"
-            for sent in self.sent.values()
-            if sent.is_answered
-            for recipient in sent.recipients
-            if (sent.number, recipient) not in held
+            f"letter {number} to {address} {device}".rstrip()
+            for (address, device), there in [*held.items(), *(((address, ""), set[int]()) for address in nowhere)]
+            for number, recipient in due
+            if recipient == address and number not in there
         ]
 
     def repeated(self) -> list[str]:
@@ -146,7 +149,7 @@ class Ledger:
 
     def relayed_twice(self) -> int:
         """How often the other office had answered 250 and the word was lost (RFC 5321 §6.1)."""
-        copies = Counter((drop.address, copy.number) for drop in self.drops.values() for copy in drop.copies.values())
+        copies = Counter((name, copy.number) for name, drop in self.drops.items() for copy in drop.copies.values())
         return sum(times - 1 for times in copies.values())
 
     def _complain(self, drop: Maildrop, unique_id: str, what: str) -> None:
