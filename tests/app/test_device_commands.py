@@ -87,6 +87,8 @@ def test_a_device_in_a_running_office(data: Path) -> None:
         session.pass_(secret)
         status, said, _ = postoffice(data, "device", "remove", BOB, "phone")
         assert (status, "it has a session still" in said) == (0, True), said
+        status, _, said = postoffice(data, "device", "add", BOB, "phone")
+        assert (status, "has a session still" in said) == (75, True), "a new one would see with the old one's eyes"
         session.quit()
         again = poplib.POP3("127.0.0.1", server.ports["pop3"], timeout=20)
         again.user(BOB)

@@ -52,7 +52,7 @@ class Move:
     async def take(self, store: OldStore) -> Report:
         return await take_in(store, self.mailbox, Witness(self.complaints.append, lambda _: None))
 
-    async def maildir(self, path: Path, kind: str = "maildir", **how: str) -> Report:
+    async def maildir(self, path: Path, kind: str = "maildir", **how: Any) -> Report:
         with closing(Tree(path)) as tree:
             return await self.take(Maildir(tree, kind, **how))
 

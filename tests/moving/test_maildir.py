@@ -40,11 +40,22 @@ async def test_dovecots_uidlist_gives_unique_ids_and_order(move: Move, maildir: 
     assert (report.letters, report.octets, report.unnamed, move.complaints) == (3, 106, 0, [])
 
 
+async def test_letters_that_the_old_server_has_not_shown_yet_wait_for_the_next_run(move: Move, maildir: Make) -> None:
+    path = maildir({"new/1.early": LETTER, "cur/2.shown:2,": LETTER, "dovecot-uidlist": b"1 77 3\n2 2.shown\n"})
+    report = await move.maildir(path, "dovecot")
+    assert (report.letters, report.unnamed) == (1, 0)
+    assert "1 letters have no unique-id yet" in str(move.complaints[0])
+    (path / "dovecot-uidlist").write_bytes(b"1 77 4\n2 2.shown\n3 1.early\n")
+    report = await move.maildir(path, "dovecot")
+    assert (report.letters, report.known, report.unnamed) == (1, 1, 0)
+    assert list((await move.mailbox.snapshot()).unique_ids) == ["000000020000004d", "000000030000004d"]
+
+
 async def test_letters_that_the_old_server_never_showed_come_last_with_new_unique_ids(
     move: Move, maildir: Make
 ) -> None:
     path = maildir({"new/1.early": LETTER, "cur/2.shown:2,": LETTER, "dovecot-uidlist": b"1 77 3\n2 2.shown\n"})
-    report = await move.maildir(path, "dovecot")
+    report = await move.maildir(path, "dovecot", takes_unnumbered=True)
     first, second = await letters(move.mailbox)
     assert (first, len(second), report.unnamed) == ("000000020000004d", 26, 1)
 

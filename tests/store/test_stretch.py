@@ -36,3 +36,21 @@ async def test_what_others_write_is_seen_in_the_next_stretch(tmp_path: Path) -> 
     finally:
         await ours.close()
         await others.close()
+
+
+async def test_who_gets_a_lock_looks_again(tmp_path: Path) -> None:
+    ours, others = EmbeddedStore.open(tmp_path / "data"), EmbeddedStore.open(tmp_path / "data")
+    try:
+        account = await new_account(ours)
+        await deliver(ours, text(1), account.account_id)
+        mailbox, theirs = [await store.office.mailbox(account.account_id) for store in (ours, others)]
+        with a_stretch():
+            assert len(await keys(mailbox)) == 1
+            await theirs.remove(await keys(theirs))
+            lock = await ours.office.lock(account.account_id)
+            assert lock is not None
+            assert await keys(mailbox) == [], "a letter is shown whose removal was answered"
+            await lock.release()
+    finally:
+        await ours.close()
+        await others.close()

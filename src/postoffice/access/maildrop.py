@@ -122,10 +122,10 @@ class Keeper:
             view = FrozenView(snapshot, with_surrogates=with_surrogates)
             if not await self._visits.may_come(account.account_id, viewer, terms):
                 raise NotNow(f"one login in {terms.login_delay} seconds is enough", Code.LOGIN_DELAY)
+            await self._visits.note(account.account_id, viewer)
         except BaseException:
             await lock.release()  # a maildrop that cannot be opened is not kept from others (RFC 1939 §4)
             raise
-        self._visits.note(account.account_id, viewer)
         maildrop = Maildrop(admission, terms, mailbox, view, lock, viewer)
         maildrop.is_held_by(dialogue, self._holders)
         return maildrop
@@ -135,7 +135,7 @@ class Keeper:
         try:
             return await mailbox.snapshot(viewer)
         except NotLooking:
-            await self._visits.note_now(account.account_id, viewer)
+            await self._visits.note(account.account_id, viewer)
             await begin(mailbox, account, viewer)
             return await mailbox.snapshot(viewer)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from postoffice.accounts.terms import DAY_SECONDS, Bylaws, Terms
@@ -67,6 +67,15 @@ async def begin(mailbox: Mailbox, account: Account, viewer: str) -> None:
     event("device.returned" if viewer in known else "device.began", account=account.address, device=viewer)
 
 
+async def count_owner(store: Store, account: Account, now: float) -> None:
+    """Letters were brought here for clients that may know them: their owner counts from now on, if he never came.
+
+    Durable.
+    """
+    if OWNER not in await store.visits.last(account.account_id):
+        await store.visits.note([Visit(account.account_id, OWNER, now)])
+
+
 async def release(store: Store, account: Account, viewer: str, sight: Sight, terms: Terms) -> int | None:
     """Let it hold nothing back any more; gives how many letters left, None, and nothing is done, if it has a session.
 
@@ -77,9 +86,9 @@ async def release(store: Store, account: Account, viewer: str, sight: Sight, ter
         return None
     try:
         mailbox = await store.office.mailbox(account.account_id)
-        before = len((await mailbox.snapshot()).keys)
+        before = set((await mailbox.snapshot()).unique_ids)
         await mailbox.set_viewer(viewer, sight, into(terms))
-        return before - len((await mailbox.snapshot()).keys)
+        return len(before.difference((await mailbox.snapshot()).unique_ids))
     finally:
         await lock.release()
 
@@ -125,10 +134,7 @@ class Devices:
         known = {viewer_of(credential.name) for credential in credentials} | {OWNER}
         for name in ({viewer.name for viewer in viewers} | set(last)) - known:
             await self._clear(account, name, terms)
-        if not terms.lapse_days:
-            return
-        await self._warn(account, mailbox, terms, viewers, last, now)
-        names = frozenset(idle(viewers, last, now - terms.lapse_days * DAY_SECONDS)) & known
+        names = frozenset(await self._lapsing(account, mailbox, terms, viewers, last, now)) & known
         seen = self._due.pop(account, None)
         if seen is not None and seen.at <= now:
             for name in names & seen.names:
@@ -145,7 +151,7 @@ class Devices:
             await self._store.visits.forget(account.account_id, name)
             event("device.removed", account=account.address, device=name, letters=letters)
 
-    async def _warn(
+    async def _lapsing(
         self,
         account: Account,
         mailbox: Mailbox,
@@ -153,28 +159,36 @@ class Devices:
         viewers: Sequence[Viewer],
         last: Mapping[str, Visit],
         now: float,
-    ) -> None:
-        """A letter about each device that will lapse soon, holds letters back, and was not told of."""
+    ) -> list[str]:
+        """Whose time is over. Where letters wait for a device its owner was told of it some days ago, whatever happened
+        meanwhile: if the office was closed for months, or restored, he is told now, and it lapses later."""
+        if not terms.lapse_days:
+            return []
         lapse = terms.lapse_days * DAY_SECONDS
-        for name in idle(viewers, last, now - lapse + WARNING_DAYS * DAY_SECONDS):
+        notice = min(WARNING_DAYS * DAY_SECONDS, lapse / 2)
+        over = []
+        for name in idle(viewers, last, now - lapse + notice):
             visit = last.get(name)
-            if visit is None or visit.is_warned or visit.at <= now - lapse or terms.lapse_days <= WARNING_DAYS:
-                continue
-            held = len((await mailbox.snapshot(name)).keys)
-            if not held:
-                continue
-            await tell(self._store.office, self._host, account, *_warning(account, name, held, visit.at, lapse), now)
-            await self._store.visits.note([Visit(account.account_id, name, visit.at, is_warned=True)])
-            event("device.warned", account=account.address, device=name or OWN, letters=held)
+            waiting = len((await mailbox.snapshot(name)).keys)
+            if visit is None or (not waiting and visit.at <= now - lapse):
+                over.append(name)
+            elif waiting and not visit.warned:
+                end = max(visit.at + lapse, now + notice)
+                await tell(self._store.office, self._host, account, *_warning(account, visit, waiting, end), now)
+                await self._store.visits.note([replace(visit, warned=now)])
+                event("device.warned", account=account.address, device=name or OWN, letters=waiting)
+            elif visit.at <= now - lapse and visit.warned <= now - notice:
+                over.append(name)
+        return over
 
 
-def _warning(account: Account, name: str, held: int, came: float, lapse: float) -> tuple[str, Sequence[str]]:
-    whose = f"The device \u201c{name}\u201d" if name else "The password of the account itself"
+def _warning(account: Account, visit: Visit, waiting: int, end: float) -> tuple[str, Sequence[str]]:
+    whose = f"The device \u201c{visit.viewer}\u201d" if visit.viewer else "The password of the account itself"
     lines = (
-        f"{whose} was last used for the mail of {account.address} on {date_time(came)}.",
-        f"{held} letters that it has not deleted wait here for it.",
+        f"{whose} was last used for the mail of {account.address} on {date_time(visit.at)}.",
+        f"{waiting} letters that it has not deleted wait here for it.",
         "",
-        f"If it is not used until {date_time(came + lapse)}, they do not wait for it any longer: what all",
+        f"If it is not used until {date_time(end)}, they do not wait for it any longer: what all",
         "other devices have deleted is then gone. If it is still in use, let it pull its letters once. If it is not:",
         "",
         f"    postoffice device remove {account.address} NAME",

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from postoffice.accounts.devices import viewer_of
 from postoffice.accounts.retention import all_locks
 from postoffice.accounts.terms import DAY_SECONDS, WARNED, Bylaws
 from postoffice.errors import StoreError, StoreUnavailable
 from postoffice.net.pause import pause
 from postoffice.store.base import Mailbox, MaildropLock, Store
-from postoffice.store.model import OWNER, REMOVED, Account
+from postoffice.store.model import MOVER, OWNER, REMOVED, Account
 
 ROLES = ("postmaster", "abuse")
 PATIENCE_TRIES = 10
@@ -91,13 +92,14 @@ async def kept_until(store: Store, account: Account, now: float) -> float | None
 
 async def leave(store: Store, account: Account, now: float, until: float | None) -> None:
     """Remove an account, and keep it until then. Durable. Somebody in its maildrop is a `StoreUnavailable`."""
+    credentials = await store.directory.credentials(account.account_id)
+    names = {OWNER, MOVER, *(viewer_of(credential.name) for credential in credentials)}
     try:
-        viewers = [name for name, _ in await (await store.office.mailbox(account.account_id)).viewers()]
+        names |= {name for name, _ in await (await store.office.mailbox(account.account_id)).viewers()}
     except StoreError:
         if until is not None:
-            raise
-        viewers = []  # what cannot be read can still go
-    locks = await _alone_with(store, account, [OWNER, *(viewer for viewer in viewers if viewer != OWNER)])
+            raise  # what cannot be read can still go
+    locks = await _alone_with(store, account, sorted(names))
     try:
         if until is None:
             await store.directory.remove_account(account.account_id)

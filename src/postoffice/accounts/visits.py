@@ -1,14 +1,14 @@
 """Who comes when: the delay between two logins of one viewer, and the last visit of each, noted in batches.
 
 A login must not wait for a disk because somebody wants to know later when it was. So visits are remembered here and
-written together, each viewer's at most once in an hour; what a crash takes with it is a few seconds of that.
+written together, each viewer's at most once in an hour; what a crash takes with it is a few seconds of that. The first
+of all is durable at once: whoever never came counts for nothing (`devices`).
 """
 
 from __future__ import annotations
 
 from postoffice.accounts.terms import Terms
 from postoffice.clock import Clock, system_clock
-from postoffice.errors import StoreError
 from postoffice.store.base import Visits
 from postoffice.store.model import Pace, Visit
 
@@ -33,20 +33,19 @@ class VisitBook:
         pace = Pace(terms.login_delay, terms.login_burst)
         return await self._visits.count(account_id, viewer, self._clock(), pace)
 
-    def note(self, account_id: int, viewer: str) -> None:
-        """Somebody came just now; durable some time after the next `write`."""
+    async def note(self, account_id: int, viewer: str) -> None:
+        """Somebody came just now. Durable if it was the first time of all, else some time after the next `write`."""
         now, name = self._clock(), (account_id, viewer)
-        if 0 <= now - self._noted.get(name, 0.0) < NOTED_SECONDS:
+        before = self._noted.get(name)
+        if before is not None and 0 <= now - before < NOTED_SECONDS:
             return
+        if before is None and viewer not in await self._visits.last(account_id):
+            await self._visits.note([Visit(account_id, viewer, now)])
+        else:
+            self._waiting.append(Visit(account_id, viewer, now))
         if len(self._noted) >= REMEMBERED_LIMIT:
-            self._noted.clear()  # then some are written once more
+            self._noted.clear()  # then some are looked up, and written, once more
         self._noted[name] = now
-        self._waiting.append(Visit(account_id, viewer, now))
-
-    async def note_now(self, account_id: int, viewer: str) -> None:
-        """Somebody came just now. Durable."""
-        self._noted[account_id, viewer] = now = self._clock()
-        await self._visits.note([Visit(account_id, viewer, now)])
 
     async def write(self) -> None:
         """Everything noted until now. Durable."""
@@ -54,6 +53,6 @@ class VisitBook:
         try:
             if waiting:
                 await self._visits.note(waiting)
-        except StoreError:
+        except BaseException:
             self._waiting = waiting + self._waiting
             raise

@@ -53,11 +53,26 @@ def add(address: str, name: str, data: Path | None, clear: bool) -> None:
         account = await known(store, whose)
         if called in [credential.name for credential in await store.directory.credentials(account.account_id)]:
             raise UsageError(f"{whose} has a device named {called} already; remove it first", os.EX_CANTCREAT)
+        await _forget_former(store, account, called)
         made = await verifier(store, whose, secret, kept(scram=False, clear=clear, generate=True))
         await store.directory.set_credential(Credential(account.account_id, called, made))
 
     with_store(data, make)
     click.echo(secret)
+
+
+async def _forget_former(store: Store, account: Account, name: str) -> None:
+    """A new device does not see with the eyes of one that had its name."""
+    viewers = await (await store.office.mailbox(account.account_id)).viewers()
+    if name not in {viewer.name for viewer in viewers} and name not in await store.visits.last(account.account_id):
+        return
+    terms = await Bylaws(store.directory).of(account)
+    if await release(store, account, name, Sight.GONE, terms) is None:
+        raise UsageError(
+            f"a device that was named {name} has a session still; try again when it is over, or take another name",
+            os.EX_TEMPFAIL,
+        )
+    await store.visits.forget(account.account_id, name)
 
 
 @device.command(name="list")

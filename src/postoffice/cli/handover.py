@@ -81,7 +81,7 @@ def _connected(path: Path) -> socket.socket:
             raise UsageError(f"{path}: you may not send mail here: {error.strerror}", os.EX_NOPERM) from error
         except OSError as error:
             sock.close()
-            if time.monotonic() > deadline or isinstance(error, FileNotFoundError):
+            if time.monotonic() > deadline or not path.parent.is_dir():
                 raise UsageError(
                     f"no office answers at {path}: {error.strerror or error}; office.sockets opens it there,"
                     " and --data names the folder of one that is yours",

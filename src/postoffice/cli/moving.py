@@ -6,6 +6,7 @@ Its passwords come by `hashes`.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from postoffice.accounts.devices import count_owner
 from postoffice.cli.elsewhere import entrance, entrance_options, explained
 from postoffice.cli.folder import data_option, with_store
 from postoffice.cli.hashes import passwords
@@ -27,15 +29,13 @@ from postoffice.moving.mbox import Mbox
 from postoffice.moving.pulling import pull_in
 from postoffice.moving.taking import Report, Witness, take_in
 from postoffice.moving.tree import Tree
-from postoffice.store.model import INBOX
+from postoffice.store.model import INBOX, MOVER
 
 if TYPE_CHECKING:
     from postoffice.client.collect import Options
     from postoffice.client.url import Source
     from postoffice.store.base import Mailbox, Store
 
-MOVER = "\0import"
-"""In whose name an account is locked while letters move in."""
 
 MEASURED = 1000
 """So many letters whose size differs are fetched, to see whether the old server had announced it wrongly."""
@@ -59,6 +59,14 @@ def importing(command: Callable[..., Any]) -> click.Command:
     return import_.command()(command)
 
 
+unnumbered_option = click.option(
+    "--unnumbered",
+    "takes_unnumbered",
+    is_flag=True,
+    help="Also letters that the old server has not shown yet, and so has given no unique-id.",
+)
+
+
 @importing
 def maildir(path: Path, **where: Any) -> None:
     """The letters of a Maildir, without unique-ids of its server."""
@@ -79,18 +87,21 @@ def mbox(path: Path, folder: str, is_as_kept: bool, **where: Any) -> None:
 @click.option(
     "--uidl-format", default="%08Xu%08Xv", show_default=True, help="What Dovecot's pop3_uidl_format is set to."
 )
-def dovecot(path: Path, uidl_format: str, **where: Any) -> None:
+@unnumbered_option
+def dovecot(path: Path, uidl_format: str, takes_unnumbered: bool, **where: Any) -> None:
     """The letters of a Maildir or an mbox that Dovecot kept, with its unique-ids."""
     if path.is_file():
         _from_mbox(path, Move(**where), uidl_format=uidl_format)
     else:
-        _from_maildir(path, Move(**where), kind="dovecot", uidl_format=uidl_format)
+        how = {"uidl_format": uidl_format, "takes_unnumbered": takes_unnumbered}
+        _from_maildir(path, Move(**where), kind="dovecot", **how)
 
 
 @importing
-def courier(path: Path, **where: Any) -> None:
+@unnumbered_option
+def courier(path: Path, takes_unnumbered: bool, **where: Any) -> None:
     """The letters of a Maildir that Courier kept, with its unique-ids."""
-    _from_maildir(path, Move(**where), kind="courier")
+    _from_maildir(path, Move(**where), kind="courier", takes_unnumbered=takes_unnumbered)
 
 
 @import_.command()
@@ -185,6 +196,7 @@ class Move:
             try:
                 mailbox = await store.office.mailbox(account.account_id)
                 report = await work(store, mailbox)
+                await count_owner(store, account, time.time())
                 return report, await self._compared(mailbox) if is_checked else None
             finally:
                 await lock.release()

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from postoffice.accounts.devices import count_owner
 from postoffice.cli.folder import data_folder, data_option, with_store
-from postoffice.cli.moving import MOVER
 from postoffice.cli.residents import normalized
 from postoffice.cli.telling import Telling
 from postoffice.errors import DamagedStore, UsageError
 from postoffice.moving.letters import Complaint, Found, Opened, Unfit
 from postoffice.moving.taking import Report, Witness, take_in
-from postoffice.store.model import REMOVED, Account, Credential
+from postoffice.store.model import MOVER, REMOVED, Account, Credential
 
 if TYPE_CHECKING:
     from postoffice.store.base import Mailbox, Store
@@ -140,6 +140,7 @@ def _one_mailbox(found: Contents, address: str, data: Path | None) -> list[str]:
             witness = Witness(complain, telling.progress)
             report = await take_in(missing, mailbox, witness, store.office.free_octets)
             report.known = missing.known
+            await count_owner(store, account, time.time())
             return report
         finally:
             await lock.release()

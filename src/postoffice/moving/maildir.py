@@ -39,11 +39,21 @@ class _File:
 
 
 class Maildir:
-    """An `OldStore`. `kind` says whose notes to read: `maildir` has none, `dovecot`, `courier`."""
+    """An `OldStore`. `kind` says whose notes to read: `maildir` has none, `dovecot`, `courier`.
+
+    Letters of the inbox that are not in the notes are left where they are, unless it `takes_unnumbered`.
+    """
 
     source = "maildir"
 
-    def __init__(self, tree: Tree, kind: str = "maildir", uidl_format: str = DOVECOT_FORMAT) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        kind: str = "maildir",
+        uidl_format: str = DOVECOT_FORMAT,
+        *,
+        takes_unnumbered: bool = False,
+    ) -> None:
         self._tree = tree
         self._read_notes: Callable[[str, str], Notes] | None = None
         self._notes_name = ""
@@ -55,6 +65,19 @@ class Maildir:
             self._read_notes = courier
         self._complaints: list[Complaint] = []
         self._files = [file for folder in self._folders() for file in self._files_of(folder)]
+        if self._read_notes is not None and not takes_unnumbered:
+            self._leave_unnumbered()
+
+    def _leave_unnumbered(self) -> None:
+        """A letter that its server has not shown yet will get a unique-id there, which we could only guess."""
+        known = [file for file in self._files if file.noted is not None or file.folder != INBOX]
+        if left := len(self._files) - len(known):
+            what = (
+                f"{left} letters have no unique-id yet, because their server has not shown them: log in there once and"
+                " run this again; --unnumbered takes them as they are"
+            )
+            self._complaints.append(Complaint(str(self._tree.root), what))
+        self._files = known
 
     @property
     def total(self) -> int:

@@ -19,6 +19,8 @@ REMOVED = "Removed"
 """The folder of letters that were removed and can be recovered. No maildrop shows it; it is made with the first one."""
 OWNER = ""
 """The viewer that every mailbox has from its first day to its last: the account itself."""
+MOVER = "\0import"
+"""In whose name an account is locked while letters move into it."""
 
 
 class Flag(IntFlag):
@@ -324,10 +326,10 @@ class Credential:
 class Visit:
     """When a viewer last came to a maildrop, in seconds since the epoch.
 
-    `is_warned`: the owner was told that this was long ago, and not again until the next visit.
+    `warned` is when the owner was told that this is long ago, 0 if he was not since.
     """
 
     account_id: int
     viewer: str
     at: float
-    is_warned: bool = False
+    warned: float = 0.0

@@ -211,7 +211,12 @@ class AccountMailbox:
         await (await self._whole_file()).create_folder(name)
 
     async def set_viewer(self, name: str, sight: Sight, into: str | None = None) -> None:
-        await (await self._whole_file()).set_viewer(name, sight, into)
+        file = await self._whole_file()
+        moving = await self._premises.moving(self.account_id)  # nobody removes an arrival for those of before meanwhile
+        try:
+            await file.set_viewer(name, sight, into)
+        finally:
+            moving.give_back()
 
     async def move(self, keys: Sequence[int], folder: str) -> list[int]:
         file = await self._whole_file()
@@ -228,24 +233,38 @@ class AccountMailbox:
         """Arrivals are deleted where they lie, unless they are still wanted. No lock here is ever lost."""
         numbers = [-key for key in keys if key < 0]
         filed = [key for key in keys if key > 0]
-        holders = [each.name for each in await self.viewers() if each.sight is Sight.HOLDS]
-        if into is not None or (viewer is not None and holders != [viewer]):
-            whole = await self._whole_file()
-            await whole.remove([*filed, *self._moved(numbers).values()], viewer, into=into)
+        if into is not None or not await self._is_alone(viewer):
+            await self._remove_filed(numbers, filed, viewer, into)
             return
         if numbers:
             moving = await self._premises.moving(self.account_id)
             try:
-                somebody_died = await self._end_what_died()
-                removed = await self._premises.committer.run(RemoveArrivals(self.account_id, numbers))
+                is_alone = await self._is_alone(viewer)  # a device may have come while we waited
+                if is_alone:
+                    somebody_died = await self._end_what_died()
+                    removed = await self._premises.committer.run(RemoveArrivals(self.account_id, numbers))
             finally:
                 moving.give_back()
+            if not is_alone:
+                await self._remove_filed(numbers, filed, viewer, into)
+                return
             self._premises.spool.discard(removed.spooled)
             gone = set() if somebody_died else set(removed.numbers)  # the dead may have filed them already
             filed += self._moved([number for number in numbers if number not in gone]).values()
         file = self.file()
         if filed and file is not None:
             await file.remove(filed, viewer)
+
+    async def _is_alone(self, viewer: str | None) -> bool:
+        """Whether nobody else wants what this viewer removes."""
+        return viewer is None or [each.name for each in await self.viewers() if each.sight is Sight.HOLDS] == [viewer]
+
+    async def _remove_filed(
+        self, numbers: Sequence[int], filed: Sequence[int], viewer: str | None, into: str | None
+    ) -> None:
+        """Removal in the mailbox file, which takes all arrivals in before."""
+        whole = await self._whole_file()
+        await whole.remove([*filed, *self._moved(numbers).values()], viewer, into=into)
 
     # --- absorption -----------------------------------------------------------------------------------------
 

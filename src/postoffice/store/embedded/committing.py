@@ -420,8 +420,8 @@ def next_login(connection: Connection, account_id: int, viewer: str, now: float,
 def _note_visits(connection: Connection, job: NoteVisits) -> None:
     connection.executemany(
         "INSERT INTO visits SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM accounts WHERE account_id = ?1)"
-        " ON CONFLICT DO UPDATE SET at = excluded.at, is_warned = excluded.is_warned WHERE at <= excluded.at",
-        [(visit.account_id, visit.viewer, visit.at, visit.is_warned) for visit in job.visits],
+        " ON CONFLICT DO UPDATE SET at = excluded.at, warned = excluded.warned WHERE at <= excluded.at",
+        [(visit.account_id, visit.viewer, visit.at, visit.warned) for visit in job.visits],
     )
 
 

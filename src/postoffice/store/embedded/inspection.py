@@ -49,7 +49,8 @@ from postoffice.store.model import Damage
 
 LOST = "all letters in it are gone; what arrives waits in office.db"
 PUT_BACK = (
-    "put the file back from a backup; if there is none, make an empty one in its place, readable by its owner only"
+    "make an empty file in its place, readable by its owner only, and bring the letters back from a backup:"
+    " postoffice restore DIR --account ADDRESS"
 )
 SWEPT = "a running office takes it away within a day"
 

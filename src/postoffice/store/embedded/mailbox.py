@@ -165,10 +165,12 @@ class MailboxFile:
     # --- writing: durable, in a thread ----------------------------------------------------------------------
 
     async def write(self, change: Callable[[Connection], T]) -> T:
-        """One durable transaction."""
+        """One durable transaction. A file that was taken away meanwhile is a `StoreError`: nobody would read it."""
 
         def work(connection: Connection) -> T:
             with transaction(connection):
+                if not self.path.exists():
+                    raise StoreError(f"{self.path} was taken away")
                 return change(connection)
 
         return await self.desk.run(work)

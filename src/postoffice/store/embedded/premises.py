@@ -76,6 +76,10 @@ class Premises:
             self._version, self._looked_in = self._look_up_version(), now
         return self._version
 
+    def look_again(self) -> None:
+        """What was looked up in this stretch is over: somebody else's word counts from now on."""
+        self._looked_in = 0
+
     def _look_up_version(self) -> int:
         near = self._near
         if near is None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RESTORE = "put this file back from a backup; whoever still has the letter elsewhere may deliver it again"
-REBUILD = "put this file back from a backup, or take the letters out with `postoffice fetch` and begin it anew"
+RESTORE = "postoffice restore brings it back from a backup; whoever still has the letter elsewhere may deliver it again"
+REBUILD = "take the letters out with `postoffice export`, put an empty file in its place, and bring them back"
 REPORT = "no program of ours writes this: keep a copy of the file, and tell us"
 
 

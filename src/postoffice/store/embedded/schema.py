@@ -212,7 +212,7 @@ CREATE TABLE visits (
     account_id INTEGER NOT NULL,
     viewer TEXT NOT NULL,
     at REAL NOT NULL,
-    is_warned INTEGER NOT NULL,
+    warned REAL NOT NULL,
     PRIMARY KEY (account_id, viewer)
 ) WITHOUT ROWID;
 INSERT INTO visits SELECT account_id, '', strftime('%s', 'now') + 0.0, 0 FROM accounts;

@@ -27,9 +27,9 @@ class EmbeddedVisits:
             await self._premises.committer.run(NoteVisits(list(visits)))
 
     async def last(self, account_id: int) -> dict[str, Visit]:
-        sql = "SELECT viewer, at, is_warned FROM visits WHERE account_id = ?"
+        sql = "SELECT viewer, at, warned FROM visits WHERE account_id = ?"
         rows = self._premises.ask(lambda office: office.execute(sql, (account_id,)).fetchall())
-        return {viewer: Visit(account_id, viewer, at, bool(is_warned)) for viewer, at, is_warned in rows}
+        return {viewer: Visit(account_id, viewer, at, warned) for viewer, at, warned in rows}
 
     async def forget(self, account_id: int, viewer: str) -> None:
         await self._premises.committer.run(ForgetVisits(account_id, viewer))

@@ -38,8 +38,8 @@ async def the_last_visit_of_each_is_known(store: Store) -> None:
 
 async def that_somebody_was_warned_is_known_until_he_comes(store: Store) -> None:
     bob = await new_account(store)
-    for seconds, is_warned in ((0, False), (0, True), (1, False)):
-        visit = Visit(bob.account_id, "phone", NOON + seconds, is_warned)
+    for seconds, warned in ((0, 0.0), (0, NOON + 9), (1, 0.0)):
+        visit = Visit(bob.account_id, "phone", NOON + seconds, warned)
         await store.visits.note([visit])
         assert await store.visits.last(bob.account_id) == {"phone": visit}
 
