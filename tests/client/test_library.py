@@ -250,6 +250,18 @@ async def test_a_mechanism_that_nobody_speaks_is_a_usage_error() -> None:
             await pop.login(USER, PASSWORD, mechanism="ROT13")
 
 
+async def test_nothing_that_is_given_becomes_a_second_command() -> None:
+    peer = Pop3Peer(dict(LETTERS))
+    async with peer.listening() as port, Pop3Client("127.0.0.1", port, implicit_tls=False) as pop:
+        for user, password in ((f"{USER}\r\nDELE 1", PASSWORD), (USER, f"{PASSWORD}\r\nDELE 1")):
+            with pytest.raises(UsageError):
+                await pop.login(user, password)
+        await pop.login(USER, PASSWORD)
+        with pytest.raises(UsageError):
+            await pop.lang("en\r\nDELE 1")
+    assert "DELE 1" not in peer.heard
+
+
 def test_the_package_imports_nothing_before_it_is_asked() -> None:
     code = (
         "import sys, postoffice; assert 'asyncio' not in sys.modules\n"

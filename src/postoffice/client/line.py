@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from postoffice.client.talk import Talk
 from postoffice.client.url import Source
-from postoffice.errors import ConnectionLost, Disconnected, LocalProtocolError, RemoteProtocolError
+from postoffice.errors import ConnectionLost, LocalProtocolError, Refused, TooLarge, UsageError
 from postoffice.net.dial import dial
 from postoffice.net.dialogue import Dialogue
 from postoffice.net.switchboard import Switchboard
@@ -24,6 +24,9 @@ T = TypeVar("T")
 Step = Callable[[Talk], Awaitable[Any]]
 
 CLOSE_SECONDS: Final = 2.0
+
+_MENDABLE: Final = (Refused, TooLarge, UsageError, LocalProtocolError)
+"""After these both sides still know where they are, if every command has its answer."""
 
 
 class Line:
@@ -120,7 +123,7 @@ class Line:
             try:
                 result = await step(talk)
             except Exception as problem:
-                is_over = isinstance(problem, Disconnected | RemoteProtocolError)
+                is_over = not isinstance(problem, _MENDABLE) or talk.machine.pending > 0
                 if is_over:
                     self._talk = None
                 if not answer.done():

@@ -29,12 +29,12 @@ from postoffice.client.line import Line
 from postoffice.client.listing import octets_of, unique_ids_of
 from postoffice.client.talk import Talk
 from postoffice.client.url import ANY_MECHANISM, PORT, TLS_PORT, Source
-from postoffice.errors import LocalProtocolError, Refused, RemoteProtocolError, TooLarge
+from postoffice.errors import LocalProtocolError, Refused, RemoteProtocolError, TooLarge, UsageError
 from postoffice.net.tls import client_context
 from postoffice.protocols.dots import Unstuffer
 from postoffice.protocols.pop3 import commands
 from postoffice.protocols.pop3.client import Body, EndOfBody
-from postoffice.protocols.pop3.commands import Command
+from postoffice.protocols.pop3.commands import Command, Invalid
 from postoffice.protocols.pop3.table import Keyword
 
 LETTER_OCTETS: Final = 64 * 1024 * 1024
@@ -147,6 +147,8 @@ class Pop3Client:
         SASL mechanism, or `"+APOP"`; then it is that one and no other. The password of OAUTHBEARER and XOAUTH2 is an
         access token; EXTERNAL has none. Raises Refused: `code` is AUTH, IN-USE, LOGIN-DELAY, SYS/TEMP or SYS/PERM.
         """
+        if not user.isprintable():
+            raise UsageError("the name of a user has no control characters in it")
         if self._utf8 and b"UTF8" in self._offers:
             await self._line.call(lambda talk: talk.ask(commands.UTF8))
             self._utf8 = False  # once is enough, also where a login is tried again
@@ -232,7 +234,10 @@ class Pop3Client:
 
     async def lang(self, language_range: str) -> None:
         """From now on the server speaks this language (RFC 6856 §3)."""
-        await self._line_of(commands.speak(language_range.encode("ascii")), f"the language {language_range}")
+        command = commands.speak(language_range.encode())
+        if isinstance(commands.parse(commands.format_command(command)[:-2]), Invalid):
+            raise UsageError("this is no language range (RFC 4647 §2.1)")
+        await self._line_of(command, f"the language {language_range}")
 
     async def quit(self) -> None:
         """The end: the server removes what was marked, and says so (RFC 1939 §6).
