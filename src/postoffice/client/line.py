@@ -42,10 +42,6 @@ class Line:
         self._next: asyncio.Future[tuple[Step, asyncio.Future[Any]] | None]
         self._whole: asyncio.Task[None] | None = None
 
-    @property
-    def is_open(self) -> bool:
-        return self._talk is not None
-
     async def open(self) -> None:
         """Connect. Raises ConnectionLost."""
         if self._whole is not None:
