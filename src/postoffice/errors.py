@@ -15,6 +15,7 @@
     │   ├── NotLooking            this viewer does not look at the mailbox now
     │   └── StoreUnavailable      nobody answers now: try again later
     ├── Refused               the other side says no, in its own words; carries a sysexits status
+    ├── TooLarge              a letter is larger than who asked for it takes
     └── UsageError            a person gave us something wrong; carries a sysexits status
 
 An unknown exception is always a *temporary* refusal: a bug may delay a letter, never lose it.
@@ -109,11 +110,25 @@ class StoreUnavailable(StoreError):
 
 
 class Refused(PostofficeError):
-    """The other side says no, and that ends the conversation: one sentence with its words, a status of sysexits(3)."""
+    """The other side says no: one sentence with its words, a status of sysexits(3).
 
-    def __init__(self, sentence: str, status: int) -> None:
+    `code` is the response code it gave, `"IN-USE"`, or empty (RFC 2449 §8, RFC 3206); `words` is what it said behind.
+    """
+
+    def __init__(self, sentence: str, status: int, *, code: str = "", words: str = "") -> None:
         super().__init__(sentence)
         self.status = status
+        self.code = code
+        self.words = words
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the same may be granted later."""
+        return self.status == getattr(os, "EX_TEMPFAIL", 75)
+
+
+class TooLarge(PostofficeError):
+    """A letter is larger than who asked for it takes."""
 
 
 class UsageError(PostofficeError):

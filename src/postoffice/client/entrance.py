@@ -46,6 +46,14 @@ class Key:
 
 async def enter(talk: Talk, key: Key) -> Capabilities:
     """From the greeting to an open maildrop; gives what the server can do. Raises Refused, UsageError."""
+    stamp, capabilities = await arrive(talk, key)
+    if b"UTF8" in capabilities:
+        await talk.ask(commands.UTF8)  # who announces it and refuses gives surrogates, which can be read too
+    return await open_maildrop(talk, key, stamp, capabilities)
+
+
+async def arrive(talk: Talk, key: Key) -> tuple[bytes, Capabilities]:
+    """From the greeting to where a password may be said: APOP's stamp, and what the server can do before a login."""
     greeting = await talk.hear()
     assert isinstance(greeting, Greeting)
     if not greeting.reply.is_ok:
@@ -55,9 +63,12 @@ async def enter(talk: Talk, key: Key) -> Capabilities:
         capabilities = await _secure(talk, key, capabilities)
     tls = describe(talk.dialogue.tls)[0] if talk.dialogue.tls else ""
     event("home.connected", host=key.source.host, port=key.source.port, tls=tls)
-    if b"UTF8" in capabilities:
-        await talk.ask(commands.UTF8)  # who announces it and refuses gives surrogates, which can be read too
-    reply = await _log_in(talk, key, greeting.stamp, capabilities)
+    return greeting.stamp, capabilities
+
+
+async def open_maildrop(talk: Talk, key: Key, stamp: bytes, capabilities: Capabilities) -> Capabilities:
+    """The login; gives what the server can do behind it."""
+    reply = await _log_in(talk, key, stamp, capabilities)
     if not reply.is_ok:
         raise talk.refused(f"the login of {key.source.user}", reply, os.EX_NOPERM)
     if capabilities and b"PIPELINING" not in capabilities:

@@ -37,13 +37,13 @@ async def listing(talk: Talk, *, can_pipeline: bool) -> list[Listed]:
         raise talk.refused(
             "UIDL, without which nobody can tell a letter that is here from one that is new", answer.reply
         )
-    unique_ids = _unique_ids(await talk.listing())
+    unique_ids = unique_ids_of(await talk.listing())
     if not can_pipeline:
         talk.say(commands.LIST)
     answer = await talk.answer()
     if not answer.reply.is_ok:
         raise talk.refused("LIST", answer.reply)
-    octets = _octets(await talk.listing())
+    octets = octets_of(await talk.listing())
     if octets.keys() != unique_ids.keys():
         raise RemoteProtocolError("LIST and UIDL tell of different letters")
     return _items(unique_ids, octets)
@@ -63,13 +63,13 @@ def _items(unique_ids: dict[int, bytes], octets: dict[int, int]) -> list[Listed]
     return items
 
 
-def _octets(lines: list[bytes]) -> dict[int, int]:
+def octets_of(lines: list[bytes]) -> dict[int, int]:
     """The scan listings of LIST (RFC 1939 §5); what stands behind the size is passed over."""
     found = [_SCAN.fullmatch(line) for line in lines]
     return {int(one[1]): int(one[2]) for one in _all(found, "LIST")}
 
 
-def _unique_ids(lines: list[bytes]) -> dict[int, bytes]:
+def unique_ids_of(lines: list[bytes]) -> dict[int, bytes]:
     """The lines of UIDL (RFC 1939 §7)."""
     found = [_UNIQUE_ID.fullmatch(line) for line in lines]
     return {int(one[1]): one[2] for one in _all(found, "UIDL")}

@@ -76,8 +76,9 @@ class Talk:
             status = os.EX_NOPERM
         elif reply.code == Code.SYS_PERM.value:
             status = os.EX_UNAVAILABLE
-        code = f"[{reply.code.decode('ascii', 'replace')}] " if reply.code else ""
-        return Refused(f"{self.host} refused {what}: {said(code.encode() + reply.text)}", status)
+        code = said(reply.code) if reply.code else ""
+        words = said(b"[%b] %b" % (reply.code, reply.text) if reply.code else reply.text)
+        return Refused(f"{self.host} refused {what}: {words}", status, code=code, words=said(reply.text))
 
 
 def said(text: bytes) -> str:

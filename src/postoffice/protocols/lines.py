@@ -45,6 +45,11 @@ class LineReader:
         """Octets received and not yet taken."""
         return len(self._buffer) - self._position
 
+    @property
+    def is_too_long(self) -> bool:
+        """Whether the line that has no end yet is beyond the limit already."""
+        return self._discarding
+
     def receive(self, octets: bytes) -> None:
         if self._position == len(self._buffer):
             self._buffer = octets

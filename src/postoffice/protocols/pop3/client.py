@@ -105,9 +105,9 @@ class Pop3Client:
         if self._body is not None:
             return self._next_of_body(self._body)
         line = self._lines.take()
-        if line is NEED_DATA:
+        if line is NEED_DATA and not self._lines.is_too_long:
             return NEED_DATA
-        if isinstance(line, Oddity):
+        if isinstance(line, Oddity):  # told before its end, which may never come
             raise RemoteProtocolError("a reply line that is too long")
         if not self._greeted:
             return self._greeting(line)
