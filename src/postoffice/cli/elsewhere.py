@@ -18,6 +18,7 @@ from postoffice.errors import Disconnected, UsageError
 
 if TYPE_CHECKING:
     from postoffice.client.collect import Options
+    from postoffice.client.purse import Token
     from postoffice.client.url import Source
     from postoffice.net.dialogue import Dialogue, Tracer
 
@@ -74,8 +75,23 @@ def entrance(
 
     source, tls = _source(url, ca, client_certificate, client_key)
     is_external = source.mechanism == "EXTERNAL"
-    password = "" if is_external else _password(source, **places)
+    token, source = _token(source) if not any(places.values()) else (None, source)
+    password = "" if is_external else token or _password(source, **places)
     return source, Options(password, tls=tls, allows_clear_text=clear_text, tracer=_tracer if trace else None)
+
+
+def _token(source: Source) -> tuple[Token | None, Source]:
+    """One of those that `postoffice auth login` got, where the URL asks for a token or the server takes them."""
+    from postoffice.client.purse import Purse
+    from postoffice.client.url import ANY_MECHANISM
+    from postoffice.protocols.sasl.server import BEARER
+
+    wants_token = source.mechanism.encode() in BEARER
+    purse = Purse()
+    grant = purse.find(source.user) if wants_token or source.mechanism == ANY_MECHANISM else None
+    if grant is None or not (wants_token or source.host in grant.hosts):
+        return None, source
+    return purse.token(source.user), source if wants_token else replace(source, mechanism=grant.mechanism)
 
 
 def _password(
