@@ -118,6 +118,21 @@ def test_a_login_that_is_over_ends_the_pull_in_one_sentence(scene: Scene) -> Non
     assert f"log in again with: postoffice auth login {BOB}" in errors
 
 
+def test_who_never_logged_in_is_told_how(tmp_path: Path) -> None:
+    words = ("fetch", f"pops://{BOB};AUTH=XOAUTH2@127.0.0.1:1", "--into", str(tmp_path / "m"))
+    done = subprocess.run(
+        [sys.executable, "-m", "postoffice", *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
+    )
+    assert (done.returncode, done.stdout) == (77, "")
+    assert done.stderr == f"postoffice: nobody logged in as {BOB}: postoffice auth login {BOB}\n"
+
+
 def test_no_token_is_seen_in_arguments_log_or_trace(scene: Scene) -> None:
     scene.login()
     port = scene.office.ports["pop3s"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -89,6 +90,8 @@ def _token(source: Source) -> tuple[Token | None, Source]:
     wants_token = source.mechanism.encode() in BEARER
     purse = Purse()
     grant = purse.find(source.user) if wants_token or source.mechanism == ANY_MECHANISM else None
+    if grant is None and wants_token and not sys.stdin.isatty():
+        raise UsageError(f"nobody logged in as {source.user}: postoffice auth login {source.user}", os.EX_NOPERM)
     if grant is None or not (wants_token or source.host in grant.hosts):
         return None, source
     return purse.token(source.user), source if wants_token else replace(source, mechanism=grant.mechanism)
