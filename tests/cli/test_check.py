@@ -71,7 +71,7 @@ def test_damage_is_a_line_with_what_it_means_and_what_helps(data: Path) -> None:
     where, means, remedy, _ = line.split("; ")
     assert where == (f"DAMAGED  mailboxes/01/1.mailbox of {BOB}, content 1: chunk 0 has another checksum")
     assert means.startswith("cannot be read whole: INBOX 1 (")
-    assert remedy == "put this file back from a backup"
+    assert remedy == "bring it back from a backup, as docs/operating.md says"
     assert summary.startswith("1 damaged: 2 accounts, ")
 
 

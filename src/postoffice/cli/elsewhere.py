@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +19,7 @@ from postoffice.errors import Disconnected, UsageError
 
 if TYPE_CHECKING:
     from postoffice.client.collect import Options
+    from postoffice.client.purse import Token
     from postoffice.client.url import Source
     from postoffice.net.dialogue import Dialogue, Tracer
 
@@ -36,6 +39,15 @@ _OPTIONS = (
     click.option("--clear-text", is_flag=True, help="Allow the password to go over a network without TLS."),
     click.option("--trace", is_flag=True, help="Show the conversation on standard error, without secrets."),
     password_stdin,
+    click.option("--password-command", metavar="CMD", help="Take the password from what a shell command writes."),
+    click.option(
+        "--password-file",
+        type=click.Path(path_type=Path, readable=False),
+        help="Take it from a file that nobody else may read.",
+    ),
+    click.option("--password-variable", metavar="NAME", help="Take it from an environment variable."),
+    click.option("--password-credential", metavar="NAME", help="Take it from a credential of a systemd service."),
+    click.option("--password-keyring", is_flag=True, help="Take it from the keyring (needs the package keyring)."),
 )
 
 
@@ -54,9 +66,9 @@ def entrance(
     client_key: Path | None,
     clear_text: bool,
     trace: bool,
-    password_stdin: bool,
+    **places: Any,
 ) -> tuple[Source, Options]:
-    """Whose maildrop, and how it is opened. Asks for what is not said.
+    """Whose maildrop, and how it is opened. Asks for what is not said; `places` are the options for the password.
 
     A certificate is shown to log in by it, unless the URL says how else.
     """
@@ -64,8 +76,53 @@ def entrance(
 
     source, tls = _source(url, ca, client_certificate, client_key)
     is_external = source.mechanism == "EXTERNAL"
-    password = "" if is_external else known_password(f"{source.user} at {source.host}", from_stdin=password_stdin)
+    token, source = _token(source) if not any(places.values()) else (None, source)
+    password = "" if is_external else token or _password(source, **places)
     return source, Options(password, tls=tls, allows_clear_text=clear_text, tracer=_tracer if trace else None)
+
+
+def _token(source: Source) -> tuple[Token | None, Source]:
+    """One of those that `postoffice auth login` got, where the URL asks for a token or the server takes them."""
+    from postoffice.client.purse import Purse
+    from postoffice.client.url import ANY_MECHANISM
+    from postoffice.protocols.sasl.server import BEARER
+
+    wants_token = source.mechanism.encode() in BEARER
+    purse = Purse()
+    grant = purse.find(source.user) if wants_token or source.mechanism == ANY_MECHANISM else None
+    if grant is None and wants_token and not sys.stdin.isatty():
+        raise UsageError(f"nobody logged in as {source.user}: postoffice auth login {source.user}", os.EX_NOPERM)
+    if grant is None or not (wants_token or source.host in grant.hosts):
+        return None, source
+    return purse.token(source.user), source if wants_token else replace(source, mechanism=grant.mechanism)
+
+
+def _password(
+    source: Source,
+    *,
+    password_stdin: bool,
+    password_command: str | None,
+    password_file: Path | None,
+    password_variable: str | None,
+    password_credential: str | None,
+    password_keyring: bool,
+) -> str:
+    """From the one place that is named, else from who sits here."""
+    from postoffice.client import secrets
+
+    places = [
+        password_command is not None and partial(secrets.of_command, password_command),
+        password_file is not None and partial(secrets.of_file, password_file),
+        password_variable is not None and partial(secrets.of_variable, password_variable),
+        password_credential is not None and partial(secrets.of_credential, password_credential),
+        password_keyring and partial(secrets.of_keyring, f"{source.user}@{source.host}"),
+    ]
+    named = [place for place in places if place]
+    if len(named) + password_stdin > 1:
+        raise UsageError("the password comes from one place: name only one of the --password- options", os.EX_USAGE)
+    for secret in named:
+        return secret()
+    return known_password(f"{source.user} at {source.host}", from_stdin=password_stdin)
 
 
 def _source(

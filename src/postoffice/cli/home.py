@@ -141,8 +141,9 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 async def _collect(source: Source, mailbox: MailboxFile, options: Options) -> Report:
     from postoffice.client.collect import collect
+    from postoffice.client.purse import Purse, renewing
 
-    return await collect(source, mailbox, options)
+    return await renewing(Purse(), source.user, options, lambda options: collect(source, mailbox, options))
 
 
 def _summary(report: Report) -> str:

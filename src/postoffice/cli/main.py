@@ -31,6 +31,7 @@ COMMANDS = {
         "account",
         "People of this office: add, list, show, set, password, remove, recover.",
     ),
+    "auth": ("postoffice.cli.auth", "auth", "Log in at Google, Microsoft, Yahoo or another identity provider."),
     "backup": ("postoffice.cli.backup", "backup", "Copy the office, while it serves, into a folder of backups."),
     "check": ("postoffice.cli.check", "check", "Look at all that is kept: is it sound?"),
     "conformance": (

@@ -1,4 +1,6 @@
-"""Passwords come from a prompt or from standard input, never from an argument: arguments are seen by everybody."""
+"""Passwords come from a prompt or from standard input, never from an argument: arguments are seen by everybody.
+
+Other places for that of a maildrop elsewhere are in `client.secrets`."""
 
 from __future__ import annotations
 

@@ -1,33 +1,55 @@
 """The way into a maildrop: greeting, capabilities, TLS, UTF8, login (RFC 1939 §4, RFC 2449, RFC 2595, RFC 5034).
 
 TLS is used wherever it is offered. Without it a password leaves this machine only if that is allowed: a server that
-hides its STLS, or somebody between us and it who does, gets none. A mechanism that a URL names is used and no other;
-else the best that is offered, and where it fails no weaker one is tried (RFC 2384 §4). UTF8 is said where it is
-offered, so that letters come home as they were sent, and not as surrogates (RFC 6856 §2.1).
+hides its STLS, or somebody between us and it who does, gets none. A mechanism that a URL names is used and no other
+(RFC 2384 §4); else the best that is offered. Where the server refuses that one, and not for the password or so that
+nobody can tell, another is tried in the same session:
+
+    SCRAM-…-PLUS                          ─▶  SCRAM without binding    it binds in a way of its own (Cyrus: tls-unique)
+    SCRAM, no proof was asked for         ─▶  PLAIN, LOGIN, in TLS     it keeps nothing for SCRAM of this account
+    CRAM-MD5                              ─▶  PLAIN, LOGIN, in TLS     it keeps no password in clear
+
+These are three tries at most, and at most two of them show a wrong password: no server locks anybody out for that.
+Nothing is given away by it: who stands in between with a certificate that we trust may as well offer PLAIN alone.
+
+UTF8 is said where it is offered, so that letters come home as they were sent, and not as surrogates (RFC 6856 §2.1).
 """
 
 from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
 from postoffice.client.talk import Talk
 from postoffice.client.url import ANY_MECHANISM, Source
-from postoffice.errors import LocalProtocolError, RemoteProtocolError, UsageError
+from postoffice.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, UsageError
 from postoffice.events import event
 from postoffice.net.tls import client_context, describe, end_point
 from postoffice.protocols.pop3 import commands
 from postoffice.protocols.pop3.client import Answer, Greeting
 from postoffice.protocols.pop3.commands import Command
-from postoffice.protocols.pop3.replies import Challenge, Reply
+from postoffice.protocols.pop3.replies import Challenge, Code, Reply
 from postoffice.protocols.pop3.table import COMMAND_OCTETS, Keyword
 from postoffice.protocols.sasl import client as sasl
 from postoffice.protocols.sasl import digest as digests
-from postoffice.protocols.sasl.server import EXTERNAL, NOTHING_BOUND, SCRAM, Channel, Claim
+from postoffice.protocols.sasl.server import BEARER, CRAM_MD5, EXTERNAL, NOTHING_BOUND, SCRAM, Channel, Claim
 
 Capabilities = dict[bytes, list[bytes]]
 """What a server can do: each tag, in upper case, with its arguments."""
+
+PLUS: Final = b"-PLUS"
+_NOT_ABOUT_THE_LOGIN: Final = frozenset(code.value for code in Code if code is not Code.AUTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a server said to a login. `is_informed`: it had the password, or a proof of it, when it said so."""
+
+    reply: Reply
+    is_informed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +90,7 @@ async def arrive(talk: Talk, key: Key) -> tuple[bytes, Capabilities]:
 
 async def open_maildrop(talk: Talk, key: Key, stamp: bytes, capabilities: Capabilities) -> Capabilities:
     """The login; gives what the server can do behind it."""
-    reply = await _log_in(talk, key, stamp, capabilities)
-    if not reply.is_ok:
-        raise talk.refused(f"the login of {key.source.user}", reply, os.EX_NOPERM)
+    await _log_in(talk, key, stamp, capabilities)
     if capabilities and b"PIPELINING" not in capabilities:
         return await _capabilities(talk)  # more may be told to those who are inside (RFC 2449 §5)
     return capabilities
@@ -102,50 +122,94 @@ async def _secure(talk: Talk, key: Key, capabilities: Capabilities) -> Capabilit
     return await _capabilities(talk)
 
 
-async def _log_in(talk: Talk, key: Key, stamp: bytes, capabilities: Capabilities) -> Reply:
-    """The reply to the last command of a login, by the source's mechanism or the best there is."""
-    source, password = key.source, key.password
-    claim = Claim("", source.user, password)
+async def _log_in(talk: Talk, key: Key, stamp: bytes, capabilities: Capabilities) -> None:
+    """By the source's mechanism, or the best there is. Raises Refused."""
+    source = key.source
     offered = [name.upper() for name in capabilities.get(b"SASL", [])]
-    if source.mechanism == EXTERNAL.decode():
-        if EXTERNAL not in offered:
-            raise UsageError(f"{source.host} offers no login by the certificate that we show", os.EX_UNAVAILABLE)
-        return await _exchange(talk, EXTERNAL, claim, NOTHING_BOUND)
-    if not password or any(character in password for character in "\r\n\0"):
+    if source.mechanism == EXTERNAL.decode() and EXTERNAL not in offered:
+        raise UsageError(f"{source.host} offers no login by the certificate that we show", os.EX_UNAVAILABLE)
+    if source.mechanism != EXTERNAL.decode() and (not key.password or any(char in key.password for char in "\r\n\0")):
         raise UsageError("the password is empty, or has a line end or a NUL in it")
+    if source.mechanism == ANY_MECHANISM:
+        return await _log_in_somehow(talk, key, offered)
     if source.mechanism == "+APOP":
         if not stamp:
             raise UsageError(f"{source.host} does not offer APOP", os.EX_UNAVAILABLE)
-        digest = digests.apop(stamp, password.encode())
-        return await talk.ask(Command(Keyword.APOP, (source.user.encode(), digest)))
-    channel = Channel(end_point(talk.dialogue.tls) if talk.dialogue.tls else b"")
-    if source.mechanism == ANY_MECHANISM:
-        chosen = sasl.choose(offered, claim, channel, is_heard=talk.dialogue.tls is None)
-        if chosen is None:
-            # deviates: RFC 6856 §2.2, because names beyond ASCII are taken by servers that do not say UTF8 USER.
-            reply = await talk.ask(commands.user(source.user.encode()))
-            return await talk.ask(commands.password(password.encode())) if reply.is_ok else reply
-        return await _exchange(talk, chosen, claim, channel)
-    mechanism = source.mechanism.encode()
+        digest = digests.apop(stamp, key.password.encode())
+        reply = await talk.ask(Command(Keyword.APOP, (source.user.encode(), digest)))
+    else:
+        reply = (await _log_in_by(talk, key, source.mechanism.encode(), offered)).reply
+    if not reply.is_ok:
+        raise talk.refused(f"the login of {source.user}", reply, os.EX_NOPERM)
+    return None
+
+
+async def _log_in_by(talk: Talk, key: Key, mechanism: bytes, offered: Collection[bytes]) -> Verdict:
+    """By the mechanism that the URL names."""
     if mechanism not in sasl.MECHANISMS:
         known = ", ".join(name.decode() for name in sasl.MECHANISMS)
-        raise UsageError(f"the mechanism {source.mechanism} is not spoken here; spoken are {known} and +APOP")
-    if (
-        mechanism in SCRAM
-        and not mechanism.endswith(b"-PLUS")
-        and any(name.upper().endswith(b"-PLUS") for name in offered)
+        raise UsageError(f"the mechanism {key.source.mechanism} is not spoken here; spoken are {known} and +APOP")
+    channel = _channel(talk)
+    if mechanism == EXTERNAL or (
+        mechanism in SCRAM and not mechanism.endswith(PLUS) and any(name.endswith(PLUS) for name in offered)
     ):
         channel = NOTHING_BOUND  # by choice, not because none was offered (RFC 5802 §6)
-    return await _exchange(talk, mechanism, claim, channel)
+    return await _exchange(talk, mechanism, _claim(key), channel)
 
 
-async def _exchange(talk: Talk, mechanism: bytes, claim: Claim, channel: Channel) -> Reply:
-    """A SASL exchange. Its first response waits for a challenge if the line would be too long (RFC 5034 §4)."""
+async def _log_in_somehow(talk: Talk, key: Key, offered: Collection[bytes]) -> None:
+    """By the best that is offered, and by others as long as a refusal is no word about the password."""
+    claim, channel, in_clear = _claim(key), _channel(talk), talk.dialogue.tls is None
+    left, tried, first = frozenset(offered), list[str](), None
+    while True:
+        chosen = sasl.choose(left, claim, channel, is_heard=in_clear)
+        tried.append(chosen.decode() if chosen else "USER and PASS")
+        try:
+            verdict = await (_exchange(talk, chosen, claim, channel) if chosen else _say(talk, claim))
+        except ConnectionLost:
+            if first is None:
+                raise
+            break  # this server allows one try in a session, and has said why that one failed
+        if verdict.reply.is_ok:
+            return
+        first = first or verdict.reply
+        if chosen is None or verdict.reply.code in _NOT_ABOUT_THE_LOGIN:
+            break
+        if chosen.endswith(PLUS):
+            left = frozenset(name for name in left if not name.endswith(PLUS))
+            channel = NOTHING_BOUND  # by choice, not because none was offered (RFC 5802 §6)
+        elif (chosen == CRAM_MD5 or (chosen in SCRAM and not verdict.is_informed)) and not in_clear:
+            left = left.difference(SCRAM, (CRAM_MD5,))
+        else:
+            break
+        event("home.another_mechanism", host=key.source.host, refused=tried[-1])
+    ways = f" by {', then '.join(tried)}" if len(tried) > 1 else ""
+    raise talk.refused(f"the login of {key.source.user}{ways}", first, os.EX_NOPERM)
+
+
+def _claim(key: Key) -> Claim:
+    return Claim("", key.source.user, key.password)
+
+
+def _channel(talk: Talk) -> Channel:
+    return Channel(end_point(talk.dialogue.tls) if talk.dialogue.tls else b"")
+
+
+async def _say(talk: Talk, claim: Claim) -> Verdict:
+    """USER and PASS."""
+    # deviates: RFC 6856 §2.2, because names beyond ASCII are taken by servers that do not say UTF8 USER.
+    reply = await talk.ask(commands.user(claim.authentication.encode()))
+    return Verdict(await talk.ask(commands.password(claim.password.encode())) if reply.is_ok else reply)
+
+
+async def _exchange(talk: Talk, mechanism: bytes, claim: Claim, channel: Channel) -> Verdict:
+    """A SASL exchange. Its first response waits for a challenge if the line would be too long (RFC 5034 §4), and where
+    it is a token always: the servers that are known to hang up on one that comes at once (Exchange) take tokens."""
     try:
         exchange = sasl.begin(mechanism, claim, channel)
     except LocalProtocolError as error:
         raise UsageError(str(error)) from error
-    command = commands.authenticate(mechanism, exchange.initial)
+    command = commands.authenticate(mechanism, None if mechanism in BEARER else exchange.initial)
     if len(commands.format_command(command)) > COMMAND_OCTETS:
         command = commands.authenticate(mechanism)
     talk.say(command)
@@ -155,4 +219,4 @@ async def _exchange(talk: Talk, mechanism: bytes, claim: Claim, channel: Channel
         raise RemoteProtocolError(f"{talk.host} sent something that is no answer")
     if heard.reply.is_ok and not exchange.is_satisfied:
         raise RemoteProtocolError(f"{talk.host} did not show that it knows the password")
-    return heard.reply
+    return Verdict(heard.reply, exchange.is_informing)

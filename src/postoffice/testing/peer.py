@@ -2,13 +2,15 @@
 
     async with Pop3Peer({"id-1": letter}).listening() as port: ...
 
-It knows what RFC 1939 asks for and no more, in clear; what it says to a command can be put in its place octet by
-octet, and it can leave after any number of octets. Letters are removed at QUIT and at no other moment.
+It knows what RFC 1939 asks for and no more, in clear or in TLS from the first octet; what it says to a command can be
+put in its place octet by octet, and it can leave after any number of octets. Letters are removed at QUIT and at no
+other moment.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,7 +22,8 @@ USER, PASSWORD = "bob", "secret"
 
 @dataclass(slots=True)
 class Pop3Peer:
-    """`letters` by unique id, oldest first. `says` replaces the answer to a command line, or to a keyword.
+    """`letters` by unique id, oldest first. `says` replaces the answer to a command line, to its first two
+    words, or to a keyword.
 
     `leaves_after`: how many octets it sends before it closes the connection. `heard`: every line, in order.
     """
@@ -35,9 +38,9 @@ class Pop3Peer:
     """How many octets the last connection was sent."""
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[int]:
+    async def listening(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
         """Answer at a free port of loopback."""
-        server = await asyncio.start_server(self._converse, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._converse, "127.0.0.1", 0, ssl=tls)
         try:
             yield server.sockets[0].getsockname()[1]
         finally:
@@ -77,9 +80,9 @@ class _Session:
 
     def answer(self, line: str) -> bytes:
         keyword, _, argument = line.partition(" ")
-        said = self._peer.says.get(line) or self._peer.says.get(keyword)
-        if said is not None:
-            return said
+        for words in (line, " ".join(line.split()[:2]), keyword):
+            if words in self._peer.says:
+                return self._peer.says[words]
         answer: Callable[[str], bytes] | None = getattr(self, f"_{keyword.lower()}", None)
         return answer(argument) if answer else b"-ERR no such command\r\n"
 

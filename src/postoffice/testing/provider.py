@@ -3,6 +3,8 @@
 with Provider() as provider:
     OAuthSettings(provider.issuer, "postoffice", provider.url("keys"), provider.url("introspect"), ...)
     provider.token("bob@b.example")
+
+It gives tokens out as well, to whoever asks as `granting` says; `valid_seconds` is how long these are good.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
 from postoffice.clock import Clock, system_clock
+from postoffice.testing.granting import Granting
 
 AUDIENCE = "postoffice"
 CLIENT, SECRET = "office", "office's secret"
@@ -31,6 +34,8 @@ class Provider:
     def __init__(self, clock: Clock = system_clock) -> None:
         self.asked: dict[str, int] = {}
         self.broken: set[str] = set()
+        self.valid_seconds = 600
+        self.granting = Granting(self.token)
         self._clock = clock
         self._opaque: dict[str, dict[str, Any]] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._answerer())
@@ -60,7 +65,7 @@ class Provider:
         self._key = ECKey.generate_key("P-256", {"kid": secrets.token_hex(4), "alg": "ES256"})
 
     def token(self, address: str, **claims: Any) -> str:
-        """A JSON web token, good for ten minutes unless `claims` say something else."""
+        """A JSON web token, good for `valid_seconds` unless `claims` say something else."""
         header = {"alg": "ES256", "kid": self._key.kid}
         return jwt.encode(header, self._claims(address) | claims, self._key, ["ES256"])
 
@@ -72,9 +77,18 @@ class Provider:
 
     def _claims(self, address: str) -> dict[str, Any]:
         now = int(self._clock())
-        return {"iss": self.issuer, "aud": [AUDIENCE], "sub": "1", "email": address, "iat": now, "exp": now + 600}
+        return {
+            "iss": self.issuer,
+            "aud": [AUDIENCE],
+            "sub": "1",
+            "email": address,
+            "iat": now,
+            "exp": now + self.valid_seconds,
+        }
 
-    def _answer(self, path: str, authorization: str, body: str) -> tuple[int, Any]:
+    def _answer(self, target: str, authorization: str, body: str) -> tuple[int, Any]:
+        path = urlsplit(target).path.removeprefix("/")
+        fields = {name: values[0] for name, values in parse_qs(body or urlsplit(target).query).items()}
         self.asked[path] = self.asked.get(path, 0) + 1
         if path in self.broken:
             return 500, {}
@@ -84,7 +98,12 @@ class Provider:
             name, _, secret = base64.b64decode(authorization.removeprefix("Basic ")).decode().partition(":")
             if (name, secret.replace("%27", "'").replace("%20", " ")) != (CLIENT, SECRET):
                 return 401, {}
-            return 200, self._opaque.get(parse_qs(body)["token"][0], {"active": False})
+            return 200, self._opaque.get(fields["token"], {"active": False})
+        if path == ".well-known/openid-configuration":
+            return 200, self.granting.endpoints(self.issuer)
+        if path in ("authorize", "token", "device", "revoke"):
+            answer: tuple[int, Any] = getattr(self.granting, path)(fields)
+            return answer
         return 404, {}
 
     def _answerer(self) -> type[BaseHTTPRequestHandler]:
@@ -98,10 +117,11 @@ class Provider:
                 self._do(self.rfile.read(int(self.headers["Content-Length"])).decode())
 
             def _do(self, body: str) -> None:
-                path = self.path.removeprefix("/")
-                status, said = provider._answer(path, self.headers.get("Authorization", ""), body)
+                status, said = provider._answer(self.path, self.headers.get("Authorization", ""), body)
                 octets = json.dumps(said).encode()
                 self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", said)
                 self.send_header("Content-Length", str(len(octets)))
                 self.end_headers()
                 self.wfile.write(octets)

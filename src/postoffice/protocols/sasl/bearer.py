@@ -134,6 +134,7 @@ class Client:
     """The client's side; the claim's password is the token."""
 
     __slots__ = ("_is_said", "_mechanism", "initial", "is_satisfied")
+    is_informing = True
 
     def __init__(self, mechanism: bytes, claim: Claim, _: Channel) -> None:
         name, token = claim.authentication, claim.password

@@ -34,6 +34,11 @@ class Exchange(Protocol):
     @property
     def is_satisfied(self) -> bool: ...
 
+    @property
+    def is_informing(self) -> bool:
+        """Whether what was said so far has the password in it, or a proof of it."""
+        ...
+
     def step(self, challenge: bytes) -> bytes:
         """The response to a challenge, both in base64."""
         ...
@@ -43,6 +48,7 @@ class Plain:
     """RFC 4616."""
 
     __slots__ = ("_response", "initial", "is_satisfied")
+    is_informing = True
 
     def __init__(self, claim: Claim, _: Channel) -> None:
         parts = (claim.authorization, claim.authentication, claim.password)
@@ -61,6 +67,7 @@ class Login:
     """The mechanism without an RFC. The server's wording differs from server to server, so it is not looked at."""
 
     __slots__ = ("_responses", "initial", "is_satisfied")
+    is_informing = True
 
     def __init__(self, claim: Claim, _: Channel) -> None:
         if claim.authorization and claim.authorization != claim.authentication:

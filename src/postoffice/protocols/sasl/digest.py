@@ -99,6 +99,7 @@ class Client:
     """The client's side of CRAM-MD5."""
 
     __slots__ = ("_claim", "_is_said", "initial", "is_satisfied")
+    is_informing = True
 
     def __init__(self, claim: Claim, _: Channel) -> None:
         if claim.authorization and claim.authorization != claim.authentication:

@@ -50,6 +50,7 @@ class Client:
     """The client's side; it says whose maildrop it wants."""
 
     __slots__ = ("_response", "initial", "is_satisfied")
+    is_informing = True
 
     def __init__(self, claim: Claim, _: Channel) -> None:
         name = claim.authorization or claim.authentication

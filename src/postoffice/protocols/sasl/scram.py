@@ -227,6 +227,11 @@ class Client:
         self._step = Step.FIRST
         self.is_satisfied = False
 
+    @property
+    def is_informing(self) -> bool:
+        """Not before the proof."""
+        return self._step is not Step.FIRST
+
     def step(self, challenge: bytes) -> bytes:
         try:
             message = binascii.a2b_base64(challenge, strict_mode=True).decode()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RESTORE = "postoffice restore brings it back from a backup; whoever still has the letter elsewhere may deliver it again"
-REBUILD = "take the letters out with `postoffice export`, put an empty file in its place, and bring them back"
+RESTORE = "bring it back from a backup, as docs/operating.md says; whoever still has the letter may deliver it again"
+REBUILD = "take the letters out with `postoffice export`, and bring it back from a backup, as docs/operating.md says"
 REPORT = "no program of ours writes this: keep a copy of the file, and tell us"
 
 

@@ -1,0 +1,164 @@
+"""The purse: what people allowed us at identity providers, a file for each address, readable for its owner alone.
+
+    $XDG_STATE_HOME/postoffice/logins/bob@b.example.json     or below ~/.local/state
+
+A provider may give a new refresh token with each access token, and takes the old one for stolen when it is shown
+again (RFC 9700 §4.14). So one process at a time renews a login, what it got is durable before it is used, and that the
+file can be written is tried before the old token is spent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+from postoffice.client import authorization
+from postoffice.client.authorization import Grant
+from postoffice.client.collect import Options
+from postoffice.clock import Clock, system_clock
+from postoffice.errors import Disconnected, Refused, UsageError
+from postoffice.events import event
+
+T = TypeVar("T")
+
+MARGIN_SECONDS: Final = 60.0
+"""A token that is over sooner is not used to begin with."""
+_SUFFIX: Final = ".json"
+
+
+class Token(str):
+    """An access token out of a purse, which can give another one."""
+
+    __slots__ = ()
+
+
+class Purse:
+    """The logins of one person of this machine."""
+
+    def __init__(self, folder: Path | None = None, clock: Clock = system_clock) -> None:
+        self._folder = folder or _usual_folder()
+        self._clock = clock
+
+    def addresses(self) -> list[str]:
+        names = [path.name.removesuffix(_SUFFIX) for path in self._folder.glob(f"*{_SUFFIX}")]
+        return sorted(grant.address for grant in map(self._read, names) if grant)
+
+    def find(self, address: str) -> Grant | None:
+        """What is kept for an address. Raises UsageError if others may read it, or it is no such file."""
+        return self._read(_name(address))
+
+    def keep(self, grant: Grant) -> None:
+        """It is durable on return."""
+        with self._alone(grant.address):
+            self._write(grant)
+
+    def forget(self, address: str) -> None:
+        with self._alone(address):
+            self._path(_name(address)).unlink(missing_ok=True)
+            self._sync_folder()
+
+    def token(self, address: str, refused: str = "") -> Token:
+        """One that is good now, and is not the `refused` one. Raises Refused, UsageError."""
+        with self._alone(address):
+            grant = self.find(address)
+            if grant is None:
+                raise UsageError(f"nobody logged in as {address}: postoffice auth login {address}", os.EX_NOPERM)
+            if grant.access_token == refused or grant.ends - MARGIN_SECONDS <= self._clock():
+                self._write(grant)
+                grant = authorization.renewed(grant, self._clock)
+                self._write(grant)
+                event("login.renewed", address=address, provider=grant.provider)
+            return Token(grant.access_token)
+
+    def is_over(self, address: str) -> bool:
+        grant = self.find(address)
+        return grant is not None and grant.ends <= self._clock()
+
+    # --- files
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}{_SUFFIX}"
+
+    @contextmanager
+    def _alone(self, address: str) -> Iterator[None]:
+        """No other process changes this login meanwhile; who dies lets go of it."""
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self._folder / f"{_name(address)}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise UsageError(f"{self._folder}: {error.strerror}", os.EX_CANTCREAT) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _read(self, name: str) -> Grant | None:
+        path = self._path(name)
+        try:
+            with path.open("rb") as file:
+                if os.fstat(file.fileno()).st_mode & 0o077:
+                    raise UsageError(f"{path}: others may read it: chmod 600, or log in again", os.EX_NOPERM)
+                fields: dict[str, Any] = json.load(file)
+            return Grant(**fields | {"hosts": tuple(fields["hosts"])})
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}", os.EX_NOPERM) from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise UsageError(f"{path}: is no login of ours: remove it, and log in again", os.EX_DATAERR) from error
+
+    def _write(self, grant: Grant) -> None:
+        path = self._path(_name(grant.address))
+        beside = path.with_suffix(".new")
+        try:
+            beside.unlink(missing_ok=True)
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(asdict(grant), file)
+                file.flush()
+                os.fsync(descriptor)
+            beside.replace(path)
+            self._sync_folder()
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be written: {error.strerror}", os.EX_CANTCREAT) from error
+
+    def _sync_folder(self) -> None:
+        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+async def renewing(purse: Purse, address: str, options: Options, pull: Callable[[Options], Awaitable[T]]) -> T:
+    """A pull; once more, with a new token, if the one it had was refused or ended on the way."""
+    try:
+        return await pull(options)
+    except (Refused, Disconnected) as problem:
+        is_refused = isinstance(problem, Refused) and problem.status == os.EX_NOPERM
+        is_cut = isinstance(problem, Disconnected) and purse.is_over(address)
+        if not isinstance(options.password, Token) or not (is_refused or is_cut):
+            raise
+        token = await asyncio.to_thread(purse.token, address, options.password)
+    return await pull(replace(options, password=token))
+
+
+def _usual_folder() -> Path:
+    state = os.environ.get("XDG_STATE_HOME", "")
+    if not Path(state).is_absolute():
+        home = os.environ.get("HOME", "")
+        state = f"{home}/.local/state" if Path(home).is_absolute() else "/nonexistent"  # Debian's home of nobody
+    return Path(state, "postoffice", "logins")
+
+
+def _name(address: str) -> str:
+    return quote(address.lower(), safe="@+")

@@ -1,0 +1,100 @@
+"""Where the password of a maildrop comes from, when no person types it.
+
+    --password-command CMD       the first line that a shell command writes         `pass show mail`
+    --password-file FILE         the first line of a file that is its owner's alone
+    --password-variable NAME     an environment variable; programs started from here do not inherit it
+    --password-credential NAME   a credential of the service (systemd.exec(5), LoadCredential=)
+    --password-keyring           the keyring of the desktop, by the package `keyring`, if it is installed
+
+No way has the secret in an argument, since everybody on a machine may read those, and no error repeats it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from postoffice.errors import UsageError
+
+SERVICE: Final = "postoffice"
+"""Under which name the keyring has our passwords: `keyring set postoffice USER@HOST`."""
+
+SECRET_OCTETS: Final = 64 * 1024
+
+
+def of_command(command: str) -> str:
+    """What a command of the shell writes first. It may ask on the terminal."""
+    done = subprocess.run(["/bin/sh", "-c", command], stdout=subprocess.PIPE, check=False)
+    if done.returncode:
+        raise UsageError(f"the command for the password ended with status {done.returncode}", os.EX_UNAVAILABLE)
+    return _secret(done.stdout, "the command for the password")
+
+
+def of_file(path: Path) -> str:
+    """The first line of a file; a plain file must be ours, or root's, and nobody else may read it."""
+    with _opened(path) as descriptor:
+        found = os.fstat(descriptor.fileno())
+        if stat.S_ISREG(found.st_mode) and found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise UsageError(f"{path}: others may read it, so it is no place for a password: chmod 600", os.EX_NOPERM)
+        if stat.S_ISREG(found.st_mode) and found.st_uid not in (0, os.geteuid()):
+            raise UsageError(f"{path}: is somebody else's", os.EX_NOPERM)
+        return _secret(descriptor.read(SECRET_OCTETS), str(path))
+
+
+def of_variable(name: str) -> str:
+    secret = os.environb.pop(name.encode(), None)
+    if secret is None:
+        raise UsageError(f"the environment variable {name} is not set", os.EX_CONFIG)
+    return _secret(secret, f"the environment variable {name}")
+
+
+def of_credential(name: str) -> str:
+    """Who may read it is the service manager's business."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        raise UsageError("there are no credentials here: $CREDENTIALS_DIRECTORY is not set", os.EX_CONFIG)
+    if Path(name).name != name:
+        raise UsageError(f"{name}: a credential has a plain name", os.EX_USAGE)
+    with _opened(Path(folder, name)) as descriptor:
+        return _secret(descriptor.read(SECRET_OCTETS), f"the credential {name}")
+
+
+def of_keyring(whose: str) -> str:
+    """What the keyring has for `USER@HOST`."""
+    try:
+        import keyring  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        raise UsageError("the package keyring is not installed: pip install keyring", os.EX_UNAVAILABLE) from None
+    try:
+        secret = keyring.get_password(SERVICE, whose)
+    except Exception as error:  # each of its backends has errors of its own
+        raise UsageError(f"the keyring does not answer: {type(error).__name__}", os.EX_UNAVAILABLE) from error
+    if secret is None:
+        raise UsageError(
+            f"the keyring has nothing for it; put it there with: keyring set {SERVICE} {whose}", os.EX_NOPERM
+        )
+    return _secret(str(secret).encode(), "the keyring")
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        status = os.EX_NOPERM if isinstance(error, PermissionError) else os.EX_NOINPUT
+        raise UsageError(f"{path}: {error.strerror}", status) from error
+
+
+def _secret(octets: bytes, where: str) -> str:
+    """The first line: UTF-8 whatever the locale says, as it goes over the wire (RFC 4616 §2)."""
+    line = octets.partition(b"\n")[0].removesuffix(b"\r")
+    if not line:
+        raise UsageError(f"{where}: the password is empty", os.EX_DATAERR)
+    try:
+        if b"\0" not in line:
+            return line.decode()
+    except UnicodeDecodeError:
+        pass
+    raise UsageError(f"{where}: the password is not UTF-8 without NUL, so no login could carry it", os.EX_DATAERR)
