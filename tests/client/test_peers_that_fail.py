@@ -244,3 +244,17 @@ async def test_a_failed_update_is_told_and_loses_nothing(home: Mailbox, letters_
         report = await pull(port, home, delete=True)
     assert (report.letters, report.known, report.deleted) == (0, 3, 3)
     assert peer.letters == {}
+
+
+async def test_a_new_letter_under_an_old_unique_id_is_never_deleted_unfetched(letters_of: Read) -> None:
+    home = MemoryMailbox()
+    peer = Pop3Peer({"id-1": ONE, "id-2": TWO})
+    async with peer.listening() as port:
+        await pull(port, home)
+        peer.letters["id-2"] = b"Subject: another one, which nobody has fetched\r\n\r\n"
+        with collected() as events:
+            report = await pull(port, home, delete=True)
+    assert (report.deleted, report.doubtful) == (1, 1)
+    assert list(peer.letters) == ["id-2"], "it is gone, and was never here"
+    assert [facts["source_id"] for name, facts in events if name == "home.doubtful"] == ["id-2"]
+    assert await letters_of(home) == [ONE, TWO]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +14,12 @@ from postoffice.testing.check_store.walk import deliver, keys, new_account, text
 
 @contextmanager
 def a_stretch() -> Iterator[None]:
-    outer, stretch.number = stretch.number, next(stretch.numbers)
+    current = stretch.current
+    outer, current.number = current.number, next(stretch.numbers)
     try:
         yield
     finally:
-        stretch.number = outer
+        current.number = outer
 
 
 async def test_what_others_write_is_seen_in_the_next_stretch(tmp_path: Path) -> None:
@@ -54,3 +56,23 @@ async def test_who_gets_a_lock_looks_again(tmp_path: Path) -> None:
     finally:
         await ours.close()
         await others.close()
+
+
+def test_each_thread_has_a_stretch_of_its_own() -> None:
+    """Two loops whose conversations overlap leave nothing behind in each other."""
+    began, may_end = threading.Event(), threading.Event()
+
+    def elsewhere() -> None:
+        with a_stretch():
+            began.set()
+            may_end.wait(20)
+
+    other = threading.Thread(target=elsewhere)
+    with a_stretch():
+        other.start()
+        began.wait(20)
+    assert stretch.current.number == 0
+    with a_stretch():
+        may_end.set()
+        other.join()
+    assert stretch.current.number == 0

@@ -150,6 +150,10 @@ def _summary(report: Report) -> str:
     words = [f"{report.letters} letters, {report.octets} octets, already had {report.known}"]
     if report.deleted:
         words.append(f"{report.deleted} deleted from the server")
+    if report.doubtful:
+        words.append(
+            f"{report.doubtful} left there, since their unique-ids are those of other letters that were fetched before"
+        )
     if report.different:
         words.append(f"{report.different} of another size than the server had said")
     return "; ".join(words)

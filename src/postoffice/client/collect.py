@@ -17,7 +17,7 @@ import os
 import re
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -72,7 +72,8 @@ class Report:
 
     `letters` and `octets` were fetched and kept; `known` were here before; `deleted` are removed from the server.
     `refused` were listed but not given, `different` came with another size than was announced, `renamed` have another
-    unique id here, because the server's cannot be shown or is another letter's.
+    unique id here, because the server's cannot be shown or is another letter's. `doubtful` have the unique id of one
+    that was fetched before, and another size: they were neither fetched nor deleted.
     """
 
     listed: int = 0
@@ -83,6 +84,7 @@ class Report:
     refused: int = 0
     different: int = 0
     renamed: int = 0
+    doubtful: int = 0
 
 
 async def collect(source: Source, mailbox: Mailbox, options: Options) -> Report:
@@ -152,13 +154,14 @@ class _Pull:
         wanted = deque(item for item in items if item.source_id not in known)
         self.report.listed = len(items)
         self.report.known = len(items) - len(wanted)
+        doubtful = self._doubtful(items, known)
         event("home.listed", letters=len(items), octets=sum(item.octets for item in items), new=len(wanted))
         if wanted:
             self._shown = set((await self._mailbox.snapshot()).unique_ids)
             await self._fetch(wanted, self._options.window_letters if can_pipeline else 1)
         if self._options.delete and items:
             durable = await self._mailbox.pulled(self._source)
-            gone = [item for item in items if item.source_id in durable and item.is_alone]
+            gone = [item for item in items if item.source_id in durable and item.is_alone and item not in doubtful]
             await self._delete(gone, self._options.window_letters if can_pipeline else 1)
         await self._quit()
         event(
@@ -168,6 +171,15 @@ class _Pull:
             known=self.report.known,
             deleted=self.report.deleted,
         )
+
+    def _doubtful(self, items: Sequence[Listed], known: Mapping[str, int | None]) -> set[Listed]:
+        """Letters with a unique-id that is known, of another size than what was fetched under it: the server may have
+        given it to a new letter, which RFC 1939 §7 forbids. They are told, and stay where they are."""
+        found = {item for item in items if known.get(item.source_id) not in (None, item.octets)}
+        for item in found:
+            event("home.doubtful", source_id=item.source_id, fetched=known[item.source_id], listed=item.octets)
+        self.report.doubtful = len(found)
+        return found
 
     # --- bringing it here
 
@@ -211,6 +223,7 @@ class _Pull:
             unique_id=self._showable(item),
             source=self._source,
             source_id=item.source_id,
+            source_octets=item.octets,
         )
         self._arriving = None
         self._batch.append((stage, letter))

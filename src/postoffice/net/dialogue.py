@@ -404,7 +404,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
             return
         self._wait = Wait.NOTHING
         outer, events.session = events.session, self.number
-        outer_stretch, stretch.number = stretch.number, next(stretch.numbers)
+        outer_stretch, stretch.current.number = stretch.current.number, next(stretch.numbers)
         try:
             wanted = conversation.send(None) if problem is None else conversation.throw(problem)
         except StopIteration as end:
@@ -430,7 +430,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
                 wanted._asyncio_future_blocking = False
                 wanted.add_done_callback(self._future_done)
         finally:
-            events.session, stretch.number = outer, outer_stretch
+            events.session, stretch.current.number = outer, outer_stretch
 
     def _receive(self, octets: bytes) -> None:
         if self._tracer:

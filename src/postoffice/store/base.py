@@ -144,8 +144,8 @@ class Mailbox(Protocol):
         himself is never gone, and does not rest alone: those are a `StoreError`.
         """
 
-    async def pulled(self, source: str) -> frozenset[str]:
-        """The `source_id`s of all letters ever pulled from `source`."""
+    async def pulled(self, source: str) -> dict[str, int | None]:
+        """The `source_id`s of all letters ever pulled from `source`, and their `source_octets`."""
         ...
 
     async def check(self) -> list[Damage]:

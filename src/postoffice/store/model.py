@@ -118,7 +118,7 @@ class Letter:
     """A letter to be put into a mailbox.
 
     `unique_id` None means: give it a new one. `source` and `source_id` remember where it was pulled from, in the
-    transaction that keeps it, so that it is never pulled again.
+    transaction that keeps it, so that it is never pulled again; `source_octets` what size it was said to have there.
     """
 
     staged: Staged
@@ -128,6 +128,7 @@ class Letter:
     flags: Flag = NO_FLAGS
     source: str | None = None
     source_id: str | None = None
+    source_octets: int | None = None
     folder: str = INBOX
 
 

@@ -190,9 +190,9 @@ class AccountMailbox:
         file = self.file()
         return await file.viewers() if file is not None else [Viewer(OWNER, Sight.HOLDS)]
 
-    async def pulled(self, source: str) -> frozenset[str]:
+    async def pulled(self, source: str) -> dict[str, int | None]:
         file = self.file()
-        return await file.pulled(source) if file is not None else frozenset()
+        return await file.pulled(source) if file is not None else {}
 
     # --- writing --------------------------------------------------------------------------------------------
 

@@ -117,7 +117,8 @@ def append(connection: Connection, letters: Sequence[Letter], email_ids: Sequenc
     for letter, email_id in zip(letters, email_ids, strict=True):
         folder = folder_id(connection, letter.folder)
         if letter.source is not None and letter.source_id is not None:
-            connection.execute("INSERT OR IGNORE INTO pulled VALUES (?, ?)", (letter.source, letter.source_id))
+            row = (letter.source, letter.source_id, letter.source_octets)
+            connection.execute("INSERT OR IGNORE INTO pulled (source, source_id, octets) VALUES (?, ?, ?)", row)
             if not connection.changes():
                 keys.append(0)
                 continue

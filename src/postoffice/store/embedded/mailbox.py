@@ -157,10 +157,10 @@ class MailboxFile:
         rows = self.ask(lambda near: near.execute("SELECT name, holds FROM viewers ORDER BY name").fetchall())
         return [Viewer(name, Sight.HOLDS if holds else Sight.RESTS) for name, holds in rows]
 
-    async def pulled(self, source: str) -> frozenset[str]:
-        sql = "SELECT source_id FROM pulled WHERE source = ?"
+    async def pulled(self, source: str) -> dict[str, int | None]:
+        sql = "SELECT source_id, octets FROM pulled WHERE source = ?"
         rows = self.ask(lambda near: near.execute(sql, (source,)).fetchall())
-        return frozenset(source_id for (source_id,) in rows)
+        return dict(rows)
 
     # --- writing: durable, in a thread ----------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ class Premises:
 
         In one stretch of a conversation it is looked up once.
         """
-        now = stretch.number
+        now = stretch.current.number
         if not now or now != self._looked_in:
             self._version, self._looked_in = self._look_up_version(), now
         return self._version

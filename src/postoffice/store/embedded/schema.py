@@ -109,6 +109,7 @@ UPDATE entries SET saved = internal_date;
 """,
         """
 ALTER TABLE viewers ADD COLUMN holds INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE pulled ADD COLUMN octets INTEGER;
 """,
     ),
     functions=FUNCTIONS,

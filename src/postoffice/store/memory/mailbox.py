@@ -49,7 +49,7 @@ class MemoryMailbox:
         self._folders = {INBOX: Folder(INBOX, uid_validity=1, uid_next=1, highest_modseq=1)}
         self._vanished: list[tuple[str, int, int]] = []  # folder, modseq, uid
         self._viewers = {OWNER: Sight.HOLDS}
-        self._pulled: set[tuple[str, str]] = set()
+        self._pulled: dict[tuple[str, str], int | None] = {}
         self._next_key = count(1)
         self._version = 1
         self._shown: dict[tuple[str | None, str], tuple[int, Snapshot]] = {}
@@ -90,7 +90,7 @@ class MemoryMailbox:
         if letter.source is not None and letter.source_id is not None:
             if (letter.source, letter.source_id) in self._pulled:
                 return 0
-            self._pulled.add((letter.source, letter.source_id))
+            self._pulled[letter.source, letter.source_id] = letter.source_octets
         folder = self._changed(letter.folder)
         key = next(self._next_key)
         email_id = new_email_id(self._clock())
@@ -189,8 +189,8 @@ class MemoryMailbox:
         self._version += 1
         self._forget_unseen(list(self._rows), into)
 
-    async def pulled(self, source: str) -> frozenset[str]:
-        return frozenset(source_id for name, source_id in self._pulled if name == source)
+    async def pulled(self, source: str) -> dict[str, int | None]:
+        return {source_id: octets for (name, source_id), octets in self._pulled.items() if name == source}
 
     async def check(self) -> list[Damage]:
         return self._shelf.check()
