@@ -4,13 +4,14 @@ Rooms tell events and know nobody who listens; `app.observe` writes them to the 
 collect them. Telling an event that nobody listens to costs one truth test. Facts are plain values (text, numbers,
 truth values) and never a secret or a letter's content.
 
-Whoever drives conversations says which one runs (`session`, a number, 0 for none): what is told meanwhile, in any
-room, carries its name, so that all lines about one conversation can be found together.
+Whoever drives conversations says which one runs in this thread (`current.session`, a number, 0 for none): what is told
+meanwhile, in any room, carries its name, so that all lines about one conversation can be found together.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -18,12 +19,18 @@ Fact = str | int | float | bool | None
 Listener = Callable[[str, dict[str, Fact]], None]
 
 _listeners: list[Listener] = []
-session = 0
+
+
+class _Current(threading.local):
+    session = 0
+
+
+current = _Current()
 
 
 def event(name: str, **facts: Fact) -> None:
     """Tell every listener of this process that `name` happened."""
-    if session and _listeners:
+    if _listeners and (session := current.session):
         facts.setdefault("session", session_name(session))
     for listener in _listeners:
         listener(name, facts)

@@ -403,7 +403,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         if conversation is None:
             return
         self._wait = Wait.NOTHING
-        outer, events.session = events.session, self.number
+        outer, events.current.session = events.current.session, self.number
         outer_stretch, stretch.current.number = stretch.current.number, next(stretch.numbers)
         try:
             wanted = conversation.send(None) if problem is None else conversation.throw(problem)
@@ -430,7 +430,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
                 wanted._asyncio_future_blocking = False
                 wanted.add_done_callback(self._future_done)
         finally:
-            events.session, stretch.current.number = outer, outer_stretch
+            events.current.session, stretch.current.number = outer, outer_stretch
 
     def _receive(self, octets: bytes) -> None:
         if self._tracer:
