@@ -156,7 +156,6 @@ class _Session:
         "_topped",
         "_tries",
         "_username",
-        "_view",
     )
 
     def __init__(self, door: Pop3Door, dialogue: Dialogue[Pop3Server]) -> None:
@@ -165,7 +164,6 @@ class _Session:
         self._machine = dialogue.machine
         self._username: str | None = None
         self._maildrop: Maildrop | None = None
-        self._view: FrozenView | None = None
         self._fetched: dict[int, Piece | None] = {}
         self._bad = self._failures = 0
         self._sent_letters = self._topped = self._removed = 0
@@ -186,7 +184,7 @@ class _Session:
                     await dialogue.more()
                     continue
                 assert not isinstance(command, Oddity)
-                if self._view is None and dialogue.seconds > longest and self._may_be_let_go(command):
+                if self._maildrop is None and dialogue.seconds > longest and self._may_be_let_go(command):
                     self._ending = "no login"
                     dialogue.send(machine.error("no login for too long, closing"))
                     return
@@ -228,7 +226,7 @@ class _Session:
             peer=dialogue.peer[0],
             tls=dialogue.tls_version,
             cipher=cipher,
-            letters=len(self._view.snapshot.keys) if self._view else 0,
+            letters=len(maildrop.view.snapshot.keys) if maildrop is not None else 0,
             retrieved=self._sent_letters,
             topped=self._topped,
             removed=self._removed,
@@ -275,7 +273,7 @@ class _Session:
         self._dialogue.send(self._machine.error(line.because))
         _COMMANDS.add(None, Outcome.REFUSED, 0.0)
         self._bad += 1
-        limit = BAD_COMMANDS_BEFORE_LOGIN if self._view is None else BAD_COMMANDS_AFTER_LOGIN
+        limit = BAD_COMMANDS_BEFORE_LOGIN if self._maildrop is None else BAD_COMMANDS_AFTER_LOGIN
         if self._bad < limit:
             return True
         self._ending = "bad commands"
@@ -387,7 +385,7 @@ class _Session:
         """The right password was given: lock the maildrop and look at it (RFC 1939 §4)."""
         surrogates = not self._machine.is_utf8
         maildrop = await self._door.keeper.open(admission, self._dialogue, with_surrogates=surrogates)
-        self._maildrop, self._view = maildrop, maildrop.view
+        self._maildrop = maildrop
         self._dialogue.patience = self._door.settings.idle_seconds
         name, count, octets = maildrop.account.address, maildrop.view.count, maildrop.view.total_octets
         self._dialogue.send(self._machine.ok(f"{name}'s maildrop has {count} messages ({octets} octets)"))
@@ -481,14 +479,12 @@ class _Session:
             if room < 0:
                 break
             numbers.append(following)
-        assert self._maildrop is not None
-        pieces = await self._maildrop.read(numbers)
+        pieces = await self._the_maildrop.read(numbers)
         self._fetched = dict(zip(numbers, pieces, strict=True))
         return _there(self._fetched.pop(number), number)
 
     async def _piece(self, number: int, index: int) -> Piece:
-        assert self._maildrop is not None
-        [piece] = await self._maildrop.read([number], index)
+        [piece] = await self._the_maildrop.read([number], index)
         return _there(piece, number)
 
     async def _next_piece(self, number: int, index: int) -> Piece:
@@ -502,9 +498,13 @@ class _Session:
             raise Disconnected(self._ending) from error
 
     @property
+    def _the_maildrop(self) -> Maildrop:
+        assert self._maildrop is not None, "the table lets nobody here before login"
+        return self._maildrop
+
+    @property
     def _the_view(self) -> FrozenView:
-        assert self._view is not None, "the table lets nobody here before login"
-        return self._view
+        return self._the_maildrop.view
 
     # --- privacy
 
@@ -514,7 +514,7 @@ class _Session:
 
     @property
     def _may_start_tls(self) -> bool:
-        return self._door.tls is not None and not self._dialogue.is_encrypted and self._view is None
+        return self._door.tls is not None and not self._dialogue.is_encrypted and self._maildrop is None
 
     def _require_privacy(self) -> None:
         """The same answer for right and wrong passwords (RFC 5034 §4, RFC 8314 §4.1)."""

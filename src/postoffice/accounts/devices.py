@@ -93,6 +93,14 @@ async def release(store: Store, account: Account, viewer: str, sight: Sight, ter
         await lock.release()
 
 
+async def dismiss(store: Store, account: Account, viewer: str, terms: Terms) -> int | None:
+    """It is no device any more: what `release` gives and does, and its visits are forgotten. Durable."""
+    letters = await release(store, account, viewer, Sight.GONE, terms)
+    if letters is not None:
+        await store.visits.forget(account.account_id, viewer)
+    return letters
+
+
 @dataclass(frozen=True, slots=True)
 class _Due:
     """What was seen, and when it may be done."""
@@ -146,9 +154,8 @@ class Devices:
 
     async def _clear(self, account: Account, name: str, terms: Terms) -> None:
         """Its password is gone, and whoever removed it did not come to the end of it."""
-        letters = await release(self._store, account, name, Sight.GONE, terms)
+        letters = await dismiss(self._store, account, name, terms)
         if letters is not None:
-            await self._store.visits.forget(account.account_id, name)
             event("device.removed", account=account.address, device=name, letters=letters)
 
     async def _lapsing(

@@ -18,7 +18,7 @@ from typing import Final
 import click
 
 from postoffice.accounts import verifiers
-from postoffice.accounts.devices import NO_DEVICES, OWN, idle, release, viewer_of
+from postoffice.accounts.devices import NO_DEVICES, OWN, dismiss, idle, viewer_of
 from postoffice.accounts.terms import DAY_SECONDS, Bylaws
 from postoffice.cli.folder import data_option, with_store
 from postoffice.cli.passwords import kept, verifier
@@ -67,12 +67,11 @@ async def _forget_former(store: Store, account: Account, name: str) -> None:
     if name not in {viewer.name for viewer in viewers} and name not in await store.visits.last(account.account_id):
         return
     terms = await Bylaws(store.directory).of(account)
-    if await release(store, account, name, Sight.GONE, terms) is None:
+    if await dismiss(store, account, name, terms) is None:
         raise UsageError(
             f"a device that was named {name} has a session still; try again when it is over, or take another name",
             os.EX_TEMPFAIL,
         )
-    await store.visits.forget(account.account_id, name)
 
 
 @device.command(name="list")
@@ -114,10 +113,7 @@ def remove(address: str, name: str, data: Path | None) -> None:
         if is_new:
             await store.directory.remove_credential(account.account_id, called)
         terms = await Bylaws(store.directory).of(account)
-        letters = await release(store, account, called, Sight.GONE, terms)
-        if letters is not None:
-            await store.visits.forget(account.account_id, called)
-        return letters
+        return await dismiss(store, account, called, terms)
 
     letters = with_store(data, do)
     if letters is None:
