@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from postoffice.clock import Clock, system_clock
-from postoffice.errors import Refusal
+from postoffice.errors import Refusal, StoreError
 from postoffice.events import event
 from postoffice.message.address import Address
 from postoffice.message.envelope import Envelope
@@ -75,7 +75,8 @@ class Intake:
     async def recipient(self, address: Address) -> Recipient:
         """Who takes letters for an address; a name that nobody has here is a permanent Refusal.
 
-        Remembered for a moment: an account that goes meanwhile is found missing by the acceptance.
+        Remembered for a moment: an account that goes meanwhile is found missing by the acceptance, which is a
+        temporary failure; then it is asked anew.
         """
         self._forget_outdated()
         known = self._known.get(address)
@@ -144,19 +145,22 @@ class Intake:
         local_prefix = return_path(envelope.reverse_path) + trace
         accounts = {r.account.account_id: r.account for r in recipients if r.account is not None}
         remote = tuple(dict.fromkeys(str(r.address) for r in recipients if r.account is None))
-        await self._office.accept(
-            Acceptance(
-                letter_id,
-                staged,
-                str(envelope.reverse_path or ""),
-                now,
-                tuple(LocalDelivery(account_id, local_prefix) for account_id in accounts),
-                remote,
-                trace,
-                now + self.settings.expire_days * 86400,
-                envelope.needs_smtputf8,
-            )
+        acceptance = Acceptance(
+            letter_id,
+            staged,
+            str(envelope.reverse_path or ""),
+            now,
+            tuple(LocalDelivery(account_id, local_prefix) for account_id in accounts),
+            remote,
+            trace,
+            now + self.settings.expire_days * 86400,
+            envelope.needs_smtputf8,
         )
+        try:
+            await self._office.accept(acceptance)
+        except StoreError:
+            self._known.clear()
+            raise
         event(
             "letter.accepted",
             letter=letter_id,
