@@ -36,7 +36,7 @@ from postoffice.protocols.pop3 import commands
 from postoffice.protocols.pop3.client import Body, Pop3Client
 from postoffice.protocols.pop3.table import State
 from postoffice.store.base import Mailbox, Stage
-from postoffice.store.model import Letter
+from postoffice.store.model import Letter, Origin, Pulled
 
 CLOSE_SECONDS: Final = 2.0
 
@@ -172,12 +172,13 @@ class _Pull:
             deleted=self.report.deleted,
         )
 
-    def _doubtful(self, items: Sequence[Listed], known: Mapping[str, int | None]) -> set[Listed]:
+    def _doubtful(self, items: Sequence[Listed], known: Mapping[str, Pulled]) -> set[Listed]:
         """Letters with a unique-id that is known, of another size than what was fetched under it: the server may have
         given it to a new letter, which RFC 1939 §7 forbids. They are told, and stay where they are."""
-        found = {item for item in items if known.get(item.source_id) not in (None, item.octets)}
+        found = {item for item in items if known.get(item.source_id, Pulled()).octets not in (None, item.octets)}
         for item in found:
-            event("home.doubtful", source_id=item.source_id, fetched=known[item.source_id], listed=item.octets)
+            octets = known[item.source_id].octets
+            event("home.doubtful", source_id=item.source_id, fetched=octets, listed=item.octets)
         self.report.doubtful = len(found)
         return found
 
@@ -221,9 +222,7 @@ class _Pull:
             staged,
             self._options.dated(staged.head, self._options.clock()),
             unique_id=self._showable(item),
-            source=self._source,
-            source_id=item.source_id,
-            source_octets=item.octets,
+            origin=Origin(self._source, item.source_id, item.octets),
         )
         self._arriving = None
         self._batch.append((stage, letter))

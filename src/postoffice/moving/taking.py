@@ -18,7 +18,7 @@ from postoffice.errors import PostofficeError, StoreError, StoreUnavailable
 from postoffice.moving.letters import FIT_TO_SHOW, Complaint, Found, OldStore, Unfit
 from postoffice.protocols.dots import Stuffer
 from postoffice.store.base import Mailbox, Stage
-from postoffice.store.model import Letter
+from postoffice.store.model import Letter, Origin
 
 BATCH_LETTERS: Final = 256
 BATCH_OCTETS: Final = 4 * 1024 * 1024
@@ -148,8 +148,7 @@ class _Taking:
             opened.prefix,
             unique_id=await self._unique_id(found),
             flags=found.flags,
-            source=self._store.source,
-            source_id=found.source_id,
+            origin=Origin(self._store.source, found.source_id) if found.source_id is not None else None,
             folder=found.folder,
         )
         self._batch.stages.append(stage)

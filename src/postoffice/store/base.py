@@ -1,6 +1,7 @@
-"""The five waists between everything that speaks a protocol and everything that keeps mail.
+"""The waists between everything that speaks a protocol and everything that keeps mail.
 
     Mailbox      one account's letters: what is shown to whom, reading, adding, removing
+    Pulls        what a mailbox remembers of letters that came from elsewhere
     Office       responsibility for letters: the one way in, the queue, the maildrop lock
     Directory    domains, accounts, credentials
     Visits       who came when, and whether he may come again already
@@ -36,6 +37,7 @@ from postoffice.store.model import (
     Letter,
     Pace,
     Piece,
+    Pulled,
     QueueItem,
     RemovedAccount,
     Settlement,
@@ -67,7 +69,22 @@ class MaildropLock(Protocol):
         """Free it for the next session. Also a second time; only the first counts."""
 
 
-class Mailbox(Protocol):
+class Pulls(Protocol):
+    """What a mailbox remembers of the letters it got from elsewhere. The memory of a letter outlives the letter."""
+
+    async def sources(self) -> list[str]:
+        """All places that letters were pulled from."""
+        ...
+
+    async def pulled(self, source: str) -> dict[str, Pulled]:
+        """All that was ever met at `source`, by `source_id`."""
+        ...
+
+    async def note(self, source: str, notes: Mapping[str, Pulled]) -> None:
+        """Remember this, in the place of what was remembered of these letters. Durable."""
+
+
+class Mailbox(Pulls, Protocol):
     """One account's letters. At the office and at home it is the same."""
 
     async def snapshot(self, viewer: str | None = None, folder: str = INBOX) -> Snapshot:
@@ -94,7 +111,7 @@ class Mailbox(Protocol):
     async def append(self, letters: Sequence[Letter]) -> list[int]:
         """Keep letters, all of them or none. Durable. Gives their keys in order.
 
-        A letter whose (`source`, `source_id`) is known already is passed over; its key is 0.
+        A letter that was fetched from its `origin` before is passed over; its key is 0.
         """
         ...
 
@@ -143,10 +160,6 @@ class Mailbox(Protocol):
         moved to that folder. Where nobody would hold, the owner does: a mailbox always keeps letters for somebody. He
         himself is never gone, and does not rest alone: those are a `StoreError`.
         """
-
-    async def pulled(self, source: str) -> dict[str, int | None]:
-        """The `source_id`s of all letters ever pulled from `source`, and their `source_octets`."""
-        ...
 
     async def check(self) -> list[Damage]:
         """Look at everything: every hash, every index. Empty means sound; what is harmless is not told."""

@@ -114,11 +114,51 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a letter is pulled from: `source_id` names it there, for our memory.
+
+    `octets` is the size it was said to have there, `header` a digest of its header, by which it is known again under
+    another name; `seen` is when it was met there.
+    """
+
+    source: str
+    source_id: str
+    octets: int | None = None
+    header: bytes | None = None
+    seen: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What is remembered of a letter elsewhere: what it is here, and its life there, in seconds since the epoch.
+
+    `email_id` and `sha256` are those of the letter here, None until it was fetched; `is_here`: it has not been removed
+    here since. `fetched` is when it became durable here, 0 if that was before times were noted; `deleting` is when its
+    removal there was first asked for, by `rule`; `confirmed` when the server agreed, at QUIT; `gone` when it was seen
+    to be there no more. `tries` counts how often it was not given, and `words` are the server's about it.
+    """
+
+    octets: int | None = None
+    header: bytes | None = None
+    sha256: bytes | None = None
+    email_id: str | None = None
+    is_here: bool = False
+    seen: float | None = None
+    fetched: float | None = None
+    deleting: float | None = None
+    rule: str = ""
+    confirmed: float | None = None
+    gone: float | None = None
+    tries: int = 0
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Letter:
     """A letter to be put into a mailbox.
 
-    `unique_id` None means: give it a new one. `source` and `source_id` remember where it was pulled from, in the
-    transaction that keeps it, so that it is never pulled again; `source_octets` what size it was said to have there.
+    `unique_id` None means: give it a new one. Its `origin` is remembered in the transaction that keeps it, so that it
+    is never pulled again.
     """
 
     staged: Staged
@@ -126,9 +166,7 @@ class Letter:
     prefix: bytes = b""
     unique_id: str | None = None
     flags: Flag = NO_FLAGS
-    source: str | None = None
-    source_id: str | None = None
-    source_octets: int | None = None
+    origin: Origin | None = None
     folder: str = INBOX
 
 

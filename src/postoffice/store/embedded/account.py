@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 from array import array
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -37,6 +37,7 @@ from postoffice.store.model import (
     Folder,
     Letter,
     Piece,
+    Pulled,
     Sight,
     Snapshot,
     Staged,
@@ -190,7 +191,11 @@ class AccountMailbox:
         file = self.file()
         return await file.viewers() if file is not None else [Viewer(OWNER, Sight.HOLDS)]
 
-    async def pulled(self, source: str) -> dict[str, int | None]:
+    async def sources(self) -> list[str]:
+        file = self.file()
+        return await file.sources() if file is not None else []
+
+    async def pulled(self, source: str) -> dict[str, Pulled]:
         file = self.file()
         return await file.pulled(source) if file is not None else {}
 
@@ -201,6 +206,9 @@ class AccountMailbox:
 
     async def append(self, letters: Sequence[Letter]) -> list[int]:
         return await (await self._whole_file()).append(letters)
+
+    async def note(self, source: str, notes: Mapping[str, Pulled]) -> None:
+        await (await self._whole_file()).note(source, notes)
 
     async def flag(self, keys: Sequence[int], flags: Flag) -> None:
         file = await self._whole_file()

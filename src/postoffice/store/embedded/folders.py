@@ -17,7 +17,7 @@ import apsw
 from postoffice.database.sqlite import Connection, one_number
 from postoffice.errors import NotLooking, StoreError
 from postoffice.protocols.dots import has_dot_lines
-from postoffice.store.embedded import contents
+from postoffice.store.embedded import contents, pulls
 from postoffice.store.identity import new_email_id
 from postoffice.store.model import OWNER, Flag, Letter, Sight
 
@@ -116,13 +116,10 @@ def append(connection: Connection, letters: Sequence[Letter], email_ids: Sequenc
     keys = []
     for letter, email_id in zip(letters, email_ids, strict=True):
         folder = folder_id(connection, letter.folder)
-        if letter.source is not None and letter.source_id is not None:
-            row = (letter.source, letter.source_id, letter.source_octets)
-            connection.execute("INSERT OR IGNORE INTO pulled (source, source_id, octets) VALUES (?, ?, ?)", row)
-            if not connection.changes():
-                keys.append(0)
-                continue
         content = letter.staged.content
+        if letter.origin and not pulls.remember(connection, letter.origin, content.sha256, email_id, now):
+            keys.append(0)
+            continue
         filing = Filing(
             content_id=contents.keep(connection, letter.staged),
             email_id=email_id,

@@ -8,7 +8,7 @@ asked for a while) has no connection at all; the next verb opens it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +23,7 @@ from postoffice.database.sqlite import Connection, Desk, open_reader, open_write
 from postoffice.errors import DamagedStore, StoreError
 from postoffice.events import event
 from postoffice.store.base import MaildropLock
-from postoffice.store.embedded import contents, folders, sight
+from postoffice.store.embedded import contents, folders, pulls, sight
 from postoffice.store.embedded.folders import Leave
 from postoffice.store.embedded.schema import MAILBOX
 from postoffice.store.embedded.soundness import wrong_in_mailbox
@@ -38,6 +38,7 @@ from postoffice.store.model import (
     Folder,
     Letter,
     Piece,
+    Pulled,
     Sight,
     Snapshot,
     Viewer,
@@ -157,10 +158,11 @@ class MailboxFile:
         rows = self.ask(lambda near: near.execute("SELECT name, holds FROM viewers ORDER BY name").fetchall())
         return [Viewer(name, Sight.HOLDS if holds else Sight.RESTS) for name, holds in rows]
 
-    async def pulled(self, source: str) -> dict[str, int | None]:
-        sql = "SELECT source_id, octets FROM pulled WHERE source = ?"
-        rows = self.ask(lambda near: near.execute(sql, (source,)).fetchall())
-        return dict(rows)
+    async def sources(self) -> list[str]:
+        return self.ask(pulls.sources)
+
+    async def pulled(self, source: str) -> dict[str, Pulled]:
+        return await self._far.run(lambda connection: pulls.pulled(connection, source))
 
     # --- writing: durable, in a thread ----------------------------------------------------------------------
 
@@ -182,6 +184,10 @@ class MailboxFile:
         now = self._clock()
         email_ids = [new_email_id(now) for _ in letters]
         return await self.write(lambda connection: folders.append(connection, letters, email_ids, now))
+
+    async def note(self, source: str, notes: Mapping[str, Pulled]) -> None:
+        if notes:
+            await self.write(lambda connection: pulls.note(connection, source, notes))
 
     async def remove(
         self,

@@ -111,6 +111,20 @@ UPDATE entries SET saved = internal_date;
 ALTER TABLE viewers ADD COLUMN holds INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE pulled ADD COLUMN octets INTEGER;
 """,
+        """
+ALTER TABLE pulled ADD COLUMN header BLOB;
+ALTER TABLE pulled ADD COLUMN sha256 BLOB;
+ALTER TABLE pulled ADD COLUMN email_id TEXT;
+ALTER TABLE pulled ADD COLUMN seen REAL;
+ALTER TABLE pulled ADD COLUMN fetched REAL;
+ALTER TABLE pulled ADD COLUMN deleting REAL;
+ALTER TABLE pulled ADD COLUMN rule TEXT NOT NULL DEFAULT '';
+ALTER TABLE pulled ADD COLUMN confirmed REAL;
+ALTER TABLE pulled ADD COLUMN gone REAL;
+ALTER TABLE pulled ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE pulled ADD COLUMN words TEXT NOT NULL DEFAULT '';
+UPDATE pulled SET fetched = 0;
+""",
     ),
     functions=FUNCTIONS,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -22,7 +22,9 @@ from postoffice.store.model import (
     Flag,
     Folder,
     Letter,
+    Origin,
     Piece,
+    Pulled,
     Sight,
     Snapshot,
     Viewer,
@@ -49,7 +51,7 @@ class MemoryMailbox:
         self._folders = {INBOX: Folder(INBOX, uid_validity=1, uid_next=1, highest_modseq=1)}
         self._vanished: list[tuple[str, int, int]] = []  # folder, modseq, uid
         self._viewers = {OWNER: Sight.HOLDS}
-        self._pulled: dict[tuple[str, str], int | None] = {}
+        self._pulled: dict[str, dict[str, Pulled]] = {}
         self._next_key = count(1)
         self._version = 1
         self._shown: dict[tuple[str | None, str], tuple[int, Snapshot]] = {}
@@ -87,13 +89,11 @@ class MemoryMailbox:
         return [self.add(letter, content) for letter, content in zip(letters, kept, strict=True)]
 
     def add(self, letter: Letter, kept: Kept, saved: float | None = None) -> int:
-        if letter.source is not None and letter.source_id is not None:
-            if (letter.source, letter.source_id) in self._pulled:
-                return 0
-            self._pulled[letter.source, letter.source_id] = letter.source_octets
+        email_id = new_email_id(self._clock())
+        if letter.origin and not self._remember(letter.origin, kept.content.sha256, email_id):
+            return 0
         folder = self._changed(letter.folder)
         key = next(self._next_key)
-        email_id = new_email_id(self._clock())
         entry = Entry(
             key=key,
             uid=folder.uid_next,
@@ -189,8 +189,35 @@ class MemoryMailbox:
         self._version += 1
         self._forget_unseen(list(self._rows), into)
 
-    async def pulled(self, source: str) -> dict[str, int | None]:
-        return {source_id: octets for (name, source_id), octets in self._pulled.items() if name == source}
+    async def sources(self) -> list[str]:
+        return sorted(self._pulled)
+
+    async def pulled(self, source: str) -> dict[str, Pulled]:
+        here = {row.entry.email_id for row in self._rows.values()}
+        rows = self._pulled.get(source, {})
+        return {name: replace(one, is_here=one.email_id in here) for name, one in rows.items()}
+
+    async def note(self, source: str, notes: Mapping[str, Pulled]) -> None:
+        if notes:
+            self._pulled.setdefault(source, {}).update(notes)
+
+    def _remember(self, origin: Origin, sha256: bytes, email_id: str) -> bool:
+        """False if it was fetched before."""
+        rows = self._pulled.setdefault(origin.source, {})
+        before = rows.get(origin.source_id, Pulled())
+        if before.fetched is not None:
+            return False
+        rows[origin.source_id] = replace(
+            before,
+            octets=origin.octets,
+            header=origin.header,
+            sha256=sha256,
+            email_id=email_id,
+            seen=origin.seen if before.seen is None else before.seen,
+            fetched=self._clock(),
+            gone=None,
+        )
+        return True
 
     async def check(self) -> list[Damage]:
         return self._shelf.check()

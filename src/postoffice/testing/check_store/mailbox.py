@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from postoffice.protocols.dots import stuff, unstuff
 from postoffice.store.base import Mailbox
-from postoffice.store.model import CHUNK_OCTETS, INBOX, OWNER, Flag, Sight, Viewer
+from postoffice.store.model import CHUNK_OCTETS, INBOX, OWNER, Flag, Origin, Pulled, Sight, Viewer
 from postoffice.testing.check_store.walk import (
     NOON,
     PREFIX,
@@ -198,7 +198,7 @@ async def what_is_gone_is_none(mailbox: Mailbox) -> None:
 
 async def append_keeps_all_or_none(mailbox: Mailbox) -> None:
     await put(mailbox, text(0))
-    good = replace(await letter(mailbox, text(1)), source="pop://b", source_id="1")
+    good = replace(await letter(mailbox, text(1)), origin=Origin("pop://b", "1"))
     bad = replace(await letter(mailbox, text(2)), folder="Nowhere")
     await must_fail(mailbox.append([good, bad]), "a letter for a folder that is not there must be a StoreError")
     assert await seen(mailbox) == [text(0)], "one of two letters was kept"
@@ -337,20 +337,47 @@ async def changes_tell_what_happened_since(mailbox: Mailbox) -> None:
 
 
 async def a_letter_is_pulled_once(mailbox: Mailbox) -> None:
-    one = replace(await letter(mailbox, text(1)), source="pop://b", source_id="1")
-    two = replace(await letter(mailbox, text(2)), source="pop://b", source_id="2", source_octets=77)
-    elsewhere = replace(await letter(mailbox, text(3)), source="pop://c", source_id="1")
+    one = replace(await letter(mailbox, text(1)), origin=Origin("pop://b", "1"))
+    two = replace(await letter(mailbox, text(2)), origin=Origin("pop://b", "2", 77, b"header", 5.0))
+    elsewhere = replace(await letter(mailbox, text(3)), origin=Origin("pop://c", "1"))
     (key,) = await mailbox.append([one])
     again = replace(one, staged=await staged(mailbox, text(1)))
     given = await mailbox.append([again, two, elsewhere])
     assert given[0] == 0, "a letter known from its source is passed over with key 0"
     assert await keys(mailbox) == [key, *given[1:]], "letters not known must be kept"
-    assert await mailbox.pulled("pop://b") == {"1": None, "2": 77}, "pulled tells the ids of its source"
+    assert await mailbox.sources() == ["pop://b", "pop://c"], "sources are all that letters came from"
+    pulled = await mailbox.pulled("pop://b")
+    assert pulled.keys() == {"1", "2"}, "pulled tells the ids of its source"
+    second = await entry(mailbox, given[1])
+    expected = Pulled(
+        77, b"header", second.sha256, second.email_id, is_here=True, seen=5.0, fetched=pulled["2"].fetched
+    )
+    assert pulled["2"] == expected, "what was said of a letter's origin is not what is remembered"
+    assert pulled["2"].fetched, "when it was fetched is not told"
     await mailbox.remove([key, *given[1:]])
-    assert await mailbox.pulled("pop://b") == {"1": None, "2": 77}, "what was pulled is known for ever"
+    after = await mailbox.pulled("pop://b")
+    assert after == {name: replace(one, is_here=False) for name, one in pulled.items()}, "known for ever"
     last = replace(one, staged=await staged(mailbox, text(1)))
     assert await mailbox.append([last]) == [0], "a letter that was removed is pulled again"
     await must_be_sound(mailbox)
+
+
+async def what_became_of_a_letter_elsewhere_is_noted(mailbox: Mailbox) -> None:
+    (key,) = await mailbox.append([replace(await letter(mailbox, text(1)), origin=Origin("pop://b", "1", 77))])
+    fetched = (await mailbox.pulled("pop://b"))["1"]
+    deleted = replace(fetched, deleting=6.0, rule="now", confirmed=7.0, gone=8.0)
+    failed = Pulled(octets=5, seen=1.0, tries=2, words="no such letter")
+    await mailbox.note("pop://b", {"1": deleted, "2": failed})
+    assert await mailbox.pulled("pop://b") == {"1": deleted, "2": failed}, "what is remembered is not what was noted"
+    assert await mailbox.pulled("pop://c") == {}, "a note about one source is told of another"
+    again = replace(await letter(mailbox, text(2)), origin=Origin("pop://b", "2", 9, seen=3.0))
+    late = replace(await letter(mailbox, text(3)), origin=Origin("pop://b", "1"))
+    given = await mailbox.append([again, late])
+    assert given[0], "a letter that was met and not fetched must be kept when it comes"
+    assert given[1] == 0, "a letter whose end was noted is kept a second time"
+    now = (await mailbox.pulled("pop://b"))["2"]
+    assert (now.octets, now.seen, now.tries, now.is_here) == (9, 1.0, 2, True), "what was noted of a letter is lost"
+    assert await keys(mailbox) == [key, given[0]], "letters not known must be kept"
 
 
 LETTER_CHECKS: list[MailboxCheck] = [
@@ -380,4 +407,5 @@ LETTER_CHECKS: list[MailboxCheck] = [
     flags_are_set_to_exactly_what_is_said,
     changes_tell_what_happened_since,
     a_letter_is_pulled_once,
+    what_became_of_a_letter_elsewhere_is_noted,
 ]

@@ -12,6 +12,8 @@ from postoffice.store.model import (
     Credential,
     Flag,
     LocalDelivery,
+    Origin,
+    Pulled,
     RecipientState,
     RemovedAccount,
     Settlement,
@@ -68,9 +70,11 @@ async def viewers_folders_and_pulls_last(reopen: MailboxOpener) -> None:
         await look(mailbox, "phone", "tablet")
         await mailbox.set_viewer("tablet", Sight.RESTS)
         await mailbox.create_folder("Archive")
-        pulled = replace(await letter(mailbox, text(1)), source="pop://b", source_id="1", source_octets=77)
+        pulled = replace(await letter(mailbox, text(1)), origin=Origin("pop://b", "1", 77))
         archived = replace(await letter(mailbox, text(2)), folder="Archive")
         given = await mailbox.append([pulled, archived])
+        met = await mailbox.pulled("pop://b")
+        await mailbox.note("pop://b", {"2": Pulled(octets=5, tries=1, words="no")})
         await mailbox.remove(given[:1], "phone")
         folders, changes = await mailbox.folders(), await mailbox.changes(0)
     async with reopen() as mailbox:
@@ -81,7 +85,9 @@ async def viewers_folders_and_pulls_last(reopen: MailboxOpener) -> None:
         assert await seen(mailbox, OWNER, "Archive") == [text(2)], "a folder's letter is lost"
         assert await mailbox.folders() == folders, "a folder changed"
         assert (await mailbox.changes(0)).highest_modseq == changes.highest_modseq, "a modseq changed"
-        assert await mailbox.pulled("pop://b") == {"1": 77}, "what was pulled is forgotten"
+        assert await mailbox.pulled("pop://b") == met | {"2": Pulled(octets=5, tries=1, words="no")}, (
+            "what was pulled is forgotten"
+        )
         again = replace(pulled, staged=await staged(mailbox, text(1)))
         assert await mailbox.append([again]) == [0], "a letter is pulled twice"
         await must_be_sound(mailbox)
