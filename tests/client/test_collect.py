@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
 from postoffice.client.collect import Options, collect
+from postoffice.client.rules import NOW
 from postoffice.client.url import Source
 from postoffice.errors import Disconnected, Refused
 from postoffice.events import collected, listen
@@ -29,7 +31,7 @@ LETTERS = [
 
 
 def options(office: TestOffice, *, delete: bool = False, password: str = "secret") -> Options:
-    return Options(password, tls=client_context(office.certificate), delete=delete)
+    return Options(password, tls=client_context(office.certificate), rules=(NOW,) if delete else ())
 
 
 async def test_what_was_pulled_is_exactly_what_the_office_has(
@@ -93,7 +95,7 @@ async def test_a_cut_between_keeping_and_deleting_costs_no_second_fetch(
     await deliver(*LETTERS)
     stop = listen(lambda name, _: office.open_office.cut() if name == "home.kept" else None)
     with pytest.raises(Disconnected):
-        await collect(source, home, options(office, delete=True))
+        await collect(source, home, replace(options(office, delete=True), longest_wait=-1.0))
     stop()
     assert await letters_of(home) == LETTERS
     assert len(await office.letters("bob@b.example")) == len(LETTERS), "without QUIT nothing is removed"

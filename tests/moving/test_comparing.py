@@ -26,7 +26,7 @@ def there(letters: Letters) -> list[Listed]:
     for number, (unique_id, octets) in enumerate(letters, 1):
         met[unique_id] += 1
         source_id = unique_id if met[unique_id] == 1 else f"{unique_id}\n{met[unique_id]}"
-        listed.append(Listed(number, octets, unique_id, source_id, met[unique_id] == 1))
+        listed.append(Listed(number, octets, unique_id, source_id))
     return listed
 
 

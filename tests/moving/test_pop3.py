@@ -24,7 +24,9 @@ LETTERS = {
 
 async def pull(port: int, move: Move) -> Report:
     witness = Witness(move.complaints.append, lambda _: None)
-    return await pull_in(Source("127.0.0.1", port, USER), move.mailbox, Options(PASSWORD, clock=lambda: 7.0), witness)
+    return await pull_in(
+        Source("127.0.0.1", port, USER), move.mailbox, Options(PASSWORD, clock=lambda: 7.0, longest_wait=-1.0), witness
+    )
 
 
 async def test_unique_ids_order_and_dates_are_the_servers_and_nothing_is_deleted_there(move: Move) -> None:

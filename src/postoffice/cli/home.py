@@ -53,8 +53,10 @@ def fetch(url: str, file: Path, delete: bool, verbose: bool, **how: Any) -> None
     URL is pops://USER@HOST, or pop://USER@HOST, where TLS is used if the server has it. Letters that are in FILE
     already are not fetched again.
     """
+    from postoffice.client.rules import NOW
+
     source, options = entrance(url, **how)
-    options = replace(options, delete=delete)
+    options = replace(options, rules=(NOW,) if delete else ())
     if verbose:
         listen(_tell)
     with explained(source, has_ca=how["ca"] is not None):
@@ -150,10 +152,8 @@ def _summary(report: Report) -> str:
     words = [f"{report.letters} letters, {report.octets} octets, already had {report.known}"]
     if report.deleted:
         words.append(f"{report.deleted} deleted from the server")
-    if report.doubtful:
-        words.append(
-            f"{report.doubtful} left there, since their unique-ids are those of other letters that were fetched before"
-        )
+    if report.relinked:
+        words.append(f"{report.relinked} known under new unique-ids")
     if report.different:
         words.append(f"{report.different} of another size than the server had said")
     return "; ".join(words)

@@ -1,7 +1,11 @@
-"""What a maildrop holds, as its server lists it: UIDL and LIST, side by side (RFC 1939 §5, §7)."""
+"""What a maildrop holds, as its server lists it: UIDL and LIST, side by side (RFC 1939 §5, §7).
+
+UIDL is optional, and there are servers without it; what lists nothing is then named by nobody.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from typing import Final, NamedTuple
@@ -15,51 +19,56 @@ _UNIQUE_ID: Final = re.compile(rb"([0-9]{1,18})[ \t]+([^ \t].*?)[ \t]*")
 
 
 class Listed(NamedTuple):
-    """A letter of the server's listing. `source_id` is its name in our memory.
+    """A letter of the server's listing. `unique_id` is empty where the server has none.
 
-    `is_alone`: no other has its unique id.
+    `source_id` is the unique-id, told apart by a count from those that are the same, against RFC 1939 §7, and come
+    before it in the listing.
     """
 
     number: int
     octets: int
     unique_id: str
     source_id: str
-    is_alone: bool
 
 
-async def listing(talk: Talk, *, can_pipeline: bool) -> list[Listed]:
-    """The whole maildrop in the server's order. A server without UIDL is a `Refused`."""
+async def listing(
+    talk: Talk, *, can_pipeline: bool, says_uidl: bool = True, needs_unique_ids: bool = False
+) -> list[Listed]:
+    """The whole maildrop in the server's order.
+
+    `says_uidl`: the server announces UIDL, so that a refusal is a failure. Raises Refused, RemoteProtocolError.
+    """
     talk.say(commands.UIDL)
     if can_pipeline:
         talk.say(commands.LIST)
     answer = await talk.answer()
-    if not answer.reply.is_ok:
+    has_unique_ids = answer.reply.is_ok
+    if not has_unique_ids and (says_uidl or needs_unique_ids):
+        status = os.EX_UNAVAILABLE if needs_unique_ids else os.EX_TEMPFAIL
         raise talk.refused(
-            "UIDL, without which nobody can tell a letter that is here from one that is new", answer.reply
+            "UIDL, without which nobody can tell a letter that is here from one that is new", answer.reply, status
         )
-    unique_ids = unique_ids_of(await talk.listing())
+    unique_ids = unique_ids_of(await talk.listing()) if has_unique_ids else {}
     if not can_pipeline:
         talk.say(commands.LIST)
     answer = await talk.answer()
     if not answer.reply.is_ok:
         raise talk.refused("LIST", answer.reply)
     octets = octets_of(await talk.listing())
-    if octets.keys() != unique_ids.keys():
+    if has_unique_ids and octets.keys() != unique_ids.keys():
         raise RemoteProtocolError("LIST and UIDL tell of different letters")
-    return _items(unique_ids, octets)
+    return _items(unique_ids or dict.fromkeys(octets, b""), octets)
 
 
 def _items(unique_ids: dict[int, bytes], octets: dict[int, int]) -> list[Listed]:
-    """The listing in order. Where letters share a unique id, against RFC 1939 §7, all but the first are told apart by
-    a count behind a line feed, which no unique id can hold."""
-    times = Counter(unique_ids.values())
+    """The listing in order."""
     met: Counter[bytes] = Counter()
     items = []
     for number, raw in unique_ids.items():
         met[raw] += 1
         unique_id = raw.decode("ascii", "backslashreplace")
-        source_id = unique_id if met[raw] == 1 else f"{unique_id}\n{met[raw]}"
-        items.append(Listed(number, octets[number], unique_id, source_id, times[raw] == 1))
+        source_id = unique_id if met[raw] == 1 and raw else f"{unique_id}\n{met[raw]}"
+        items.append(Listed(number, octets[number], unique_id, source_id))
     return items
 
 

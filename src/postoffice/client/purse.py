@@ -24,7 +24,7 @@ from postoffice.client import authorization
 from postoffice.client.authorization import Grant
 from postoffice.client.collect import Options
 from postoffice.clock import Clock, system_clock
-from postoffice.errors import Disconnected, Refused, UsageError
+from postoffice.errors import UsageError
 from postoffice.events import event
 
 T = TypeVar("T")
@@ -140,16 +140,14 @@ class Purse:
 
 
 async def renewing(purse: Purse, address: str, options: Options, pull: Callable[[Options], Awaitable[T]]) -> T:
-    """A pull; once more, with a new token, if the one it had was refused or ended on the way."""
-    try:
-        return await pull(options)
-    except (Refused, Disconnected) as problem:
-        is_refused = isinstance(problem, Refused) and problem.status == os.EX_NOPERM
-        is_cut = isinstance(problem, Disconnected) and purse.is_over(address)
-        if not isinstance(options.password, Token) or not (is_refused or is_cut):
-            raise
-        token = await asyncio.to_thread(purse.token, address, options.password)
-    return await pull(replace(options, password=token))
+    """A pull whose token is renewed, once for each time that it got in, if it was refused or ended on the way."""
+
+    async def renewal(password: str, is_refused: bool) -> str | None:
+        if not isinstance(password, Token) or not (is_refused or purse.is_over(address)):
+            return None
+        return await asyncio.to_thread(purse.token, address, password)
+
+    return await pull(replace(options, renewal=renewal))
 
 
 def _usual_folder() -> Path:

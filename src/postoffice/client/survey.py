@@ -42,7 +42,8 @@ async def survey(source: Source, options: Options, doubtful: Callable[[Sequence[
         dialogue.patience = options.patience_seconds
         try:
             capabilities = await enter(talk, key)
-            found.listed.extend(await listing(talk, can_pipeline=b"PIPELINING" in capabilities))
+            can_pipeline = b"PIPELINING" in capabilities
+            found.listed.extend(await listing(talk, can_pipeline=can_pipeline, needs_unique_ids=True))
             for item in doubtful(found.listed):
                 found.measured[item.number] = await _measured(talk, item)
             await talk.ask(commands.QUIT)

@@ -39,9 +39,12 @@ async def pull_in(
     hearing = _Hearing(source, witness)
     stop = listen(hearing.hear)
     try:
-        await collect(source, mailbox, replace(options, dated=dates.date_of, make_room=make_room))
+        pulled = await collect(
+            source, mailbox, replace(options, dated=dates.date_of, make_room=make_room, needs_unique_ids=True)
+        )
     finally:
         stop()
+    hearing.report.total, hearing.report.known = pulled.listed, pulled.known
     return hearing.report
 
 

@@ -20,6 +20,7 @@ from typing import cast
 
 from postoffice import events
 from postoffice.client.collect import Options, collect
+from postoffice.client.rules import NOW
 from postoffice.client.url import Source
 from postoffice.errors import PostofficeError
 from postoffice.events import Fact
@@ -192,7 +193,7 @@ class Journey:
         options = Options(
             b.person.password,
             client_context(self._road.ca),
-            delete=self._is_taken,
+            rules=(NOW,) if self._is_taken else (),
             patience_seconds=PATIENCE_SECONDS,
         )
         mailbox = MailboxFile.open(self._file, create=True)

@@ -30,6 +30,7 @@ from postoffice.accounts.devices import CERTAIN_SECONDS, OWN, ROUND_SECONDS
 from postoffice.accounts.terms import DAY_SECONDS
 from postoffice.app.config import Config, OfficeSettings
 from postoffice.client.collect import Options, collect
+from postoffice.client.rules import NOW
 from postoffice.client.url import Source
 from postoffice.errors import PostofficeError
 from postoffice.net.tls import client_context
@@ -129,7 +130,7 @@ class Month:
         source = Source("127.0.0.1", office.port("pop3s"), BOB, implicit_tls=True)
         mailbox = MailboxFile.open(self.folder / f"{device}.mailbox", create=True)
         try:
-            report = await collect(source, mailbox, Options(device, client_context(office.certificate), delete=True))
+            report = await collect(source, mailbox, Options(device, client_context(office.certificate), rules=(NOW,)))
             pieces = await mailbox.read((await mailbox.snapshot()).keys)
         finally:
             await mailbox.close()

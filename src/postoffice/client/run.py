@@ -1,0 +1,127 @@
+"""A run of a pull: how it is to be done, what came of it so far, and what one session learns for the next."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from postoffice.client.rules import Rule, Wholeness
+from postoffice.clock import Clock, system_clock
+from postoffice.net.dialogue import Dialogue, Tracer
+
+Order = Literal["oldest", "newest", "smallest"]
+"""Which letters come first; the listing of a server has the oldest first."""
+
+Renewal = Callable[[str, bool], Awaitable[str | None]]
+"""The password that takes the place of this one, which was refused or, False, with which a session broke off; None if
+there is no other."""
+
+PART: Final = range(100, 501)
+"""How many letters servers show that do not show all (Gmail: some 250 in a session). After that many new ones another
+session looks whether there are more."""
+
+STUMBLES: Final = 2
+"""How often a letter may break a session off before it is left for another run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to pull.
+
+    `tls` None trusts the authorities of this system. `rules` say which letters that are here may go from the server.
+    `allows_clear_text`: the password may go over a network without TLS. `largest`: letters of more octets are left
+    there. The windows bound what was asked for and has not come, and what has come and is not kept. `retries` is how
+    many sessions one after the other may bring nothing before the run ends, and `longest_wait` how many seconds it
+    waits between two. `dated` gives a letter's date from its beginning and the time now. `make_room` is awaited
+    before so many octets are kept, and raises a StoreError if there is no room for them. `whole_in` looks into other
+    mailbox files, for the rule about copies; `renewal` gives another password in place of one that ended. A server that
+    `needs_unique_ids` and has none is left alone.
+    """
+
+    password: str = field(repr=False)
+    tls: ssl.SSLContext | None = None
+    rules: tuple[Rule, ...] = ()
+    allows_clear_text: bool = False
+    order: Order = "oldest"
+    largest: int | None = None
+    patience_seconds: float = 120.0
+    window_letters: int = 256
+    window_octets: int = 4 * 1024 * 1024
+    retries: int = 3
+    longest_wait: float = 300.0
+    tracer: Callable[[Dialogue[Any]], Tracer | None] | None = None
+    clock: Clock = system_clock
+    pause: Callable[[float], Awaitable[object]] = asyncio.sleep
+    dated: Callable[[bytes, float], float] = lambda _, now: now
+    make_room: Callable[[int], Awaitable[None]] | None = None
+    whole_in: Wholeness | None = None
+    renewal: Renewal | None = None
+    needs_unique_ids: bool = False
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of a pull.
+
+    `letters` and `octets` were fetched and kept; `known` were here before, some of them `relinked`: the server has new
+    unique-ids for them. `deleted` are removed from the server. `refused` were listed but not given, or broke off each
+    time; `left` are larger than was asked for. `different` came with another size than was announced; `renamed` have
+    another unique-id here, because the server's cannot be shown or is another letter's.
+    """
+
+    listed: int = 0
+    letters: int = 0
+    octets: int = 0
+    known: int = 0
+    relinked: int = 0
+    deleted: int = 0
+    refused: int = 0
+    left: int = 0
+    different: int = 0
+    renamed: int = 0
+    sessions: int = 0
+
+
+@dataclass(slots=True)
+class Run:
+    """Several sessions, one after the other.
+
+    `trusts_pipelining` ends when commands sent ahead got no answers, or wrong ones. `stumbles` counts, by `source_id`,
+    how often a letter broke a session off, `refused` are those that this run does not ask for again. `marked` are those
+    whose DELE was said and whose end nobody has confirmed. `has_entered`: some session got in, the last one at
+    `entered`, in the seconds of the loop's clock; `login_delay` is what the server wants between two. `is_renewed`: the
+    password is another one since then. `fruitless` sessions were the last ones.
+    """
+
+    options: Options
+    report: Report = field(default_factory=Report)
+    trusts_pipelining: bool = True
+    stumbles: dict[str, int] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    listed: set[str] = field(default_factory=set)
+    known: set[str] = field(default_factory=set)
+    fetched: set[str] = field(default_factory=set)
+    left: set[str] = field(default_factory=set)
+    marked: set[str] = field(default_factory=set)
+    has_entered: bool = False
+    is_renewed: bool = False
+    entered: float = 0.0
+    login_delay: float = 0.0
+    fruitless: int = 0
+
+    def enter(self, capabilities: Mapping[bytes, list[bytes]]) -> None:
+        """A session is in the maildrop."""
+        self.has_entered = True
+        self.is_renewed = False
+        self.entered = asyncio.get_running_loop().time()
+        said = capabilities.get(b"LOGIN-DELAY", [])
+        self.login_delay = float(said[0]) if said and said[0].isdigit() else 0.0
+
+    def wait(self) -> float:
+        """How many seconds the next session is to wait for."""
+        back_off = 0.5 * 2**self.fruitless if self.fruitless else 0.0
+        since = asyncio.get_running_loop().time() - self.entered
+        return max(back_off, self.login_delay - since, 0.0)
