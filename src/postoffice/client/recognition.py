@@ -114,8 +114,8 @@ class _Recognizing:
     def _free_names(self, unique_id: str) -> Iterator[str]:
         """What a new letter of this unique-id may be called."""
         for number in count(1):
-            name = unique_id if number == 1 else f"{unique_id}\n{number}"
-            if name and (name not in self._memory or self._memory[name].fetched is None):
+            name = unique_id if number == 1 and unique_id else f"{unique_id}\n{number}"
+            if name not in self._memory or self._memory[name].fetched is None:
                 yield name
 
     def _doubt_what_is_new(self, is_here: set[str]) -> None:

@@ -25,13 +25,14 @@ class Pop3Peer:
     """`letters` by unique id, oldest first. `says` replaces the answer to a command line, to its first two
     words, or to a keyword.
 
-    `leaves_after`: how many octets it sends before it closes the connection. `heard`: every line, in order.
+    `shows`: how many letters a session sees, None: all. `leaves_after`: how many octets it sends before it closes the connection. `heard`: every line, in order.
     """
 
     letters: dict[str, bytes]
     capabilities: tuple[str, ...] = ("UIDL", "USER", "PIPELINING")
     greeting: bytes = b"+OK ready\r\n"
     says: dict[str, bytes] = field(default_factory=dict)
+    shows: int | None = None
     leaves_after: int | None = None
     heard: list[str] = field(default_factory=list)
     sent: int = 0
@@ -75,7 +76,7 @@ class _Session:
 
     def __init__(self, peer: Pop3Peer) -> None:
         self._peer = peer
-        self._maildrop = list(peer.letters.items())
+        self._maildrop = list(peer.letters.items())[: peer.shows]
         self._marked: set[int] = set()
 
     def answer(self, line: str) -> bytes:
@@ -103,6 +104,10 @@ class _Session:
 
     def _retr(self, argument: str) -> bytes:
         return b"+OK\r\n" + stuff(self._maildrop[int(argument) - 1][1]) + b".\r\n"
+
+    def _top(self, argument: str) -> bytes:
+        header = self._maildrop[int(argument.split(maxsplit=1)[0]) - 1][1].partition(b"\r\n\r\n")[0]
+        return b"+OK\r\n" + stuff(header + b"\r\n\r\n") + b".\r\n"
 
     def _dele(self, argument: str) -> bytes:
         self._marked.add(int(argument))
