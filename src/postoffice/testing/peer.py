@@ -25,7 +25,8 @@ class Pop3Peer:
     """`letters` by unique id, oldest first. `says` replaces the answer to a command line, to its first two
     words, or to a keyword.
 
-    `shows`: how many letters a session sees, None: all. `leaves_after`: how many octets it sends before it closes the connection. `heard`: every line, in order.
+    `shows`: how many letters a session sees, None: all. `leaves_after`: how many octets it sends before it closes the
+    connection. `heard`: every line, in order.
     """
 
     letters: dict[str, bytes]
