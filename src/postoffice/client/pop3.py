@@ -35,7 +35,6 @@ from postoffice.protocols.dots import Unstuffer
 from postoffice.protocols.pop3 import commands
 from postoffice.protocols.pop3.client import Body, EndOfBody
 from postoffice.protocols.pop3.commands import Command, Invalid
-from postoffice.protocols.pop3.table import Keyword
 
 LETTER_OCTETS: Final = 64 * 1024 * 1024
 """The largest letter that is taken whole, unless somebody says how large one may be."""
@@ -195,7 +194,7 @@ class Pop3Client:
 
     async def top(self, number: int, lines: int = 0, *, limit: int = LETTER_OCTETS) -> bytes:
         """The header of a letter and so many lines of its body (RFC 1939 §7)."""
-        return await self._whole(Command(Keyword.TOP, (number, lines)), f"the top of letter {number}", limit)
+        return await self._whole(commands.top(number, lines), f"the top of letter {number}", limit)
 
     async def retrieve_many(self, numbers: Iterable[int], *, limit: int = LETTER_OCTETS) -> AsyncIterator[Letter]:
         """Whole letters in the order asked for, and where the server offers PIPELINING asked for ahead (RFC 2449 §6.6).

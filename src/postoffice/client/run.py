@@ -26,6 +26,9 @@ session looks whether there are more."""
 STUMBLES: Final = 2
 """How often a letter may break a session off before it is left for another run."""
 
+MOST_GIVEN_UP: Final = 10
+"""After how many letters that broke a session off it is the server that is broken."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:

@@ -141,6 +141,10 @@ def delete(number: int) -> Command:
     return Command(Keyword.DELE, (number,))
 
 
+def top(number: int, lines: int) -> Command:
+    return Command(Keyword.TOP, (number, lines))
+
+
 def speak(language_range: bytes) -> Command:
     return Command(Keyword.LANG, (language_range,))
 

@@ -1,0 +1,155 @@
+"""Letters on their way: asked for ahead of their answers, taken from the wire into stages, kept in batches.
+
+As many are asked for as a window of letters and octets allows (RFC 2449 §6.6); a batch is one transaction.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import Final
+
+from postoffice.client.ledger import Ledger
+from postoffice.client.recognition import Met, header_digest
+from postoffice.client.run import Run
+from postoffice.client.settling import Settling, must_end
+from postoffice.client.talk import Talk, said
+from postoffice.events import event
+from postoffice.protocols.pop3 import commands
+from postoffice.protocols.pop3.client import Body
+from postoffice.store.base import Mailbox, Stage
+from postoffice.store.model import Letter, Origin
+
+_FIT_TO_SHOW: Final = re.compile(r"[!-~]{1,70}")
+
+
+class Fetching:
+    """Of one session. `here` are the letters that became durable, or were found to be known; `kept` is how many of
+    them are new."""
+
+    def __init__(self, run: Run, mailbox: Mailbox, ledger: Ledger, settling: Settling, seen: float) -> None:
+        self.here: list[Met] = []
+        self.kept = 0
+        self._run = run
+        self._options = run.options
+        self._report = run.report
+        self._mailbox = mailbox
+        self._ledger = ledger
+        self._settling = settling
+        self._seen = seen
+        self._shown: set[str] = set()
+        self._asked: deque[Met] = deque()
+        self._arriving: Stage | None = None
+        self._batch: list[tuple[Stage, Letter, Met]] = []
+        self._batch_octets = 0
+
+    @property
+    def coming(self) -> Met | None:
+        """The letter whose answer is waited for, or is on its way."""
+        return self._asked[0] if self._asked else None
+
+    async def fetch(self, talk: Talk, wanted: deque[Met], window: int) -> None:
+        """RETR, always some ahead. More are asked for when half of them have come, so that they go in one write."""
+        self._shown = set((await self._mailbox.snapshot()).unique_ids)
+        asked, limit, on_the_way = self._asked, self._options.window_octets, 0
+        while asked or wanted:
+            if wanted and len(asked) <= window // 2 and on_the_way <= limit // 2:
+                while wanted and len(asked) < window and (not asked or on_the_way + wanted[0].item.octets <= limit):
+                    met = wanted.popleft()
+                    asked.append(met)
+                    on_the_way += met.item.octets
+                    talk.say(commands.retrieve(met.item.number))
+            answer = await talk.answer()
+            if answer.has_body:
+                await self._take(talk, asked[0])
+            else:
+                self.give_up(asked[0], said(answer.reply.text))
+            on_the_way -= asked.popleft().item.octets
+            if len(self._batch) >= self._options.window_letters or self._batch_octets >= limit:
+                await self.keep()
+        await self.keep()
+
+    async def _take(self, talk: Talk, met: Met) -> None:
+        """One letter, from the wire into a stage."""
+        self._arriving = stage = await self._mailbox.stage()
+        octets = 0
+        while isinstance(heard := await talk.hear(), Body):
+            octets += len(heard.wire)
+            must_end(octets, met.item)
+            await stage.write(heard.wire)
+        staged = await stage.finish()
+        self._arriving = None
+        octets = staged.content.octets
+        if octets != met.item.octets:
+            self._report.different += 1
+            event("home.different", source_id=met.source_id, announced=met.item.octets, octets=octets)
+        if known := self._settling.known_by_octets(met.item, staged.content.sha256):
+            await stage.abandon()
+            self._met_again(known)
+            return
+        letter = Letter(
+            staged,
+            self._options.dated(staged.head, self._options.clock()),
+            unique_id=self._showable(met),
+            origin=Origin(self._ledger.source, met.source_id, met.item.octets, header_digest(staged.head), self._seen),
+        )
+        self._batch.append((stage, letter, met))
+        self._batch_octets += octets
+        event("home.fetched", source_id=met.source_id, octets=octets)
+
+    def _met_again(self, met: Met) -> None:
+        self.here.append(met)
+        self._run.known.add(met.source_id)
+        self._report.known = len(self._run.known)
+
+    def _showable(self, met: Met) -> str | None:
+        """The server's unique-id, if this mailbox can show it too; else the letter gets one of ours."""
+        unique_id = met.item.unique_id
+        if unique_id not in self._shown and _FIT_TO_SHOW.fullmatch(unique_id):
+            self._shown.add(unique_id)
+            return unique_id
+        if unique_id:
+            self._report.renamed += 1
+            event("home.renamed", source_id=met.source_id)
+        return None
+
+    async def keep(self) -> None:
+        """The batch becomes durable."""
+        if not self._batch:
+            return
+        if self._options.make_room is not None:
+            await self._options.make_room(self._batch_octets)
+        keys = await self._mailbox.append([letter for _, letter, _ in self._batch])
+        batch, self._batch, self._batch_octets = self._batch, [], 0
+        for key, (stage, letter, met) in zip(keys, batch, strict=True):
+            if key:
+                self.here.append(met)
+                self.kept += 1
+                self._run.fetched.add(met.source_id)
+                self._report.letters += 1
+                self._report.octets += letter.staged.content.octets
+            else:  # somebody else brought it home meanwhile
+                self._met_again(met)
+                await stage.abandon()
+        event("home.kept", letters=len(batch))
+
+    async def abandon(self, *, all_of_it: bool) -> None:
+        """Forget the letter that was half here, or all that is not kept."""
+        stages = [stage for stage, _, _ in self._batch] if all_of_it else []
+        if self._arriving is not None:
+            stages.append(self._arriving)
+        for stage in stages:
+            await stage.abandon()
+
+    def give_up(self, met: Met, words: str) -> None:
+        """A letter that this run does not ask for again; the next one does."""
+        self._run.refused.add(met.source_id)
+        self._report.refused = len(self._run.refused)
+        self.note_a_try(met, words)
+        event("home.refused", source_id=met.source_id, said=words)
+
+    def note_a_try(self, met: Met, words: str) -> None:
+        if met.item.unique_id:  # else nobody will know it again
+            before = self._ledger.get(met.source_id)
+            seen, tries = (before.seen, before.tries) if before is not None else (self._seen, 0)
+            self._ledger.note(met.source_id, octets=met.item.octets, seen=seen, tries=tries + 1, words=words, gone=None)
