@@ -66,6 +66,11 @@ def nobody_logged_in(source: Source) -> UsageError:
     return UsageError(f"nobody logged in as {source.user}: postoffice auth login {source.user}", os.EX_NOPERM)
 
 
+def believed(trust: Trust) -> ssl.SSLContext:
+    """What TLS with servers goes by; it shows no certificate of ours. Raises UsageError."""
+    return pinned_context(trust.pin) if trust.pin is not None else client_context(trust.ca)
+
+
 def _shown(source: Source, trust: Trust) -> tuple[Source, ssl.SSLContext | None]:
     """Whom TLS believes and what it shows; None: the usual."""
     if trust.ca is not None and trust.pin is not None:
@@ -75,7 +80,7 @@ def _shown(source: Source, trust: Trust) -> tuple[Source, ssl.SSLContext | None]
         raise UsageError("a login by certificate needs --client-certificate, and --client-key if the key is elsewhere")
     if certificate is None and not trust.is_of_ones_own:
         return source, None
-    tls = pinned_context(trust.pin) if trust.pin is not None else client_context(trust.ca)
+    tls = believed(trust)
     if certificate is None:
         return source, tls
     show(tls, certificate, trust.client_key or certificate)

@@ -44,7 +44,7 @@ class Purse:
     """The logins of one person of this machine."""
 
     def __init__(self, folder: Path | None = None, clock: Clock = system_clock) -> None:
-        self._folder = folder or _usual_folder()
+        self._folder = folder or state_folder() / "logins"
         self._clock = clock
 
     def addresses(self) -> list[str]:
@@ -152,12 +152,13 @@ async def renewing(purse: Purse, address: str, options: Options, pull: Callable[
     return await pull(replace(options, password=token))
 
 
-def _usual_folder() -> Path:
+def state_folder() -> Path:
+    """Where this program keeps what is a person's own and no setting."""
     state = os.environ.get("XDG_STATE_HOME", "")
     if not Path(state).is_absolute():
         home = os.environ.get("HOME", "")
         state = f"{home}/.local/state" if Path(home).is_absolute() else "/nonexistent"  # Debian's home of nobody
-    return Path(state, "postoffice", "logins")
+    return Path(state, "postoffice")
 
 
 def _name(address: str) -> str:
