@@ -11,6 +11,7 @@ No way has the secret in an argument, since everybody on a machine may read thos
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import stat
 import subprocess
@@ -107,6 +108,21 @@ def of_keyring(whose: str) -> str:
             f"the keyring has nothing for it; put it there with: keyring set {SERVICE} {whose}", os.EX_NOPERM
         )
     return _secret(str(secret).encode(), "the keyring")
+
+
+def has_keyring() -> bool:
+    """Whether the package is installed; a keyring may be shut all the same."""
+    return importlib.util.find_spec("keyring") is not None
+
+
+def keep_in_keyring(source: Source, secret: str) -> None:
+    """Where `of_keyring` finds it. Raises UsageError."""
+    try:
+        import keyring  # type: ignore[import-not-found,unused-ignore]
+
+        keyring.set_password(SERVICE, f"{source.user}@{source.host}", secret)
+    except Exception as error:  # each of its backends has errors of its own
+        raise UsageError(f"the keyring does not take it: {type(error).__name__}", os.EX_UNAVAILABLE) from error
 
 
 def _opened(path: Path) -> BinaryIO:
