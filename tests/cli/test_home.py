@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from postoffice.net.tls import pin_of
 from postoffice.protocols.dots import stuff
 from postoffice.store.embedded import MailboxFile
 from postoffice.store.memory import MemoryStore
@@ -161,6 +163,24 @@ async def test_a_certificate_nobody_vouches_for_is_told_with_what_to_do(tmp_path
     assert fetched.status == 69
     assert "its certificate is not trusted: " in fetched.errors
     assert fetched.errors.endswith("; if you know better, name who vouches for it with --ca\n")
+
+
+@pytest.mark.parametrize("scheme", ["pops", "pop"])
+async def test_a_pinned_key_opens_and_another_one_is_given_no_password(tmp_path: Path, scheme: str) -> None:
+    async with run_office(MemoryStore(), "b.example", people={BOB: "secret"}) as office:
+        await deliver(office, [VIETNAMESE])
+        url = f"{scheme}://{BOB}@127.0.0.1:{office.port('pop3s' if scheme == 'pops' else 'pop3')}"
+        pin = pin_of(ssl.PEM_cert_to_DER_cert(office.certificate.read_text()))
+        words = ("fetch", url, "--into", tmp_path / "m", "--password-stdin", "--trace", "--pin")
+        right = await run(*words, pin)
+        wrong = await run(*words, f"sha256:{'A' * 43}=")
+    assert (right.status, right.text) == (0, f"1 letters, {len(VIETNAMESE)} octets, already had 0\n")
+    assert wrong.status == 69
+    assert wrong.errors.endswith(
+        f"its certificate is not trusted: its key is {pin}, and sha256:{'A' * 43}= is expected\n"
+    )
+    assert "C: AUTH" not in wrong.errors
+    assert "C: USER" not in wrong.errors
 
 
 async def test_a_door_without_tls_and_one_that_is_closed_are_told_in_plain_words(tmp_path: Path) -> None:

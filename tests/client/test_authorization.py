@@ -172,7 +172,7 @@ def test_a_token_is_not_spent_where_the_next_could_not_be_kept(
     running.granting.lasts = 0
     purse = Purse(tmp_path / "purse")
     purse.keep(logged_in(provider))
-    (tmp_path / "purse" / f"{BOB}.new").mkdir()
+    (tmp_path / "purse" / f"{BOB}.json.new").mkdir()
     with pytest.raises(UsageError, match="cannot be written") as caught:
         purse.token(BOB)
     assert caught.value.status == 73

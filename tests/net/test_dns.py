@@ -12,7 +12,7 @@ import uvloop
 
 from postoffice.errors import Refusal
 from postoffice.events import collected
-from postoffice.net.dns import MailHost, Resolver
+from postoffice.net.dns import MailHost, Resolver, Service
 from postoffice.testing.dns import SILENT, FakeDNS, Records
 
 ZONE: Mapping[str, Records] = {
@@ -23,6 +23,9 @@ ZONE: Mapping[str, Records] = {
     "alias.example": {"CNAME": ["host.example."]},
     "text.example": {"TXT": ['"nothing else"']},
     "null.example": {"MX": ["0 ."]},
+    "_pop3s._tcp.b.example": {"SRV": ["20 0 995 c.b.example.", "10 1 995 B.b.example.", "10 9 9995 a.b.example."]},
+    "_pop3s._tcp.null.example": {"SRV": ["0 0 0 ."]},
+    "_pop3s._tcp.broken.example": "SERVFAIL",
     "broken.example": "SERVFAIL",
     "refusing.example": "REFUSED",
     "silent.example": SILENT,
@@ -42,6 +45,20 @@ async def test_hosts_come_by_preference() -> None:
         hosts = await Resolver([server.address]).mail_hosts("b.example")
     assert sorted(hosts[:2]) == [MailHost("mx1.b.example", 10), MailHost("mx2.b.example", 10)]
     assert hosts[2:] == [MailHost("backup.b.example", 20)]
+
+
+async def test_services_come_by_priority_and_weight() -> None:
+    async with FakeDNS(ZONE) as server:
+        resolver = Resolver([server.address])
+        assert await resolver.services("b.example", "_pop3s._tcp") == [
+            Service(10, 9, "a.b.example", 9995),
+            Service(10, 1, "b.b.example", 995),
+            Service(20, 0, "c.b.example", 995),
+        ]
+        for domain in ("null.example", "host.example", "nowhere.example"):
+            assert await resolver.services(domain, "_pop3s._tcp") == []
+        with pytest.raises(Refusal, match="cannot be looked up now"):
+            await resolver.services("broken.example", "_pop3s._tcp")
 
 
 async def test_equal_hosts_share_the_load() -> None:

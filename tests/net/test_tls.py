@@ -21,6 +21,8 @@ from postoffice.net.tls import (
     end_point,
     make_self_signed,
     opportunistic_context,
+    pin_of,
+    pinned_context,
     reload,
     server_context,
     show,
@@ -318,3 +320,30 @@ def test_wrong_files_are_named_with_the_status_of_a_wrong_config(tmp_path: Path)
         with pytest.raises(UsageError) as caught:
             client_context(path)
         assert str(path) in str(caught.value)
+
+
+def test_a_pinned_key_is_believed_whatever_its_certificate_says(tmp_path: Path) -> None:
+    certificate, key = make_self_signed(tmp_path, ["another.example"], lambda: 1e9)  # over since 2011
+    pin = pin_of(ssl.PEM_cert_to_DER_cert(certificate.read_text()))
+    _, ours = handshake(server_context(certificate, key), pinned_context(pin), "pop.example")
+    assert ours.version() == "TLSv1.3"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_another_key_than_the_pinned_one_ends_the_handshake(tmp_path: Path, version: ssl.TLSVersion) -> None:
+    authority = Authority(tmp_path)
+    for folder in ("one", "another"):
+        (tmp_path / folder).mkdir()
+    certificate, _ = authority.issue(["pop.example"], tmp_path / "one")
+    pin = pin_of(ssl.PEM_cert_to_DER_cert(certificate.read_text()))
+    server = server_context(*authority.issue(["pop.example"], tmp_path / "another"))
+    server.maximum_version = version
+    with pytest.raises(ssl.SSLCertVerificationError, match="the key is sha256:") as problem:
+        handshake(server, pinned_context(pin), "pop.example")
+    assert problem.value.verify_message.endswith(f", and {pin} is expected")
+
+
+@pytest.mark.parametrize("pin", ["", "sha256:", "sha256:AAAA", "sha1:" + "A" * 28, "sha256:" + "A" * 42 + "-="])
+def test_what_is_no_pin_is_told(pin: str) -> None:
+    with pytest.raises(UsageError, match="is no pin"):
+        pinned_context(pin)

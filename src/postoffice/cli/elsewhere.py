@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +18,6 @@ from postoffice.errors import Disconnected, UsageError
 
 if TYPE_CHECKING:
     from postoffice.client.collect import Options
-    from postoffice.client.purse import Token
     from postoffice.client.url import Source
     from postoffice.net.dialogue import Dialogue, Tracer
 
@@ -28,6 +26,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _OPTIONS = (
     click.option(
         "--ca", type=click.Path(path_type=Path, readable=False), default=None, help="Trust this authority (PEM)."
+    ),
+    click.option(
+        "--pin", metavar="sha256:BASE64", help="Trust the server that has this key, whatever its certificate says."
     ),
     click.option(
         "--client-certificate",
@@ -62,85 +63,38 @@ def entrance(
     url: str,
     *,
     ca: Path | None,
+    pin: str | None,
     client_certificate: Path | None,
     client_key: Path | None,
     clear_text: bool,
     trace: bool,
+    password_stdin: bool,
     **places: Any,
 ) -> tuple[Source, Options]:
-    """Whose maildrop, and how it is opened. Asks for what is not said; `places` are the options for the password.
-
-    A certificate is shown to log in by it, unless the URL says how else.
-    """
-    from postoffice.client.collect import Options
-
-    source, tls = _source(url, ca, client_certificate, client_key)
-    is_external = source.mechanism == "EXTERNAL"
-    token, source = _token(source) if not any(places.values()) else (None, source)
-    password = "" if is_external else token or _password(source, **places)
-    return source, Options(password, tls=tls, allows_clear_text=clear_text, tracer=_tracer if trace else None)
-
-
-def _token(source: Source) -> tuple[Token | None, Source]:
-    """One of those that `postoffice auth login` got, where the URL asks for a token or the server takes them."""
-    from postoffice.client.purse import Purse
-    from postoffice.client.url import ANY_MECHANISM
-    from postoffice.protocols.sasl.server import BEARER
-
-    wants_token = source.mechanism.encode() in BEARER
-    purse = Purse()
-    grant = purse.find(source.user) if wants_token or source.mechanism == ANY_MECHANISM else None
-    if grant is None and wants_token and not sys.stdin.isatty():
-        raise UsageError(f"nobody logged in as {source.user}: postoffice auth login {source.user}", os.EX_NOPERM)
-    if grant is None or not (wants_token or source.host in grant.hosts):
-        return None, source
-    return purse.token(source.user), source if wants_token else replace(source, mechanism=grant.mechanism)
-
-
-def _password(
-    source: Source,
-    *,
-    password_stdin: bool,
-    password_command: str | None,
-    password_file: Path | None,
-    password_variable: str | None,
-    password_credential: str | None,
-    password_keyring: bool,
-) -> str:
-    """From the one place that is named, else from who sits here."""
-    from postoffice.client import secrets
-
-    places = [
-        password_command is not None and partial(secrets.of_command, password_command),
-        password_file is not None and partial(secrets.of_file, password_file),
-        password_variable is not None and partial(secrets.of_variable, password_variable),
-        password_credential is not None and partial(secrets.of_credential, password_credential),
-        password_keyring and partial(secrets.of_keyring, f"{source.user}@{source.host}"),
-    ]
-    named = [place for place in places if place]
-    if len(named) + password_stdin > 1:
-        raise UsageError("the password comes from one place: name only one of the --password- options", os.EX_USAGE)
-    for secret in named:
-        return secret()
-    return known_password(f"{source.user} at {source.host}", from_stdin=password_stdin)
-
-
-def _source(
-    url: str, ca: Path | None, certificate: Path | None, key: Path | None
-) -> tuple[Source, ssl.SSLContext | None]:
-    from postoffice.client.url import ANY_MECHANISM, parse_url
-    from postoffice.net.tls import client_context, show
+    """Whose maildrop, and how it is opened. Asks for what is not said; `places` are the options for the password."""
+    from postoffice.client.login import Trust, nobody_logged_in, ready, wants_token
+    from postoffice.client.secrets import Places
+    from postoffice.client.url import parse_url
 
     source = parse_url(url)
     if not source.user:
         source = replace(source, user=known_user(source.host))
-    if certificate is None and (key is not None or source.mechanism == "EXTERNAL"):
-        raise UsageError("a login by certificate needs --client-certificate, and --client-key if the key is elsewhere")
-    if certificate is None:
-        return source, client_context(ca) if ca else None
-    tls = client_context(ca)
-    show(tls, certificate, key or certificate)
-    return replace(source, mechanism="EXTERNAL") if source.mechanism == ANY_MECHANISM else source, tls
+
+    def ask(source: Source) -> str:
+        if wants_token(source) and not sys.stdin.isatty():
+            raise nobody_logged_in(source)
+        return known_password(f"{source.user} at {source.host}", from_stdin=False)
+
+    named = Places(**{name.removeprefix("password_"): place for name, place in places.items()}).named(source)
+    if password_stdin:
+        named.append(lambda: known_password(source.user, from_stdin=True))
+    source, options = ready(source, Trust(ca, pin, client_certificate, client_key, clear_text), named, ask)
+    return source, traced(options) if trace else options
+
+
+def traced(options: Options) -> Options:
+    """The same, with the conversation on standard error as it happens."""
+    return replace(options, tracer=_tracer)
 
 
 @contextmanager

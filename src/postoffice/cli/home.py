@@ -59,7 +59,7 @@ def fetch(url: str, file: Path, delete: bool, verbose: bool, **how: Any) -> None
     options = replace(options, rules=(NOW,) if delete else ())
     if verbose:
         listen(_tell)
-    with explained(source, has_ca=how["ca"] is not None):
+    with explained(source, has_ca=bool(how["ca"] or how["pin"])):
         report = with_file(opening(file, create=True), lambda mailbox: _collect(source, mailbox, options))
     click.echo(_summary(report))
     if report.refused:

@@ -154,7 +154,7 @@ class Move:
         self._name = normalized(address)
         self._data = data
         self._telling = Telling(as_json=as_json)
-        self._has_ca = how["ca"] is not None
+        self._has_ca = bool(how["ca"] or how["pin"])
         self._there = entrance(url, **how) if url else None
 
     def take(self, opened: Callable[[], OldStore]) -> None:

@@ -23,6 +23,7 @@ from urllib.parse import quote
 from postoffice.client import authorization
 from postoffice.client.authorization import Grant
 from postoffice.client.collect import Options
+from postoffice.client.private import state_folder, sync_folder, write_file
 from postoffice.clock import Clock, system_clock
 from postoffice.errors import UsageError
 from postoffice.events import event
@@ -44,7 +45,7 @@ class Purse:
     """The logins of one person of this machine."""
 
     def __init__(self, folder: Path | None = None, clock: Clock = system_clock) -> None:
-        self._folder = folder or _usual_folder()
+        self._folder = folder or state_folder() / "logins"
         self._clock = clock
 
     def addresses(self) -> list[str]:
@@ -63,7 +64,7 @@ class Purse:
     def forget(self, address: str) -> None:
         with self._alone(address):
             self._path(_name(address)).unlink(missing_ok=True)
-            self._sync_folder()
+            sync_folder(self._folder)
 
     def token(self, address: str, refused: str = "") -> Token:
         """One that is good now, and is not the `refused` one. Raises Refused, UsageError."""
@@ -117,26 +118,7 @@ class Purse:
             raise UsageError(f"{path}: is no login of ours: remove it, and log in again", os.EX_DATAERR) from error
 
     def _write(self, grant: Grant) -> None:
-        path = self._path(_name(grant.address))
-        beside = path.with_suffix(".new")
-        try:
-            beside.unlink(missing_ok=True)
-            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(asdict(grant), file)
-                file.flush()
-                os.fsync(descriptor)
-            beside.replace(path)
-            self._sync_folder()
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be written: {error.strerror}", os.EX_CANTCREAT) from error
-
-    def _sync_folder(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        write_file(self._path(_name(grant.address)), json.dumps(asdict(grant)).encode())
 
 
 async def renewing(purse: Purse, address: str, options: Options, pull: Callable[[Options], Awaitable[T]]) -> T:
@@ -148,14 +130,6 @@ async def renewing(purse: Purse, address: str, options: Options, pull: Callable[
         return await asyncio.to_thread(purse.token, address, password)
 
     return await pull(replace(options, renewal=renewal))
-
-
-def _usual_folder() -> Path:
-    state = os.environ.get("XDG_STATE_HOME", "")
-    if not Path(state).is_absolute():
-        home = os.environ.get("HOME", "")
-        state = f"{home}/.local/state" if Path(home).is_absolute() else "/nonexistent"  # Debian's home of nobody
-    return Path(state, "postoffice", "logins")
 
 
 def _name(address: str) -> str:

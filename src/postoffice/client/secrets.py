@@ -11,18 +11,47 @@ No way has the secret in an argument, since everybody on a machine may read thos
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import stat
 import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from postoffice.client.url import Source
 from postoffice.errors import UsageError
 
 SERVICE: Final = "postoffice"
 """Under which name the keyring has our passwords: `keyring set postoffice USER@HOST`."""
 
 SECRET_OCTETS: Final = 64 * 1024
+
+_taken: dict[str, bytes] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a person says that the password is: one of these, or none."""
+
+    command: str | None = None
+    file: Path | None = None
+    variable: str | None = None
+    credential: str | None = None
+    keyring: bool = False
+
+    def named(self, source: Source) -> list[Callable[[], str]]:
+        """Each place that is named, as what looks there."""
+        places = [
+            self.command is not None and partial(of_command, self.command),
+            self.file is not None and partial(of_file, self.file),
+            self.variable is not None and partial(of_variable, self.variable),
+            self.credential is not None and partial(of_credential, self.credential),
+            self.keyring and partial(of_keyring, f"{source.user}@{source.host}"),
+        ]
+        return [place for place in places if place]
 
 
 def of_command(command: str) -> str:
@@ -45,9 +74,11 @@ def of_file(path: Path) -> str:
 
 
 def of_variable(name: str) -> str:
-    secret = os.environb.pop(name.encode(), None)
+    """It is taken out of the environment, and remembered for whoever pulls again."""
+    secret = os.environb.pop(name.encode(), None) or _taken.get(name)
     if secret is None:
         raise UsageError(f"the environment variable {name} is not set", os.EX_CONFIG)
+    _taken[name] = secret
     return _secret(secret, f"the environment variable {name}")
 
 
@@ -77,6 +108,21 @@ def of_keyring(whose: str) -> str:
             f"the keyring has nothing for it; put it there with: keyring set {SERVICE} {whose}", os.EX_NOPERM
         )
     return _secret(str(secret).encode(), "the keyring")
+
+
+def has_keyring() -> bool:
+    """Whether the package is installed; a keyring may be shut all the same."""
+    return importlib.util.find_spec("keyring") is not None
+
+
+def keep_in_keyring(source: Source, secret: str) -> None:
+    """Where `of_keyring` finds it. Raises UsageError."""
+    try:
+        import keyring  # type: ignore[import-not-found,unused-ignore]
+
+        keyring.set_password(SERVICE, f"{source.user}@{source.host}", secret)
+    except Exception as error:  # each of its backends has errors of its own
+        raise UsageError(f"the keyring does not take it: {type(error).__name__}", os.EX_UNAVAILABLE) from error
 
 
 def _opened(path: Path) -> BinaryIO:

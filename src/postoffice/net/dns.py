@@ -1,4 +1,4 @@
-"""Where a domain's mail goes: the look-up of RFC 5321 §5.1.
+"""Where a domain's mail goes, the look-up of RFC 5321 §5.1; and who offers other services of it (RFC 2782).
 
 MX hosts by preference, equal ones in an order of chance so that they share the load; without MX the domain itself,
 if it has an address; a null MX means that it takes no mail at all (RFC 7505). What the DNS denies is a permanent
@@ -31,6 +31,15 @@ class MailHost(NamedTuple):
     preference: int
 
 
+class Service(NamedTuple):
+    """A host and port that offer a service of a domain; the lowest priority comes first (RFC 2782)."""
+
+    priority: int
+    weight: int
+    name: str
+    port: int
+
+
 class Resolver:
     """Asks name servers and remembers their answers as long as they allow.
 
@@ -60,6 +69,20 @@ class Resolver:
         hosts.sort(key=lambda host: host.preference)
         event("dns.mail_hosts", domain=domain, hosts=" ".join(host.name for host in hosts))
         return hosts
+
+    async def services(self, domain: str, service: str) -> list[Service]:
+        """Who offers `_pop3s._tcp` or another service of a domain, best first; none where the domain says nothing, or
+        that nobody does (RFC 2782, a target of the root). Raises Refusal where it cannot be asked now."""
+        try:
+            records = await self._ask(f"{service}.{domain}", "SRV")
+        except Refusal as refusal:
+            if refusal.permanent:
+                return []
+            raise
+        found = [Service(record.priority, record.weight, _host(record.target), record.port) for record in records]
+        offered = [one for one in found if one.name]
+        random.shuffle(offered)
+        return sorted(offered, key=lambda one: (one.priority, -one.weight))
 
     async def addresses(self, name: str) -> list[str]:
         """The IP addresses of a host, IPv4 first; never empty. Raises Refusal."""

@@ -7,11 +7,15 @@ a letter travel in clear.
 A server may have several certificates, and shows the one that is for the name which the client says (SNI, RFC 6066
 §3). What a certificate is for stands in it, and so in no setting.
 
+A client may instead know the server's key beforehand (a pin, RFC 7858 §4.2 has the form): then whoever has that key is
+the server, whatever its certificate says, and nobody else is.
+
 Nothing below TLS 1.2 (RFC 8996). Session tickets are on; clients that come back every minute resume.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import ssl
@@ -21,7 +25,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from postoffice.clock import Clock, system_clock
 from postoffice.errors import UsageError
@@ -32,6 +36,9 @@ if TYPE_CHECKING:
 
 CONFIG_STATUS = getattr(os, "EX_CONFIG", 78)
 SELF_SIGNED_DAYS = 3650
+
+PIN: Final = "sha256:"
+"""How a pin begins; the SHA-256 of a public key (SubjectPublicKeyInfo, DER) follows in base64."""
 
 _TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
 
@@ -125,6 +132,68 @@ def _choose_by_name(door: ssl.SSLContext, usual: ServerContext, others: Sequence
         connection.context = by_name.get(said) or by_name.get(f"*.{said.partition('.')[2]}") or usual
 
     door.sni_callback = hand_over
+
+
+class PinnedContext(ssl.SSLContext):
+    """A client's that believes who has the key of `pin`. The handshake of anybody else fails, before a word is said."""
+
+    pin: str = ""
+
+
+def _look_at_key(connection: ssl.SSLObject | ssl.SSLSocket) -> None:
+    context = connection.context
+    assert isinstance(context, PinnedContext)
+    shown = connection.getpeercert(binary_form=True)
+    found = pin_of(shown) if shown else "none"
+    if found != context.pin:
+        problem = ssl.SSLCertVerificationError(f"the key is {found}")
+        problem.verify_message = f"its key is {found}, and {context.pin} is expected"
+        raise problem
+
+
+class _PinnedObject(ssl.SSLObject):
+    def do_handshake(self) -> None:
+        super().do_handshake()
+        _look_at_key(self)
+
+
+class _PinnedSocket(ssl.SSLSocket):
+    def do_handshake(self, block: bool = False) -> None:
+        super().do_handshake(block)
+        _look_at_key(self)
+
+
+def pinned_context(pin: str) -> PinnedContext:
+    """Trusts who has the key of a pin, whatever its certificate says of names, signers and dates. Raises UsageError."""
+    octets = pin.removeprefix(PIN).encode()
+    try:
+        is_one = pin.startswith(PIN) and len(base64.b64decode(octets, validate=True)) == hashlib.sha256().digest_size
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise UsageError(f"{pin!r} is no pin: one is written {PIN} and 44 characters of base64")
+    context = PinnedContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.sslobject_class = _PinnedObject
+    context.sslsocket_class = _PinnedSocket
+    context.pin = pin
+    return context
+
+
+def pin_of(certificate: bytes) -> str:
+    """The pin of the key in a certificate (DER); `none` where there is no such thing in it."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    try:
+        key = x509.load_der_x509_certificate(certificate).public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return "none"
+    octets = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return PIN + base64.b64encode(hashlib.sha256(octets).digest()).decode()
 
 
 def client_context(ca: Path | None = None, *, verify: bool = True) -> ssl.SSLContext:

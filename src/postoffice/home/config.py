@@ -1,0 +1,306 @@
+"""The settings file of a person: which accounts are pulled, from where, and into what.
+
+    $XDG_CONFIG_HOME/postoffice/home.toml      or below ~/.config
+
+    [accounts."me@example.org"]
+    url = "pops://me%40example.org@pop.example.org"
+    into = "~/Mail/me@example.org.mailbox"
+    delete = ["now"]
+    password_command = "pass show mail"
+    every = "15m"
+
+What is wrong is told all at once, each with the file, its line where that is known, and the key, and ends the program
+with EX_CONFIG (78). Relative paths begin at the folder of the file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final, get_type_hints
+
+import msgspec
+
+from postoffice.client.collect import Options
+from postoffice.client.login import Trust, nobody_logged_in, ready, wants_token
+from postoffice.client.secrets import Places
+from postoffice.client.url import Source, parse_url
+from postoffice.errors import UsageError
+from postoffice.net.tls import pinned_context
+
+EX_CONFIG: Final = getattr(os, "EX_CONFIG", 78)
+LEAST_SECONDS: Final = 10.0
+"""No server is asked more often than that."""
+
+_TIME: Final = re.compile(r"([0-9]{1,6}) ?([smhd])")
+_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DAYS: Final = re.compile(r"[0-9]{1,5} days?")
+_TARGET: Final = re.compile(r"[a-z]{2,}:")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A maildrop that is pulled. `into` is where its letters go; `delete` says when one may go from the server, in
+    rules of which one is enough, and without any a copy is left there. `every` is in seconds."""
+
+    name: str
+    source: Source
+    into: tuple[str, ...]
+    delete: tuple[str, ...] = ()
+    trust: Trust = Trust()
+    places: Places = Places()
+    password: str = field(default="", repr=False)
+    every: float = 900.0
+
+    @property
+    def deletes_at_once(self) -> bool:
+        """Whether what is kept at home goes from the server. A rule about days is not followed yet: letters stay."""
+        return "now" in self.delete
+
+    @property
+    def file(self) -> Path:
+        """The mailbox file that it is pulled into. Raises UsageError if that is something else."""
+        if len(self.into) != 1 or _TARGET.match(self.into[0]):
+            raise UsageError(f"{self.name}: into: letters can go into one mailbox file and nowhere else", EX_CONFIG)
+        return Path(self.into[0])
+
+    def opened(self, ask: Callable[[Source], str] | None = None) -> tuple[Source, Options]:
+        """Whose maildrop, and how it is pulled.
+
+        May run a command, and ask an identity provider for a token: it takes its time. `ask` is asked where nothing
+        says what the password is. Raises UsageError, Refused.
+        """
+        named = self.places.named(self.source)
+        if self.password:
+            named.append(lambda: self.password)
+        source, options = ready(self.source, self.trust, named, ask or self._nobody)
+        return source, replace(options, delete=self.deletes_at_once)
+
+    def _nobody(self, source: Source) -> str:
+        if wants_token(source):
+            raise nobody_logged_in(source)
+        raise UsageError(f"{self.name}: the settings do not say where its password is", os.EX_NOPERM)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """All that the file says. `accounts` in its order."""
+
+    path: Path
+    accounts: dict[str, Account]
+
+    def account(self, name: str) -> Account:
+        """Raises UsageError (67) where there is none of this name."""
+        if name not in self.accounts:
+            known = ", ".join(self.accounts) or "none"
+            raise UsageError(f"{name}: there is no such account in {self.path}; there are {known}", os.EX_NOUSER)
+        return self.accounts[name]
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """An account as it is written."""
+
+    url: str = ""
+    into: str | list[str] = ""
+    delete: list[str] = field(default_factory=list)
+    password: str = field(default="", repr=False)
+    password_command: str | None = None
+    password_file: Path | None = None
+    password_variable: str | None = None
+    password_credential: str | None = None
+    password_keyring: bool = False
+    ca: Path | None = None
+    pin: str | None = None
+    client_certificate: Path | None = None
+    client_key: Path | None = None
+    clear_text: bool = False
+    every: str = "15m"
+
+
+_KINDS: Final[dict[str, Any]] = get_type_hints(_Table)
+
+
+def usual_path() -> Path:
+    """Where the settings are if nobody says otherwise."""
+    config = os.environ.get("XDG_CONFIG_HOME", "")
+    if not Path(config).is_absolute():
+        config = f"{os.environ.get('HOME', '')}/.config"
+    return Path(config, "postoffice", "home.toml")
+
+
+def read_home(path: Path) -> Home:
+    """The settings in a file. A `UsageError` (78) names everything that is wrong."""
+    try:
+        with path.open("rb") as file:
+            octets = file.read()
+            is_ours_alone = _is_ours_alone(os.fstat(file.fileno()))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: there are no settings yet; postoffice add ADDRESS makes them", EX_CONFIG) from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}", EX_CONFIG) from error
+    return parse_home(octets, path, is_ours_alone=is_ours_alone)
+
+
+def parse_home(octets: bytes, path: Path, *, is_ours_alone: bool) -> Home:
+    """The settings in the octets of a file, which may hold a password if it `is_ours_alone`. Raises UsageError."""
+    try:
+        text = octets.decode()
+        tables = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: is not TOML: {error}", EX_CONFIG) from error
+    reading = _Reading(path, text, is_ours_alone)
+    for name in tables.keys() - {"accounts"}:
+        reading.wrong((name,), "there is no such section; there is accounts")
+    accounts = tables.get("accounts", {})
+    if not isinstance(accounts, dict):
+        reading.wrong(("accounts",), 'must be sections, written [accounts."me@example.org"]')
+        accounts = {}
+    found = {name: reading.account(name, table) for name, table in accounts.items()}
+    reading.end()
+    return Home(path, {name: account for name, account in found.items() if account is not None})
+
+
+class _Reading:
+    """One file; what is wrong is gathered."""
+
+    def __init__(self, path: Path, text: str, is_ours_alone: bool) -> None:
+        self._path = path
+        self._lines: dict[tuple[str, ...], int] = {}
+        for key, line in _lines(text):
+            for size in range(1, len(key) + 1):
+                self._lines.setdefault(key[:size], line)
+        self._is_ours_alone = is_ours_alone
+        self._problems: list[tuple[int, str]] = []
+
+    def wrong(self, key: tuple[str, ...], because: str) -> None:
+        line = next((self._lines[key[:size]] for size in range(len(key), 0, -1) if key[:size] in self._lines), 0)
+        where = f"{self._path}:{line}" if line else str(self._path)
+        self._problems.append((line, f"{where}: {_dotted(key)}: {because}"))
+
+    def end(self) -> None:
+        if self._problems:
+            raise UsageError("\n".join(problem for _, problem in sorted(self._problems)), EX_CONFIG)
+
+    def account(self, name: str, written: object) -> Account | None:
+        """None, where something in it is wrong."""
+        before = len(self._problems)
+        if not isinstance(written, dict):
+            self.wrong(("accounts", name), f"must be a section, written [{_dotted(('accounts', name))}]")
+            return None
+        table = _Table()
+        for key, value in written.items():
+            if key not in _KINDS:
+                self.wrong(("accounts", name, key), f"there is no such setting; there are {', '.join(sorted(_KINDS))}")
+                continue
+            try:
+                table = replace(table, **{key: msgspec.convert(value, _KINDS[key], dec_hook=self._path_of)})
+            except msgspec.ValidationError as error:
+                self.wrong(("accounts", name, key), str(error).partition(" - at `$")[0].replace("`", ""))
+        if len(self._problems) == before:
+            for key, because in _wrong_values(table, is_ours_alone=self._is_ours_alone):
+                self.wrong(("accounts", name, key), because)
+        return self._made(name, table) if len(self._problems) == before else None
+
+    def _made(self, name: str, table: _Table) -> Account:
+        source = parse_url(table.url)
+        return Account(
+            name,
+            source if source.user else replace(source, user=name),
+            tuple(map(self._place, _listed(table.into))),
+            tuple(table.delete),
+            Trust(table.ca, table.pin, table.client_certificate, table.client_key, table.clear_text),
+            Places(**_places(table)),
+            table.password,
+            seconds(table.every),
+        )
+
+    def _place(self, text: str) -> str:
+        return text if not text or _TARGET.match(text) else str(self._path_of(Path, text))
+
+    def _path_of(self, kind: type, value: Any) -> Any:
+        """The one type that TOML does not have."""
+        if kind is not Path or not isinstance(value, str):
+            raise TypeError(f"Expected str, got {type(value).__name__}")
+        try:
+            return self._path.absolute().parent / Path(value).expanduser()
+        except RuntimeError as error:
+            raise ValueError(f"{value}: nobody knows where that home is") from error
+
+
+def _wrong_values(table: _Table, *, is_ours_alone: bool) -> Iterator[tuple[str, str]]:
+    """What has the right type and is wrong all the same, by its key."""
+    for key, value, read in (("url", table.url, parse_url), ("pin", table.pin, pinned_context)):
+        try:
+            if value:
+                read(value)
+        except UsageError as error:
+            yield key, str(error)
+    if not table.url:
+        yield "url", 'is missing; one is written "pops://USER@HOST"'
+    into = _listed(table.into)
+    if not into or not all(into):
+        yield "into", "is missing: where do the letters go?"
+    for rule in table.delete:
+        if rule != "now" and not _DAYS.fullmatch(rule):
+            yield "delete", f"{rule!r} is no rule; there are now, and a number of days like 14 days"
+    if seconds(table.every) < LEAST_SECONDS:
+        yield "every", f"{table.every!r} is no time of {LEAST_SECONDS:.0f} s at least, written like 90s, 15m, 2h or 1d"
+    if table.password and not is_ours_alone:
+        yield "password", "one may stand here only if the file is yours and nobody else may read it: chmod 600"
+    named = [f"password_{place}" for place, value in _places(table).items() if value]
+    if len(named) + bool(table.password) > 1:
+        yield named[-1], "the password comes from one place: name only one of them"
+    if table.ca is not None and table.pin is not None:
+        yield "pin", "says which key the server has, and ca who vouches for it: name one of them"
+
+
+def _listed(text: str | list[str]) -> list[str]:
+    return [text] if isinstance(text, str) else text
+
+
+def _places(table: _Table) -> dict[str, Any]:
+    return {one.name: getattr(table, f"password_{one.name}") for one in fields(Places)}
+
+
+def seconds(text: str) -> float:
+    """`90s`, `15m`, `2h`, `1d`; 0 for anything else."""
+    found = _TIME.fullmatch(text)
+    return int(found[1]) * _UNITS[found[2]] if found else 0.0
+
+
+def _is_ours_alone(found: os.stat_result) -> bool:
+    return found.st_uid in (0, os.geteuid()) and not found.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+
+
+def _lines(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Where sections and keys stand, as far as each is begun and ended in one line."""
+    section: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        is_section = line.lstrip().startswith("[")
+        try:
+            written = tomllib.loads(line if is_section or "=" not in line else f"{line.partition('=')[0]}=0")
+        except tomllib.TOMLDecodeError:
+            continue
+        path = _path_in(written)
+        if is_section:
+            section = path
+            yield section, number
+        elif path:
+            yield (*section, *path), number
+
+
+def _path_in(written: object) -> tuple[str, ...]:
+    if isinstance(written, dict) and written:
+        [(key, inner), *_] = written.items()
+        return (key, *_path_in(inner))
+    return ()
+
+
+def _dotted(path: tuple[str, ...]) -> str:
+    return ".".join(part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else f'"{part}"' for part in path)

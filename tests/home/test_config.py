@@ -1,0 +1,152 @@
+"""A person's settings file: what it says, and what is wrong in it, with file, line and key."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from postoffice.client.login import Trust
+from postoffice.client.secrets import Places
+from postoffice.client.url import Source
+from postoffice.errors import UsageError
+from postoffice.home.config import Account, Home, read_home, usual_path
+
+NAME = "me@example.org"
+PIN = "sha256:" + "A" * 43 + "="
+LEAST = f'[accounts."{NAME}"]\nurl = "pops://me@pop.example.org"\ninto = "mail.mailbox"\n'
+
+
+def read(tmp_path: Path, text: str, mode: int = 0o644) -> Home:
+    path = tmp_path / "home.toml"
+    path.write_text(text)
+    path.chmod(mode)
+    return read_home(path)
+
+
+def test_it_lies_where_settings_of_people_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    assert usual_path() == Path("/home/me/.config/postoffice/home.toml")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/elsewhere")
+    assert usual_path() == Path("/elsewhere/postoffice/home.toml")
+
+
+def test_an_account_needs_a_url_and_a_file(tmp_path: Path) -> None:
+    home = read(tmp_path, LEAST)
+    account = home.account(NAME)
+    assert account == Account(NAME, Source("pop.example.org", 995, "me", True), (str(tmp_path / "mail.mailbox"),))
+    assert account.file == tmp_path / "mail.mailbox"
+    assert account.every == 900.0
+    assert not account.deletes_at_once
+
+
+def test_every_setting_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    text = f"""
+        [accounts."{NAME}"]
+        url = "pop://pop.example.org:1110"      # its user is the name of the account
+        into = ["~/mail.mailbox", "maildir:~/Mail"]
+        delete = ["now", "14 days"]
+        password_file = "secret"
+        ca = "/etc/office.pem"
+        client_certificate = "me.pem"
+        client_key = "key.pem"
+        clear_text = true
+        every = "2h"
+
+        [accounts.other]
+        url = "pops://o@pop.example.org"
+        into = "o"
+        pin = "{PIN}"
+        password = "secret"
+    """
+    home = read(tmp_path, text, 0o600)
+    assert list(home.accounts) == [NAME, "other"]
+    assert home.account(NAME) == Account(
+        NAME,
+        Source("pop.example.org", 1110, NAME),
+        ("/home/me/mail.mailbox", "maildir:~/Mail"),
+        ("now", "14 days"),
+        Trust(Path("/etc/office.pem"), None, tmp_path / "me.pem", tmp_path / "key.pem", True),
+        Places(file=tmp_path / "secret"),
+        every=7200.0,
+    )
+    assert home.account(NAME).deletes_at_once
+    assert home.account("other").password == "secret"
+    assert home.account("other").trust.pin == PIN
+    assert "secret" not in repr(home.account("other"))
+    with pytest.raises(UsageError, match="one mailbox file") as problem:
+        _ = home.account(NAME).file
+    assert problem.value.status == 78
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (LEAST + "evry = 1\n", f'4: accounts."{NAME}".evry: there is no such setting; there are ca, clear_text,'),
+        (LEAST + "every = 15\n", f'4: accounts."{NAME}".every: Expected str, got int'),
+        (LEAST + 'every = "1s"\n', f"4: accounts.\"{NAME}\".every: '1s' is no time of 10 s at least"),
+        (LEAST + 'every = "often"\n', "4: "),
+        (LEAST + 'delete = ["soon"]\n', f"4: accounts.\"{NAME}\".delete: 'soon' is no rule"),
+        (LEAST + 'pin = "sha256:AAAA"\n', f"4: accounts.\"{NAME}\".pin: 'sha256:AAAA' is no pin"),
+        (LEAST + 'password = "secret"\n', f'4: accounts."{NAME}".password: one may stand here only if'),
+        (LEAST + 'password_command = "x"\npassword_file = "y"\n', f'5: accounts."{NAME}".password_file: the password'),
+        (LEAST.replace("pops", "imap"), f'2: accounts."{NAME}".url: a POP URL begins with pop:// or pops://'),
+        ('[accounts.a]\ninto = "m"\n', "1: accounts.a.url: is missing"),
+        ('[accounts.a]\nurl = "pop://a@b"\n', "1: accounts.a.into: is missing"),
+        ('[accounts.a]\nurl = "pop://a@b"\ninto = []\n', "3: accounts.a.into: is missing"),
+        ('accounts.a = "x"\n', "1: accounts.a: must be a section, written [accounts.a]"),
+        ("accounts = 1\n", "1: accounts: must be sections"),
+        ("[account.a]\n", "1: account: there is no such section"),
+        ("[accounts\n", " is not TOML: "),
+        ('a = "\xff', " is not TOML: "),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line_and_key(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(UsageError) as problem:
+        read(tmp_path, text)
+    assert problem.value.status == 78
+    assert str(problem.value).startswith(f"{tmp_path}/home.toml:{said}")
+    assert "secret" not in str(problem.value)
+
+
+def test_all_that_is_wrong_is_told_at_once_in_its_order(tmp_path: Path) -> None:
+    text = LEAST + 'every = "x"\ndelete = ["y"]\n[accounts.b]\nurl = 1\ninto = 2\n'
+    with pytest.raises(UsageError) as problem:
+        read(tmp_path, text)
+    lines = str(problem.value).splitlines()
+    assert [line.removeprefix(f"{tmp_path}/home.toml:").partition(":")[0] for line in lines] == ["4", "5", "7", "8"]
+
+
+def test_no_file_and_no_such_account_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="postoffice add") as problem:
+        read_home(tmp_path / "home.toml")
+    assert problem.value.status == 78
+    with pytest.raises(UsageError, match=f"there are {NAME}") as problem:
+        read(tmp_path, LEAST).account("you@example.org")
+    assert problem.value.status == 67
+
+
+def test_a_password_comes_from_where_the_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    account = read(tmp_path, LEAST + 'password_command = "echo secret"\ndelete = ["now"]\n').account(NAME)
+    source, options = account.opened()
+    assert (source, options.password, options.delete) == (account.source, "secret", True)
+    account = read(tmp_path, LEAST + 'password = "own"\ndelete = ["3 days"]\n', 0o600).account(NAME)
+    assert (account.opened()[1].password, account.opened()[1].delete) == ("own", False)
+    account = read(tmp_path, LEAST).account(NAME)
+    with pytest.raises(UsageError, match="do not say where its password is") as problem:
+        account.opened()
+    assert problem.value.status == 77
+    assert account.opened(lambda source: f"of {source.user}")[1].password == "of me"
+
+
+def test_a_variable_may_be_asked_twice_and_is_inherited_by_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAIL_SECRET", "from afar")
+    account = read(tmp_path, LEAST + 'password_variable = "MAIL_SECRET"\n').account(NAME)
+    assert [account.opened()[1].password for _ in range(2)] == ["from afar"] * 2
+    assert "MAIL_SECRET" not in os.environ
