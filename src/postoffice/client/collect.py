@@ -155,7 +155,13 @@ class _Pull:
         self.report.listed = len(items)
         self.report.known = len(items) - len(wanted)
         doubtful = self._doubtful(items, known)
-        event("home.listed", letters=len(items), octets=sum(item.octets for item in items), new=len(wanted))
+        event(
+            "home.listed",
+            letters=len(items),
+            octets=sum(item.octets for item in items),
+            new=len(wanted),
+            new_octets=sum(item.octets for item in wanted),
+        )
         if wanted:
             self._shown = set((await self._mailbox.snapshot()).unique_ids)
             await self._fetch(wanted, self._options.window_letters if can_pipeline else 1)
