@@ -140,3 +140,18 @@ class UsageError(PostofficeError):
         super().__init__(sentence)
         if status is not None:
             self.status = status
+
+
+def status_of(error: PostofficeError) -> int:
+    """What a program exits with for which this was the end: a status of sysexits(3)."""
+    match error:
+        case Refused() | UsageError():
+            return error.status
+        case DamagedStore():
+            return os.EX_DATAERR
+        case Disconnected():
+            return os.EX_UNAVAILABLE
+        case ProtocolError():
+            return os.EX_PROTOCOL
+        case _:
+            return os.EX_TEMPFAIL

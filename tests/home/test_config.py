@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from postoffice.client.login import Trust
+from postoffice.client.rules import NOW, AfterDays
 from postoffice.client.secrets import Places
 from postoffice.client.url import Source
 from postoffice.errors import UsageError
@@ -39,7 +40,7 @@ def test_an_account_needs_a_url_and_a_file(tmp_path: Path) -> None:
     assert account == Account(NAME, Source("pop.example.org", 995, "me", True), (str(tmp_path / "mail.mailbox"),))
     assert account.file == tmp_path / "mail.mailbox"
     assert account.every == 900.0
-    assert not account.deletes_at_once
+    assert account.rules == ()
 
 
 def test_every_setting_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,12 +69,11 @@ def test_every_setting_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         NAME,
         Source("pop.example.org", 1110, NAME),
         ("/home/me/mail.mailbox", "maildir:~/Mail"),
-        ("now", "14 days"),
+        (NOW, AfterDays(14)),
         Trust(Path("/etc/office.pem"), None, tmp_path / "me.pem", tmp_path / "key.pem", True),
         Places(file=tmp_path / "secret"),
         every=7200.0,
     )
-    assert home.account(NAME).deletes_at_once
     assert home.account("other").password == "secret"
     assert home.account("other").trust.pin == PIN
     assert "secret" not in repr(home.account("other"))
@@ -133,9 +133,9 @@ def test_a_password_comes_from_where_the_file_says(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     account = read(tmp_path, LEAST + 'password_command = "echo secret"\ndelete = ["now"]\n').account(NAME)
     source, options = account.opened()
-    assert (source, options.password, options.delete) == (account.source, "secret", True)
+    assert (source, options.password, options.rules) == (account.source, "secret", (NOW,))
     account = read(tmp_path, LEAST + 'password = "own"\ndelete = ["3 days"]\n', 0o600).account(NAME)
-    assert (account.opened()[1].password, account.opened()[1].delete) == ("own", False)
+    assert (account.opened()[1].password, account.opened()[1].rules) == ("own", (AfterDays(3),))
     account = read(tmp_path, LEAST).account(NAME)
     with pytest.raises(UsageError, match="do not say where its password is") as problem:
         account.opened()

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from postoffice.cli.folder import data_option, with_store
-from postoffice.cli.home import opening, with_file
+from postoffice.cli.home import with_file
 from postoffice.cli.residents import known, normalized
 from postoffice.cli.telling import Telling
 from postoffice.errors import PostofficeError, UsageError
+from postoffice.home.mailbox import opening
 from postoffice.moving.outlet import Outlet
 from postoffice.moving.taking import Report, Witness
 from postoffice.moving.to_maildir import to_maildir

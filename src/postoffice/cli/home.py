@@ -1,4 +1,4 @@
-"""Mail at home: pull a maildrop into a mailbox file, and read there, with or without a network."""
+"""Mail at home: what is in a mailbox file is listed and read, with no network."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import os
 import shutil
 import sys
 import unicodedata
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -16,17 +15,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from postoffice.cli.elsewhere import entrance, entrance_options, explained
 from postoffice.errors import UsageError
-from postoffice.events import Fact, listen
+from postoffice.home.mailbox import opening
 from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
 from postoffice.protocols.dots import Unstuffer
 from postoffice.store.model import CHUNK_OCTETS, Entry
 
 if TYPE_CHECKING:
-    from postoffice.client.collect import Options, Report
-    from postoffice.client.url import Source
     from postoffice.store.embedded import MailboxFile
 
 T = TypeVar("T")
@@ -37,33 +33,6 @@ FLIGHT_OCTETS = 4 * 1024 * 1024
 _NUMBER, _DATE, _FROM, _OCTETS = 5, 16, 24, 9  # the widths of the columns of `ls`; the subject has the rest
 
 file_argument = click.argument("file", type=click.Path(path_type=Path, readable=False))
-
-
-@click.command()
-@click.argument("url")
-@click.option(
-    "--into", "file", type=click.Path(path_type=Path, readable=False), required=True, help="The mailbox file."
-)
-@click.option("--delete", is_flag=True, help="Remove from the server what is safe in FILE.")
-@click.option("-v", "--verbose", is_flag=True, help="One line for each letter.")
-@entrance_options
-def fetch(url: str, file: Path, delete: bool, verbose: bool, **how: Any) -> None:
-    """Pull a maildrop into a mailbox FILE, which is made if it is not there.
-
-    URL is pops://USER@HOST, or pop://USER@HOST, where TLS is used if the server has it. Letters that are in FILE
-    already are not fetched again.
-    """
-    from postoffice.client.rules import NOW
-
-    source, options = entrance(url, **how)
-    options = replace(options, rules=(NOW,) if delete else ())
-    if verbose:
-        listen(_tell)
-    with explained(source, has_ca=bool(how["ca"] or how["pin"])):
-        report = with_file(opening(file, create=True), lambda mailbox: _collect(source, mailbox, options))
-    click.echo(_summary(report))
-    if report.refused:
-        raise UsageError(f"{source.host} did not give {report.refused} of its letters; try again", os.EX_TEMPFAIL)
 
 
 @click.command()
@@ -86,36 +55,6 @@ def read(file: Path, number: int, raw: bool) -> None:
 # --- a mailbox file -----------------------------------------------------------------------------------------------
 
 
-def opening(file: Path, *, create: bool = False) -> Callable[[], MailboxFile]:
-    """Opens `file`; whether that can be is looked at now."""
-    from postoffice.store.embedded import MailboxFile
-
-    try:
-        is_there = bool(file.stat())
-    except FileNotFoundError:
-        is_there = False
-    except OSError as error:
-        status = os.EX_NOPERM if isinstance(error, PermissionError) else os.EX_NOINPUT
-        raise UsageError(f"{file}: cannot be read: {error.strerror}", status) from error
-    if file.is_dir():
-        raise UsageError(f"{file}: is a folder, not a mailbox file", os.EX_NOINPUT)
-    if is_there and not os.access(file, os.R_OK):
-        raise UsageError(f"{file}: cannot be read: you may not", os.EX_NOPERM)
-    if not is_there and not create:
-        raise UsageError(f"{file}: there is no such file", os.EX_NOINPUT)
-    if not file.parent.is_dir():
-        raise UsageError(f"{file}: there is no folder {file.parent}", os.EX_CANTCREAT)
-
-    def opened() -> MailboxFile:
-        try:
-            return MailboxFile.open(file, create=create)
-        except OSError as error:
-            status = os.EX_CANTCREAT if create else os.EX_NOINPUT
-            raise UsageError(f"{file}: cannot be opened: {error.strerror}", status) from error
-
-    return opened
-
-
 def with_file(opened: Callable[[], MailboxFile], work: Callable[[MailboxFile], Awaitable[T]]) -> T:
     """`work` with an open mailbox, which is closed after it."""
 
@@ -126,6 +65,11 @@ def with_file(opened: Callable[[], MailboxFile], work: Callable[[MailboxFile], A
         finally:
             await mailbox.close()
 
+    return with_loop(main)
+
+
+def with_loop(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run it to its end in a loop of its own."""
     with asyncio.Runner(loop_factory=_new_loop) as runner:
         return runner.run(main())
 
@@ -136,32 +80,6 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
-
-
-# --- fetch --------------------------------------------------------------------------------------------------------
-
-
-async def _collect(source: Source, mailbox: MailboxFile, options: Options) -> Report:
-    from postoffice.client.collect import collect
-    from postoffice.client.purse import Purse, renewing
-
-    return await renewing(Purse(), source.user, options, lambda options: collect(source, mailbox, options))
-
-
-def _summary(report: Report) -> str:
-    words = [f"{report.letters} letters, {report.octets} octets, already had {report.known}"]
-    if report.deleted:
-        words.append(f"{report.deleted} deleted from the server")
-    if report.relinked:
-        words.append(f"{report.relinked} known under new unique-ids")
-    if report.different:
-        words.append(f"{report.different} of another size than the server had said")
-    return "; ".join(words)
-
-
-def _tell(name: str, facts: dict[str, Fact]) -> None:
-    if name == "home.fetched":
-        click.echo(f"{header.safe(str(facts['source_id']))}  {facts['octets']} octets")
 
 
 # --- ls -----------------------------------------------------------------------------------------------------------

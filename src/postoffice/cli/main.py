@@ -15,15 +15,7 @@ import sys
 import click
 
 from postoffice import __version__
-from postoffice.errors import (
-    DamagedStore,
-    Disconnected,
-    PostofficeError,
-    ProtocolError,
-    Refused,
-    StoreUnavailable,
-    UsageError,
-)
+from postoffice.errors import PostofficeError, status_of
 
 COMMANDS = {
     "account": (
@@ -43,7 +35,7 @@ COMMANDS = {
     "device": ("postoffice.cli.devices", "device", "Devices of an account: add, list, remove."),
     "domain": ("postoffice.cli.people", "domain", "Domains of this office: add, list, show, set."),
     "export": ("postoffice.cli.export", "export", "Letters as a Maildir or an mbox."),
-    "fetch": ("postoffice.cli.home", "fetch", "Pull a maildrop into an offline mailbox file."),
+    "fetch": ("postoffice.cli.fetch", "fetch", "Pull a maildrop into an offline mailbox file."),
     "forgive": ("postoffice.cli.forgive", "forgive", "Let somebody try again who failed to log in."),
     "import": ("postoffice.cli.moving", "import_", "Letters and passwords of another server."),
     "init": ("postoffice.cli.office", "init", "Make an office: folder, certificate, domain, first account."),
@@ -93,30 +85,10 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         status = os.EX_USAGE if isinstance(error, click.UsageError) else 1
-    except (Refused, UsageError) as error:
-        status = _complain(error, error.status)
     except PostofficeError as error:
-        status = _complain(error, _status(error))
+        click.echo(f"postoffice: {error}", err=True)
+        status = status_of(error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
     sys.exit(status)
-
-
-def _complain(error: Exception, status: int) -> int:
-    click.echo(f"postoffice: {error}", err=True)
-    return status
-
-
-def _status(error: PostofficeError) -> int:
-    match error:
-        case DamagedStore():
-            return os.EX_DATAERR
-        case StoreUnavailable():
-            return os.EX_TEMPFAIL
-        case Disconnected():
-            return os.EX_UNAVAILABLE
-        case ProtocolError():
-            return os.EX_PROTOCOL
-        case _:
-            return os.EX_TEMPFAIL

@@ -25,7 +25,8 @@ UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 _DAYS: Final = re.compile(r"(\d{1,5})\s*(?:d|days?)")
 _COPIED: Final = "copied to "
-_ABOVE: Final = re.compile(r"above (\d{1,3})\s*% of (\d{1,9}(?:\.\d{1,3})?)\s*([kmgt]?)b?")
+_ABOVE: Final = re.compile(r"above (\d{1,3})\s*% of (.*)")
+_SIZE: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([kmgt]?)b?", re.IGNORECASE)
 
 Wholeness = Callable[[Path, Sequence[bytes]], Awaitable[set[bytes]]]
 """Which contents, by SHA-256, are whole in a mailbox file."""
@@ -137,8 +138,16 @@ def parse_rule(text: str) -> Rule:
     if lower.startswith(_COPIED) and len(lower) > len(_COPIED):
         return WhenCopied(Path(written[len(_COPIED) :]).expanduser())
     if (found := _ABOVE.fullmatch(lower)) and int(found[1]) <= 100:
-        return WhenAbove(int(found[1]), int(float(found[2]) * UNITS[found[3]]))
+        return WhenAbove(int(found[1]), octets_of(found[2]))
     raise UsageError(
         f"{text!r} is no rule for letters that may go: now, 14 days, removed, copied to FILE, above 80% of 1 GB",
         os.EX_USAGE,
     )
+
+
+def octets_of(text: str) -> int:
+    """A size as people write it: `500k`, `5 MB`, `1000`; k is 1000. Raises UsageError, status 64."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"{text!r} is no size; one is written 500k, 5 MB, 1.5 GB", os.EX_USAGE)
+    return int(float(found[1]) * UNITS[found[2].lower()])

@@ -96,7 +96,7 @@ class Session:
         self._note_what_is_gone(found, seen)
         await self._ledger.flush()
         wanted = self._wanted(found)
-        self._count(found, items, len(wanted))
+        self._count(found, items, wanted)
         self._fetching = fetching = Fetching(self._run, self._mailbox, self._ledger, settling, seen)
         if wanted:
             await fetching.fetch(talk, wanted, self._window)
@@ -136,14 +136,20 @@ class Session:
         before = self._ledger.get(met.source_id)
         return before.tries if before is not None and met.source_id not in self._run.stumbles else 0
 
-    def _count(self, found: Recognition, items: Sequence[Listed], wanted: int) -> None:
+    def _count(self, found: Recognition, items: Sequence[Listed], wanted: Sequence[Met]) -> None:
         """What the listing says about the run."""
         run, report = self._run, self._run.report
         self.listed = len(items)
         run.listed.update(met.source_id for met in (*found.known, *found.new))
         run.known.update(met.source_id for met in found.known if met.source_id not in run.fetched)
         report.listed, report.known, report.left = len(run.listed), len(run.known), len(run.left)
-        event("home.listed", letters=self.listed, octets=sum(item.octets for item in items), new=wanted)
+        event(
+            "home.listed",
+            letters=self.listed,
+            octets=sum(item.octets for item in items),
+            new=len(wanted),
+            new_octets=sum(met.item.octets for met in wanted),
+        )
 
     async def _quit(self, talk: Talk, deleting: Deleting) -> None:
         """Without +OK nobody knows what the server removed; the next session will see."""

@@ -28,9 +28,11 @@ import msgspec
 
 from postoffice.client.collect import Options
 from postoffice.client.login import Trust, nobody_logged_in, ready, wants_token
+from postoffice.client.rules import Rule, parse_rule
 from postoffice.client.secrets import Places
 from postoffice.client.url import Source, parse_url
 from postoffice.errors import UsageError
+from postoffice.home.copies import whole_in
 from postoffice.net.tls import pinned_context
 
 EX_CONFIG: Final = getattr(os, "EX_CONFIG", 78)
@@ -39,28 +41,22 @@ LEAST_SECONDS: Final = 10.0
 
 _TIME: Final = re.compile(r"([0-9]{1,6}) ?([smhd])")
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DAYS: Final = re.compile(r"[0-9]{1,5} days?")
 _TARGET: Final = re.compile(r"[a-z]{2,}:")
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A maildrop that is pulled. `into` is where its letters go; `delete` says when one may go from the server, in
-    rules of which one is enough, and without any a copy is left there. `every` is in seconds."""
+    """A maildrop that is pulled. `into` is where its letters go; `rules` say when one may go from the server;
+    one is enough, and without any a copy is left there. `every` is in seconds."""
 
     name: str
     source: Source
     into: tuple[str, ...]
-    delete: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
     trust: Trust = Trust()
     places: Places = Places()
     password: str = field(default="", repr=False)
     every: float = 900.0
-
-    @property
-    def deletes_at_once(self) -> bool:
-        """Whether what is kept at home goes from the server. A rule about days is not followed yet: letters stay."""
-        return "now" in self.delete
 
     @property
     def file(self) -> Path:
@@ -79,7 +75,7 @@ class Account:
         if self.password:
             named.append(lambda: self.password)
         source, options = ready(self.source, self.trust, named, ask or self._nobody)
-        return source, replace(options, delete=self.deletes_at_once)
+        return source, replace(options, rules=self.rules, whole_in=whole_in)
 
     def _nobody(self, source: Source) -> str:
         if wants_token(source):
@@ -213,7 +209,7 @@ class _Reading:
             name,
             source if source.user else replace(source, user=name),
             tuple(map(self._place, _listed(table.into))),
-            tuple(table.delete),
+            tuple(map(parse_rule, table.delete)),
             Trust(table.ca, table.pin, table.client_certificate, table.client_key, table.clear_text),
             Places(**_places(table)),
             table.password,
@@ -235,7 +231,9 @@ class _Reading:
 
 def _wrong_values(table: _Table, *, is_ours_alone: bool) -> Iterator[tuple[str, str]]:
     """What has the right type and is wrong all the same, by its key."""
-    for key, value, read in (("url", table.url, parse_url), ("pin", table.pin, pinned_context)):
+    checked: list[tuple[str, str | None, Callable[[str], object]]] = [("url", table.url, parse_url)]
+    checked += [("pin", table.pin, pinned_context), *(("delete", rule, parse_rule) for rule in table.delete)]
+    for key, value, read in checked:
         try:
             if value:
                 read(value)
@@ -246,9 +244,6 @@ def _wrong_values(table: _Table, *, is_ours_alone: bool) -> Iterator[tuple[str, 
     into = _listed(table.into)
     if not into or not all(into):
         yield "into", "is missing: where do the letters go?"
-    for rule in table.delete:
-        if rule != "now" and not _DAYS.fullmatch(rule):
-            yield "delete", f"{rule!r} is no rule; there are now, and a number of days like 14 days"
     if seconds(table.every) < LEAST_SECONDS:
         yield "every", f"{table.every!r} is no time of {LEAST_SECONDS:.0f} s at least, written like 90s, 15m, 2h or 1d"
     if table.password and not is_ours_alone:

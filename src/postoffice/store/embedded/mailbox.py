@@ -79,15 +79,24 @@ class MailboxFile:
 
     @classmethod
     def open(
-        cls, path: Path, *, create: bool = False, clock: Clock = system_clock, vfs: str | None = None
+        cls,
+        path: Path,
+        *,
+        create: bool = False,
+        clock: Clock = system_clock,
+        vfs: str | None = None,
+        sweeps: bool = True,
     ) -> MailboxFile:
-        """A mailbox at home. A damaged or foreign file, or one of a newer version, is a `DamagedStore`."""
+        """A mailbox at home. A damaged or foreign file, or one of a newer version, is a `DamagedStore`.
+
+        `sweeps`: what nothing refers to is taken away now.
+        """
         prepare(path, MAILBOX, create=create, vfs=vfs)
         pool = ThreadPoolExecutor(2, thread_name_prefix="mailbox")
         mailbox = cls(path, pool, clock, vfs)
         mailbox._own_pool = pool
         try:
-            if mailbox.ask(contents.needs_sweep):
+            if sweeps and mailbox.ask(contents.needs_sweep):
                 mailbox.desk.run_here(contents.sweep)
         except BaseException:
             mailbox.rest()

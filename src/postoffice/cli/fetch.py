@@ -1,0 +1,88 @@
+"""`fetch`: a maildrop is pulled into a mailbox file, or only looked at (`--dry-run`)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from postoffice.cli.elsewhere import entrance, entrance_options, explained
+from postoffice.cli.fetch_telling import telling
+from postoffice.cli.home import with_loop
+from postoffice.errors import UsageError
+from postoffice.home.mailbox import pulling_into
+
+if TYPE_CHECKING:
+    from postoffice.client.collect import Options, Order, Report
+    from postoffice.client.url import Source
+
+
+@click.command()
+@click.argument("url")
+@click.option(
+    "--into", "file", type=click.Path(path_type=Path, readable=False), required=True, help="The mailbox file."
+)
+@click.option("--delete", is_flag=True, help="Remove from the server what is safe in FILE.")
+@click.option(
+    "--delete-when",
+    "rules",
+    metavar="RULE",
+    multiple=True,
+    help="Remove from the server what is safe in FILE and: 14 days | removed | copied to FILE | above 80% of 1 GB",
+)
+@click.option(
+    "--order", type=click.Choice(["oldest", "newest", "smallest"]), default="oldest", help="What comes first."
+)
+@click.option("--largest", metavar="SIZE", help="Leave larger letters there for another time: 500k, 5 MB.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be fetched and deleted; nothing is changed.")
+@click.option("-v", "--verbose", is_flag=True, help="One line for each letter.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for each thing that happens.")
+@entrance_options
+def fetch(
+    url: str,
+    file: Path,
+    delete: bool,
+    rules: tuple[str, ...],
+    order: Order,
+    largest: str | None,
+    dry_run: bool,
+    verbose: bool,
+    as_json: bool,
+    **how: Any,
+) -> None:
+    """Pull a maildrop into a mailbox FILE, which is made if it is not there.
+
+    URL is pops://USER@HOST, or pop://USER@HOST, where TLS is used if the server has it. Letters that are in FILE
+    already are not fetched again.
+    """
+    from postoffice.client.rules import NOW, octets_of, parse_rule
+    from postoffice.home.copies import whole_in
+
+    chosen = (*((NOW,) if delete else ()), *map(parse_rule, rules))
+    most = octets_of(largest) if largest is not None else None
+    source, options = entrance(url, **how)
+    options = replace(options, rules=chosen, order=order, largest=most, whole_in=whole_in)
+    with (
+        telling(as_json=as_json, verbose=verbose, shows_bar=not how["trace"]) as tell,
+        explained(source, has_ca=bool(how["ca"] or how["pin"])),
+    ):
+        if dry_run:
+            from postoffice.home.preview import preview
+
+            tell.previewed(with_loop(lambda: preview(source, file, options)))
+            return
+        report = with_loop(lambda: _collect(source, file, options))
+        tell.closed(report, os.EX_TEMPFAIL if report.refused else os.EX_OK)
+        if report.refused:
+            raise UsageError(f"{source.host} did not give {report.refused} of its letters; try again", os.EX_TEMPFAIL)
+
+
+async def _collect(source: Source, file: Path, options: Options) -> Report:
+    from postoffice.client.collect import collect
+    from postoffice.client.purse import Purse, renewing
+
+    async with pulling_into(file) as mailbox:
+        return await renewing(Purse(), source.user, options, lambda options: collect(source, mailbox, options))

@@ -1,0 +1,138 @@
+"""How `fetch` says what happens: a bar and a summary on a terminal, a summary elsewhere, or one JSON object a line.
+
+What a server says reaches nobody's terminal as it is: JSON is written in ASCII, and all else is made safe.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+import click
+
+from postoffice.errors import PostofficeError, status_of
+from postoffice.events import Fact, listen
+from postoffice.message.header import safe
+
+if TYPE_CHECKING:
+    from postoffice.client.collect import Report
+    from postoffice.home.preview import Preview
+
+ENDS = frozenset({"home.closed"})
+"""Events of single sessions: the end of a pull is told when it is over."""
+
+
+class Telling(Protocol):
+    """Hears what happens while it is listened, and is told how it ended."""
+
+    def hear(self, name: str, facts: dict[str, Fact]) -> None: ...
+
+    def previewed(self, preview: Preview) -> None: ...
+
+    def closed(self, report: Report, status: int) -> None: ...
+
+    def failed(self, error: PostofficeError) -> None: ...
+
+    def end(self) -> None: ...
+
+
+@contextmanager
+def telling(*, as_json: bool, verbose: bool, shows_bar: bool) -> Iterator[Telling]:
+    """One that hears every event inside the `with`, and learns of the error that ends it."""
+    if as_json:
+        told: Telling = AsJson()
+    elif shows_bar and not verbose and sys.stderr.isatty():
+        from postoffice.cli.fetch_bar import WithBar
+
+        told = WithBar()
+    else:
+        told = InWords(verbose=verbose)
+    stop = listen(told.hear)
+    try:
+        yield told
+    except PostofficeError as error:
+        told.failed(error)
+        raise
+    finally:
+        stop()
+        told.end()
+
+
+class InWords:
+    """A summary; before it, if that is wanted, a line for each letter."""
+
+    def __init__(self, *, verbose: bool = False) -> None:
+        self._verbose = verbose
+
+    def hear(self, name: str, facts: dict[str, Fact]) -> None:
+        if self._verbose and name == "home.fetched":
+            click.echo(f"{safe(str(facts['source_id']))}  {facts['octets']} octets")
+
+    def previewed(self, preview: Preview) -> None:
+        if self._verbose:
+            deleted = {item.number for item in preview.deleted}
+            for what, items in (("fetch", preview.fetched), ("know", preview.known)):
+                for item in items:
+                    also = ", delete" if item.number in deleted else ""
+                    click.echo(f"{safe(item.unique_id)}  {item.octets} octets: {what}{also}")
+        octets = sum(item.octets for item in preview.fetched)
+        words = [f"would fetch {len(preview.fetched)} letters, {octets} octets, already had {len(preview.known)}"]
+        if preview.deleted:
+            words.append(f"would delete {len(preview.deleted)} from the server")
+        click.echo("; ".join(words))
+
+    def closed(self, report: Report, status: int) -> None:
+        click.echo(summary(report))
+
+    def failed(self, error: PostofficeError) -> None:
+        """Whoever ends the program says it."""
+
+    def end(self) -> None:
+        """It leaves nothing on the terminal but lines."""
+
+
+class AsJson:
+    """`{"event": "fetched", "at": ..., ...}`: each event under its name, then `closed` or `failed` with the status."""
+
+    def hear(self, name: str, facts: dict[str, Fact]) -> None:
+        if name not in ENDS:
+            say(name.removeprefix("home."), **facts)
+
+    def previewed(self, preview: Preview) -> None:
+        for name, items in (("fetch", preview.fetched), ("known", preview.known), ("delete", preview.deleted)):
+            for item in items:
+                say(f"would_{name}" if name != "known" else name, source_id=item.source_id, octets=item.octets)
+        counts = {name: len(getattr(preview, name)) for name in ("fetched", "known", "deleted")}
+        say("previewed", status=0, **counts)
+
+    def closed(self, report: Report, status: int) -> None:
+        say("closed", status=status, **{name: getattr(report, name) for name in report.__slots__})
+
+    def failed(self, error: PostofficeError) -> None:
+        say("failed", status=status_of(error), because=str(error))
+
+    def end(self) -> None:
+        """There is nothing to take away."""
+
+
+def say(name: str, **facts: object) -> None:
+    at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    click.echo(json.dumps({"event": name, "at": at, **facts}))
+
+
+def summary(report: Report) -> str:
+    """What came of a pull, in one line."""
+    words = [f"{report.letters} letters, {report.octets} octets, already had {report.known}"]
+    if report.deleted:
+        words.append(f"{report.deleted} deleted from the server")
+    if report.different:
+        words.append(f"{report.different} of another size than the server had said")
+    if report.relinked:
+        words.append(f"{report.relinked} known under new unique-ids")
+    if report.left:
+        words.append(f"{report.left} left there for their size")
+    return "; ".join(words)

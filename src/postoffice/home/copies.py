@@ -1,0 +1,49 @@
+"""Which letters are whole in another mailbox file: their octets are read there, and counted by their hash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from postoffice.home.mailbox import opening
+from postoffice.protocols.dots import Unstuffer
+
+if TYPE_CHECKING:
+    from postoffice.store.embedded import MailboxFile
+
+FLIGHT_LETTERS: Final = 1000
+
+
+async def whole_in(path: Path, digests: Sequence[bytes]) -> set[bytes]:
+    """Those contents, by SHA-256, whose octets are all there now, in whatever folder.
+
+    Raises UsageError where there is no such file, DamagedStore where it is no mailbox.
+    """
+    wanted, whole = set(digests), set[bytes]()
+    mailbox = opening(path, sweeps=False)()
+    try:
+        for folder in await mailbox.folders():
+            keys = (await mailbox.snapshot(folder=folder.name)).keys
+            for start in range(0, len(keys), FLIGHT_LETTERS):
+                for entry in await mailbox.describe(keys[start : start + FLIGHT_LETTERS]):
+                    if entry is not None and entry.sha256 in wanted - whole:
+                        whole |= {await _digest(mailbox, entry.key, len(entry.prefix))} & wanted
+    finally:
+        await mailbox.close()
+    return whole
+
+
+async def _digest(mailbox: MailboxFile, key: int, prefix: int) -> bytes:
+    """Of the octets below what stands above the letter; of nothing, if it was removed meanwhile."""
+    unstuffer, digest, index, more = Unstuffer(), sha256(), 0, True
+    while more:
+        [piece] = await mailbox.read([key], index)
+        if piece is None:
+            return b""
+        plain = unstuffer.feed(piece.wire)
+        digest.update(plain[prefix:])
+        prefix = max(0, prefix - len(plain))
+        index, more = index + 1, piece.more
+    return digest.digest()

@@ -1,0 +1,170 @@
+"""What `fetch` shows: a bar on a terminal, a JSON line for each event, what would be done; never a server's octets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from postoffice.errors import UsageError
+from postoffice.home.mailbox import pulling_into
+from postoffice.store.embedded import MailboxFile
+from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
+
+PROGRAM = (sys.executable, "-W", "error", "-c", "from postoffice.cli.main import main; main()")
+LETTERS = {f"id-{number}": b"Subject: %d\r\n\r\n" % number + b"x\r\n" * 1000 * number for number in range(1, 6)}
+OCTETS = sum(map(len, LETTERS.values()))
+SPEAKS_TO_TERMINALS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
+
+
+async def fetch(port: int, file: Path, *words: str, password: str = PASSWORD) -> tuple[int | None, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *PROGRAM,
+        *("fetch", f"pop://{USER}@127.0.0.1:{port}", "--into", str(file), "--password-stdin", *words),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, errors = await process.communicate(f"{password}\n".encode())
+    return process.returncode, out.decode(), errors.decode()
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+async def test_each_event_is_one_json_line_and_the_last_one_has_the_status(tmp_path: Path) -> None:
+    async with Pop3Peer(dict(LETTERS)).listening() as port:
+        status, out, errors = await fetch(port, tmp_path / "m", "--json", "--delete")
+    told = events(out)
+    assert (status, errors) == (0, "")
+    fetched = [(one["source_id"], one["octets"]) for one in told if one["event"] == "fetched"]
+    assert fetched == [(name, len(letter)) for name, letter in LETTERS.items()]
+    assert [one["source_id"] for one in told if one["event"] == "deleted"] == list(LETTERS)
+    names = [one["event"] for one in told]
+    assert names[:2] == ["connected", "listed"]
+    assert "kept" in names
+    assert names.count("closed") == 1
+    assert told[-1]["event"] == "closed"
+    assert {"status": 0, "letters": 5, "octets": OCTETS, "known": 0, "deleted": 5}.items() <= told[-1].items()
+    for one in told:
+        assert datetime.fromisoformat(one["at"]).tzinfo is not None
+
+
+async def test_a_failure_is_the_last_json_line_and_a_sentence(tmp_path: Path) -> None:
+    async with Pop3Peer(dict(LETTERS)).listening() as port:
+        status, out, errors = await fetch(port, tmp_path / "m", "--json", password="guess")
+    last = events(out)[-1]
+    assert status == 77
+    assert (last["event"], last["status"]) == ("failed", 77)
+    assert errors == f"postoffice: {last['because']}\n"
+
+
+async def test_letters_that_were_not_given_are_told_with_status_75(tmp_path: Path) -> None:
+    async with Pop3Peer(dict(LETTERS), says={"RETR 2": b"-ERR no\r\n"}).listening() as port:
+        status, out, _ = await fetch(port, tmp_path / "m", "--json")
+    closed = [one for one in events(out) if one["event"] == "closed"]
+    assert status == 75
+    assert [one["status"] for one in closed] == [75]
+
+
+@pytest.mark.parametrize("words", [(), ("-v",), ("--json",), ("--dry-run",), ("--dry-run", "-v"), ("--trace",)])
+async def test_nothing_of_a_server_steers_the_terminal(tmp_path: Path, words: tuple[str, ...]) -> None:
+    hostile = "\x1b]0;owned\x07\x9b31m\u202e"
+    letters = {f"id-{hostile}": b"Subject: a\r\n\r\n", "id-2": b"Subject: b\r\n\r\n"}
+    peer = Pop3Peer(letters, says={"RETR 2": f"-ERR {hostile}\r\n".encode()})
+    async with peer.listening() as port:
+        _, out, errors = await fetch(port, tmp_path / "m", *words)
+    assert not SPEAKS_TO_TERMINALS.search(out)
+    assert not SPEAKS_TO_TERMINALS.search(errors)
+
+
+async def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "m"
+    peer = Pop3Peer(dict(list(LETTERS.items())[:2]))
+    async with peer.listening() as port:
+        first = await fetch(port, file, "--dry-run")
+        assert not file.exists()
+        await fetch(port, file)
+        before = file.read_bytes()
+        peer.letters = dict(LETTERS)
+        told = await fetch(port, file, "--dry-run", "--delete")
+        listed = await fetch(port, file, "--dry-run", "--json", "--delete")
+    new = OCTETS - sum(len(letter) for letter in list(LETTERS.values())[:2])
+    assert first == (0, f"would fetch 2 letters, {OCTETS - new} octets, already had 0\n", "")
+    assert told == (
+        0,
+        f"would fetch 3 letters, {new} octets, already had 2; would delete 5 from the server\n",
+        "",
+    )
+    names = [(one["event"], one.get("source_id")) for one in events(listed[1])]
+    assert [name for event, name in names if event == "would_fetch"] == ["id-3", "id-4", "id-5"]
+    assert [name for event, name in names if event == "known"] == ["id-1", "id-2"]
+    assert [name for event, name in names if event == "would_delete"] == list(LETTERS)
+    assert events(listed[1])[-1]["status"] == 0
+    assert file.read_bytes() == before
+    assert peer.letters == LETTERS
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+async def test_a_terminal_sees_a_bar_and_standard_output_the_summary_alone(tmp_path: Path) -> None:
+    async with Pop3Peer(dict(LETTERS)).listening() as port:
+        shown, out = await asyncio.to_thread(fetch_on_terminal, port, tmp_path / "m")
+    assert out == f"5 letters, {OCTETS} octets, already had 0\n"
+    assert "5 of 5 letters" in shown
+    assert "kB" in shown
+
+
+def fetch_on_terminal(port: int, file: Path) -> tuple[str, str]:
+    """What a terminal at standard error, and standard output, got."""
+    ours, theirs = pty.openpty()
+    url = f"pop://{USER}@127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [*PROGRAM, "fetch", url, "--into", file, "--password-stdin"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "100"},
+    )
+    os.close(theirs)
+    out, _ = process.communicate(f"{PASSWORD}\n".encode(), timeout=60)
+    shown = bytearray()
+    with os.fdopen(ours, "rb", 0) as terminal:
+        try:
+            while octets := terminal.read(65536):
+                shown += octets
+        except OSError:
+            pass  # so ends what a terminal that nobody has open any more gives
+    assert process.returncode == 0
+    return shown.decode(), out.decode()
+
+
+def test_no_command_pays_for_the_bar_but_on_a_terminal() -> None:
+    looked = "import sys, postoffice.cli.fetch; sys.exit('rich' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", looked], check=False).returncode == 0
+
+
+async def test_who_comes_while_somebody_pulls_into_the_file_is_told_so(tmp_path: Path) -> None:
+    file = tmp_path / "m"
+    peer = Pop3Peer(dict(LETTERS))
+    async with peer.listening() as port:
+        async with pulling_into(file):
+            status, out, errors = await fetch(port, file)
+            with pytest.raises(UsageError):
+                async with pulling_into(file):
+                    pass
+            reader = MailboxFile.open(file)  # readers are in nobody's way
+            await reader.close()
+        after = await fetch(port, file)
+    assert (status, out) == (75, "")
+    assert errors == f"postoffice: {file}: somebody else pulls into it now\n"
+    assert after[0] == 0
