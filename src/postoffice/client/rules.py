@@ -26,7 +26,7 @@ UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _DAYS: Final = re.compile(r"(\d{1,5})\s*(?:d|days?)")
 _COPIED: Final = "copied to "
 _ABOVE: Final = re.compile(r"above (\d{1,3})\s*% of (.*)")
-_SIZE: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([kmgt]?)b?", re.IGNORECASE)
+_SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,3})?)\s*([kmgt]?)b?", re.IGNORECASE)
 
 Wholeness = Callable[[Path, Sequence[bytes]], Awaitable[set[bytes]]]
 """Which contents, by SHA-256, are whole in a mailbox file."""

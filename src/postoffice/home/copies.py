@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from postoffice.events import event
 from postoffice.home.mailbox import opening
 from postoffice.protocols.dots import Unstuffer
 
@@ -19,8 +20,11 @@ FLIGHT_LETTERS: Final = 1000
 async def whole_in(path: Path, digests: Sequence[bytes]) -> set[bytes]:
     """Those contents, by SHA-256, whose octets are all there now, in whatever folder.
 
-    Raises UsageError where there is no such file, DamagedStore where it is no mailbox.
+    None where there is no such file: the disk that it is on may be elsewhere. DamagedStore where it is no mailbox.
     """
+    if not path.exists():
+        event("home.no_copy", file=str(path))
+        return set()
     wanted, whole = set(digests), set[bytes]()
     mailbox = opening(path, sweeps=False)()
     try:

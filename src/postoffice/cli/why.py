@@ -1,0 +1,96 @@
+"""`why`: the life of a letter at home. When it was met where, when it came, and why and when it went from there."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from postoffice.cli.home import file_argument, with_file
+from postoffice.errors import UsageError
+from postoffice.home.mailbox import opening
+from postoffice.message.header import safe
+from postoffice.store.model import Pulled
+
+if TYPE_CHECKING:
+    from postoffice.store.embedded import MailboxFile
+
+Life = tuple[str, str, Pulled]
+"""A source, the name of a letter there, and what is remembered of it."""
+
+
+@click.command()
+@file_argument
+@click.argument("letter")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def why(file: Path, letter: str, as_json: bool) -> None:
+    """Tell the life of LETTER: its number, as `ls` counts, or its unique-id on the server it came from.
+
+    A unique-id also tells of letters that were removed here, or that the server has not given yet.
+    """
+    lives = with_file(opening(file, sweeps=False), lambda mailbox: _lives(mailbox, letter))
+    if not lives:
+        raise UsageError(f"{file}: nothing was pulled that is called {letter!r}", os.EX_NOINPUT)
+    for source, source_id, pulled in lives:
+        if as_json:
+            facts = {"source": source, "source_id": source_id} | asdict(pulled)
+            click.echo(json.dumps(facts, default=bytes.hex))
+        else:
+            click.echo("\n".join(_told(source, source_id, pulled)))
+
+
+async def _lives(mailbox: MailboxFile, letter: str) -> list[Life]:
+    email_id = await _email_id(mailbox, int(letter)) if letter.isascii() and letter.isdigit() else None
+    lives = []
+    for source in await mailbox.sources():
+        for source_id, pulled in (await mailbox.pulled(source)).items():
+            is_named = letter in (source_id, source_id.partition("\n")[0])
+            if (email_id is not None and pulled.email_id == email_id) or (is_named and email_id is None):
+                lives.append((source, source_id, pulled))
+    if email_id is not None and not lives:
+        raise UsageError(f"letter {letter} was not pulled, or before it was noted from where", os.EX_NOINPUT)
+    return lives
+
+
+async def _email_id(mailbox: MailboxFile, number: int) -> str | None:
+    """Of the letter with this number; None, where there is none."""
+    keys = (await mailbox.snapshot()).keys
+    [entry] = await mailbox.describe([keys[number - 1]]) if 0 < number <= len(keys) else [None]
+    return entry.email_id if entry is not None else None
+
+
+def _told(source: str, source_id: str, pulled: Pulled) -> list[str]:
+    """A line for each thing that happened, in the order in which it does."""
+    unique_id, _, ordinal = source_id.partition("\n")
+    name = f"as {safe(unique_id)}" if unique_id else "without a unique-id"
+    size = f", {pulled.octets} octets" if pulled.octets is not None else ""
+    again = f" (number {safe(ordinal)} of that name)" if ordinal and unique_id else ""
+    lines = [_line("seen", pulled.seen, f"at {safe(source)} {name}{size}{again}")]
+    if pulled.tries:
+        words = f", the last time: {safe(pulled.words)}" if pulled.words else ""
+        lines.append(_line("refused", None, f"{pulled.tries} times{words}"))
+    if pulled.fetched is None:
+        lines.append(_line("fetched", None, "not yet; the next pull asks for it again"))
+    else:
+        since = "" if pulled.is_here else ", and removed here since"
+        lines.append(_line("fetched", pulled.fetched, f"durable here{since}"))
+    if pulled.deleting is not None:
+        lines.append(_line("DELE", pulled.deleting, f"by the rule: {pulled.rule}"))
+    elif pulled.fetched is not None:
+        lines.append(_line("DELE", None, "never said: no rule asked for it"))
+    if pulled.confirmed is not None:
+        lines.append(_line("QUIT", pulled.confirmed, "the server said that it is removed"))
+    if pulled.gone is not None:
+        by = "it has gone" if pulled.deleting is not None else "somebody else removed it, or the server hides it"
+        lines.append(_line("gone", pulled.gone, f"the server does not list it any more: {by}"))
+    return lines
+
+
+def _line(what: str, at: float | None, said: str) -> str:
+    when = datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else ""
+    return f"{what:<8} {when:<19}  {said}"
