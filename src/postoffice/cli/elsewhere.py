@@ -37,6 +37,14 @@ _OPTIONS = (
     ),
     click.option("--client-key", type=click.Path(path_type=Path, readable=False), default=None, help="Its key (PEM)."),
     click.option("--clear-text", is_flag=True, help="Allow the password to go over a network without TLS."),
+    click.option(
+        "--patience",
+        type=click.FloatRange(min=0.1),
+        default=120.0,
+        metavar="SECONDS",
+        show_default=True,
+        help="How long a silent server is waited for.",
+    ),
     click.option("--trace", is_flag=True, help="Show the conversation on standard error, without secrets."),
     password_stdin,
     click.option("--password-command", metavar="CMD", help="Take the password from what a shell command writes."),
@@ -65,6 +73,7 @@ def entrance(
     client_certificate: Path | None,
     client_key: Path | None,
     clear_text: bool,
+    patience: float,
     trace: bool,
     **places: Any,
 ) -> tuple[Source, Options]:
@@ -78,7 +87,13 @@ def entrance(
     is_external = source.mechanism == "EXTERNAL"
     token, source = _token(source) if not any(places.values()) else (None, source)
     password = "" if is_external else token or _password(source, **places)
-    return source, Options(password, tls=tls, allows_clear_text=clear_text, tracer=_tracer if trace else None)
+    return source, Options(
+        password,
+        tls=tls,
+        allows_clear_text=clear_text,
+        patience_seconds=patience,
+        tracer=_tracer if trace else None,
+    )
 
 
 def _token(source: Source) -> tuple[Token | None, Source]:
