@@ -71,6 +71,8 @@ class InWords:
     def hear(self, name: str, facts: dict[str, Fact]) -> None:
         if self._verbose and name == "home.fetched":
             click.echo(f"{safe(str(facts['source_id']))}  {facts['octets']} octets")
+        if name == "home.hook_failed":
+            click.echo(f"postoffice: the hook: {facts['because']}", err=True)
 
     def previewed(self, preview: Preview) -> None:
         if self._verbose:

@@ -44,6 +44,7 @@ COMMANDS = {
     "read": ("postoffice.cli.home", "read", "Read a letter of an offline mailbox file."),
     "recover": ("postoffice.cli.recover", "recover", "List deleted letters, and put them back."),
     "restore": ("postoffice.cli.restore", "restore", "Make an office of a backup, or bring one mailbox back."),
+    "run": ("postoffice.cli.run", "run", "Pull every account of the settings again and again."),
     "sendmail": ("postoffice.cli.sendmail", "sendmail", "Send a letter from standard input, as programs do."),
     "serve": ("postoffice.cli.office", "serve", "Open the doors."),
     "status": ("postoffice.cli.status", "status", "Say how the office is."),

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from postoffice.client.rules import Rule, Wholeness
 from postoffice.clock import Clock, system_clock
+from postoffice.events import event
 from postoffice.net.dialogue import Dialogue, Tracer
 
 Order = Literal["oldest", "newest", "smallest"]
@@ -122,6 +123,7 @@ class Run:
         self.entered = asyncio.get_running_loop().time()
         said = capabilities.get(b"LOGIN-DELAY", [])
         self.login_delay = float(said[0]) if said and said[0].isdigit() else 0.0
+        event("home.entered", login_delay=self.login_delay)
 
     def wait(self) -> float:
         """How many seconds the next session is to wait for."""
