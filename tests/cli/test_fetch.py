@@ -115,6 +115,17 @@ async def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
+async def test_a_dry_run_says_what_is_in_doubt(tmp_path: Path) -> None:
+    peer = Pop3Peer(dict(LETTERS))
+    async with peer.listening() as port:
+        await fetch(port, tmp_path / "m")
+        peer.letters["id-2"] = LETTERS["id-5"]  # the server has given a name to another letter
+        told = await fetch(port, tmp_path / "m", "--dry-run", "--delete-when", "3 days")
+    assert told[1] == (
+        "would fetch 0 letters, 0 octets, already had 4; 1 may be new: their header or their octets would tell\n"
+    )
+
+
 async def test_a_terminal_sees_a_bar_and_standard_output_the_summary_alone(tmp_path: Path) -> None:
     async with Pop3Peer(dict(LETTERS)).listening() as port:
         shown, out = await asyncio.to_thread(fetch_on_terminal, port, tmp_path / "m")
