@@ -51,7 +51,7 @@ async def test_each_event_is_one_json_line_and_the_last_one_has_the_status(tmp_p
     assert fetched == [(name, len(letter)) for name, letter in LETTERS.items()]
     assert [one["source_id"] for one in told if one["event"] == "deleted"] == list(LETTERS)
     names = [one["event"] for one in told]
-    assert names[:2] == ["connected", "listed"]
+    assert names[:3] == ["connected", "entered", "listed"]
     assert "kept" in names
     assert names.count("closed") == 1
     assert told[-1]["event"] == "closed"
@@ -72,9 +72,8 @@ async def test_a_failure_is_the_last_json_line_and_a_sentence(tmp_path: Path) ->
 async def test_letters_that_were_not_given_are_told_with_status_75(tmp_path: Path) -> None:
     async with Pop3Peer(dict(LETTERS), says={"RETR 2": b"-ERR no\r\n"}).listening() as port:
         status, out, _ = await fetch(port, tmp_path / "m", "--json")
-    closed = [one for one in events(out) if one["event"] == "closed"]
     assert status == 75
-    assert [one["status"] for one in closed] == [75]
+    assert (events(out)[-1]["event"], events(out)[-1]["status"], events(out)[-1]["refused"]) == ("closed", 75, 1)
 
 
 @pytest.mark.parametrize("words", [(), ("-v",), ("--json",), ("--dry-run",), ("--dry-run", "-v"), ("--trace",)])
@@ -116,6 +115,17 @@ async def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
+async def test_a_dry_run_says_what_is_in_doubt(tmp_path: Path) -> None:
+    peer = Pop3Peer(dict(LETTERS))
+    async with peer.listening() as port:
+        await fetch(port, tmp_path / "m")
+        peer.letters["id-2"] = LETTERS["id-5"]  # the server has given a name to another letter
+        told = await fetch(port, tmp_path / "m", "--dry-run", "--delete-when", "3 days")
+    assert told[1] == (
+        "would fetch 0 letters, 0 octets, already had 4; 1 may be new: their header or their octets would tell\n"
+    )
+
+
 async def test_a_terminal_sees_a_bar_and_standard_output_the_summary_alone(tmp_path: Path) -> None:
     async with Pop3Peer(dict(LETTERS)).listening() as port:
         shown, out = await asyncio.to_thread(fetch_on_terminal, port, tmp_path / "m")
@@ -146,6 +156,43 @@ def fetch_on_terminal(port: int, file: Path) -> tuple[str, str]:
             pass  # so ends what a terminal that nobody has open any more gives
     assert process.returncode == 0
     return shown.decode(), out.decode()
+
+
+HOOK = "cat; echo $POSTOFFICE_ACCOUNT $POSTOFFICE_LETTERS $POSTOFFICE_FILE"
+
+
+async def test_the_hook_hears_of_letters_and_no_sender_gets_into_the_command(tmp_path: Path) -> None:
+    file, trap = tmp_path / "m", tmp_path / "trap"
+    hostile = f"From: $(touch {trap}) <x@x>\r\nSubject: `touch {trap}`; touch {trap}\x1b[2J\r\n\r\n".encode()
+    peer = Pop3Peer({"id-1": hostile, "id-2": LETTERS["id-2"]})
+    async with peer.listening() as port:
+        status, out, errors = await fetch(port, file, "--hook", HOOK)
+        nothing = await fetch(port, file, "--hook", HOOK)
+    *lines, facts = errors.splitlines()
+    assert status == 0
+    assert out.startswith("2 letters")
+    assert [json.loads(line)["octets"] for line in lines] == [len(hostile), len(LETTERS["id-2"])]
+    assert json.loads(lines[0])["from"] == f"$(touch {trap}) <x@x>"
+    assert json.loads(lines[1])["subject"] == "2"
+    assert facts == f"{USER} 2 {file}"
+    assert not trap.exists()
+    assert not SPEAKS_TO_TERMINALS.search(errors)
+    assert nothing[2] == ""
+
+
+async def test_the_hook_hears_of_what_came_before_a_pull_failed(tmp_path: Path) -> None:
+    peer = Pop3Peer({"a": b"Subject: a\r\n\r\n", "b": b"Subject: b\r\n\r\n"}, says={"RETR 2": b"what?\r\n"})
+    async with peer.listening() as port:
+        status, _, errors = await fetch(port, tmp_path / "m", "--hook", HOOK)
+    assert status != 0
+    assert errors.splitlines()[0] == '{"from": "", "subject": "a", "octets": 14}'
+
+
+@pytest.mark.parametrize(("hook", "said"), [("exit 3", "it ended with status 3"), ("nonesuch", "status 127")])
+async def test_a_hook_that_fails_is_told_and_the_pull_went_well(tmp_path: Path, hook: str, said: str) -> None:
+    async with Pop3Peer(dict(LETTERS)).listening() as port:
+        status, _, errors = await fetch(port, tmp_path / "m", "--hook", hook)
+    assert (status, errors.endswith(f"{said}\n")) == (0, True), errors
 
 
 def test_no_command_pays_for_the_bar_but_on_a_terminal() -> None:

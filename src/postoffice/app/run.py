@@ -41,6 +41,7 @@ from postoffice.app.worker import HEARTBEAT_SECONDS, READY, Work, beats
 from postoffice.errors import UsageError
 from postoffice.net.crowd import Crowd
 from postoffice.net.listen import Door, bind_door, bind_socket, listen_privately
+from postoffice.net.notify import notify, watchdog_seconds
 from postoffice.net.tls import Pair
 from postoffice.store.embedded import EmbeddedStore
 from postoffice.store.embedded.remote import serve_committer
@@ -173,7 +174,7 @@ class Supervisor:
         self._guard = Guard(config.guard, ledger)
         self._crowd = Crowd(config.crowd, tuple(DOORS), config.guard.trusted_networks, len(doors))
         self._readers = listen_privately(STATUS_SOCKET, 16)
-        self._watchdog_seconds = _watchdog_seconds()
+        self._watchdog_seconds = watchdog_seconds()
         self._patted = 0.0
         self._wakeup, wakeup = os.pipe()
         for end in (self._wakeup, wakeup):
@@ -351,7 +352,7 @@ class Supervisor:
     def _heard_signal(self, number: int, _frame: FrameType | None) -> None:
         if number in (signal.SIGTERM, signal.SIGINT) and self._stopping_since is None:
             self._stopping_since = time.monotonic()
-            _notify("STOPPING=1")
+            notify("STOPPING=1")
             self._tell("worker", signal.SIGTERM)
         elif number == signal.SIGHUP:
             with suppress(UsageError, OSError):  # the workers say what is wrong
@@ -373,12 +374,12 @@ class Supervisor:
         now = time.monotonic()
         if self._watchdog_seconds and now - self._patted >= self._watchdog_seconds / 3:
             self._patted = now
-            _notify("WATCHDOG=1")
+            notify("WATCHDOG=1")
 
     def _say_ready(self) -> None:
         where = [f"{name}={address}" for name, door in self._doors[0].items() for address in door.addresses]
         print("ready", *where, flush=True)
-        _notify("READY=1")
+        notify("READY=1")
 
 
 def _worker_names(workers: int) -> list[str]:
@@ -434,20 +435,3 @@ def _may_bind_low_ports() -> bool:
         except OSError:
             return True
     return True
-
-
-def _watchdog_seconds() -> float:
-    """After how long a silence systemd would kill us (sd_watchdog_enabled(3)); 0: it does not watch."""
-    asked, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
-    return int(asked) / 1e6 if asked.isdecimal() and pid in ("", str(os.getpid())) else 0.0
-
-
-def _notify(state: str) -> None:
-    """Tell systemd (sd_notify(3)), if it is there."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-        notify.sendto(state.encode(), address)

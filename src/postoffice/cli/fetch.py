@@ -13,11 +13,9 @@ from postoffice.cli.elsewhere import entrance, entrance_options, explained
 from postoffice.cli.fetch_telling import telling
 from postoffice.cli.home import with_loop
 from postoffice.errors import UsageError
-from postoffice.home.mailbox import pulling_into
 
 if TYPE_CHECKING:
-    from postoffice.client.collect import Options, Order, Report
-    from postoffice.client.url import Source
+    from postoffice.client.collect import Order
 
 
 @click.command()
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--headers", is_flag=True, help="Fetch only the headers of what is new, for `ls --there`.")
 @click.option("--only", metavar="UNIQUE-ID", multiple=True, help="Fetch this letter, and no other.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be fetched and deleted; nothing is changed.")
+@click.option("--hook", metavar="CMD", default="", help="Run this when letters came.")
 @click.option("-v", "--verbose", is_flag=True, help="One line for each letter.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for each thing that happens.")
 @entrance_options
@@ -53,6 +52,7 @@ def fetch(
     headers: bool,
     only: tuple[str, ...],
     dry_run: bool,
+    hook: str,
     verbose: bool,
     as_json: bool,
     **how: Any,
@@ -64,37 +64,26 @@ def fetch(
     """
     from postoffice.client.rules import NOW, octets_of, parse_rule
     from postoffice.home.copies import whole_in
+    from postoffice.home.hooks import Hooks
+    from postoffice.home.preview import preview
+    from postoffice.home.pulling import pull_into
 
-    chosen = (*((NOW,) if delete else ()), *map(parse_rule, rules))
-    most = octets_of(largest) if largest is not None else None
-    source, options = entrance(url, **how)
-    options = replace(
-        options,
-        rules=chosen,
-        order=order,
-        largest=most,
-        headers_only=headers,
-        only=frozenset(only),
-        whole_in=whole_in,
-    )
-    with (
-        telling(as_json=as_json, verbose=verbose, shows_bar=not how["trace"]) as tell,
-        explained(source, has_ca=bool(how["ca"] or how["pin"])),
-    ):
-        if dry_run:
-            from postoffice.home.preview import preview
-
-            tell.previewed(with_loop(lambda: preview(source, file, options)))
-            return
-        report = with_loop(lambda: _collect(source, file, options))
+    with telling(as_json=as_json, verbose=verbose, shows_bar=not how["trace"]) as tell:
+        source, options = entrance(url, **how)
+        options = replace(
+            options,
+            rules=(*((NOW,) if delete else ()), *map(parse_rule, rules)),
+            order=order,
+            largest=octets_of(largest) if largest is not None else None,
+            headers_only=headers,
+            only=frozenset(only),
+            whole_in=whole_in,
+        )
+        with explained(source, has_ca=bool(how["ca"] or how["pin"])):
+            if dry_run:
+                tell.previewed(with_loop(lambda: preview(source, file, options)))
+                return
+            report = with_loop(lambda: pull_into(file, source.user, source, options, Hooks(new_mail=hook)))
         tell.closed(report, os.EX_TEMPFAIL if report.refused else os.EX_OK)
-        if report.refused:
-            raise UsageError(f"{source.host} did not give {report.refused} of its letters; try again", os.EX_TEMPFAIL)
-
-
-async def _collect(source: Source, file: Path, options: Options) -> Report:
-    from postoffice.client.collect import collect
-    from postoffice.client.purse import Purse, renewing
-
-    async with pulling_into(file) as mailbox:
-        return await renewing(Purse(), source.user, options, lambda options: collect(source, mailbox, options))
+    if report.refused:
+        raise UsageError(f"{source.host} did not give {report.refused} of its letters; try again", os.EX_TEMPFAIL)

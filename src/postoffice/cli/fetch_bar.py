@@ -47,6 +47,8 @@ class WithBar(InWords):
             self._come += 1
             self._octets += octets
             self._progress.update(self._task, completed=self._octets, come=self._come)
+        else:
+            super().hear(name, facts)
 
     def closed(self, report: Report, status: int) -> None:
         self._progress.stop()

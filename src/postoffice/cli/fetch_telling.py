@@ -71,16 +71,20 @@ class InWords:
     def hear(self, name: str, facts: dict[str, Fact]) -> None:
         if self._verbose and name == "home.fetched":
             click.echo(f"{safe(str(facts['source_id']))}  {facts['octets']} octets")
+        if name == "home.hook_failed":
+            click.echo(f"postoffice: the hook: {facts['because']}", err=True)
 
     def previewed(self, preview: Preview) -> None:
         if self._verbose:
             deleted = {item.number for item in preview.deleted}
-            for what, items in (("fetch", preview.fetched), ("know", preview.known)):
+            for what, items in (("fetch", preview.fetched), ("know", preview.known), ("look at", preview.doubtful)):
                 for item in items:
                     also = ", delete" if item.number in deleted else ""
                     click.echo(f"{safe(item.unique_id)}  {item.octets} octets: {what}{also}")
         octets = sum(item.octets for item in preview.fetched)
         words = [f"would fetch {len(preview.fetched)} letters, {octets} octets, already had {len(preview.known)}"]
+        if preview.doubtful:
+            words.append(f"{len(preview.doubtful)} may be new: their header or their octets would tell")
         if preview.deleted:
             words.append(f"would delete {len(preview.deleted)} from the server")
         click.echo("; ".join(words))
@@ -103,11 +107,16 @@ class AsJson:
             say(name.removeprefix("home."), **facts)
 
     def previewed(self, preview: Preview) -> None:
-        for name, items in (("fetch", preview.fetched), ("known", preview.known), ("delete", preview.deleted)):
+        kinds = {
+            "would_fetch": preview.fetched,
+            "known": preview.known,
+            "doubtful": preview.doubtful,
+            "would_delete": preview.deleted,
+        }
+        for name, items in kinds.items():
             for item in items:
-                say(f"would_{name}" if name != "known" else name, source_id=item.source_id, octets=item.octets)
-        counts = {name: len(getattr(preview, name)) for name in ("fetched", "known", "deleted")}
-        say("previewed", status=0, **counts)
+                say(name, source_id=item.source_id, octets=item.octets)
+        say("previewed", status=0, **{name: len(items) for name, items in kinds.items()})
 
     def closed(self, report: Report, status: int) -> None:
         say("closed", status=status, **{name: getattr(report, name) for name in report.__slots__})

@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from postoffice.client.listing import Listed
 from postoffice.client.rules import Rule, Wholeness
 from postoffice.clock import Clock, system_clock
+from postoffice.events import event
 from postoffice.net.dialogue import Dialogue, Tracer
 
 Order = Literal["oldest", "newest", "smallest"]
@@ -66,6 +68,12 @@ class Options:
     whole_in: Wholeness | None = None
     renewal: Renewal | None = None
     needs_unique_ids: bool = False
+
+    def leaves(self, item: Listed) -> bool:
+        """Whether a letter that is new stays on the server for now."""
+        if self.only:
+            return item.unique_id not in self.only
+        return self.headers_only or (self.largest is not None and item.octets > self.largest)
 
 
 @dataclass(slots=True)
@@ -125,6 +133,7 @@ class Run:
         self.entered = asyncio.get_running_loop().time()
         said = capabilities.get(b"LOGIN-DELAY", [])
         self.login_delay = float(said[0]) if said and said[0].isdigit() else 0.0
+        event("home.entered", login_delay=self.login_delay)
 
     def wait(self) -> float:
         """How many seconds the next session is to wait for."""

@@ -123,11 +123,7 @@ class Session:
         options = self._options
         wanted, left = [], []
         for met in found.new:
-            if options.only:
-                is_left = met.item.unique_id not in options.only
-            else:
-                is_left = options.headers_only or (options.largest is not None and met.item.octets > options.largest)
-            if is_left:
+            if options.leaves(met.item):
                 left.append(met)
             elif met.source_id not in self._run.refused:
                 wanted.append(met)

@@ -9,6 +9,9 @@
     password_command = "pass show mail"
     every = "15m"
 
+    [hooks]
+    new_mail = "notify-send Mail"
+
 What is wrong is told all at once, each with the file, its line where that is known, and the key, and ends the program
 with EX_CONFIG (78). Relative paths begin at the folder of the file.
 """
@@ -33,6 +36,7 @@ from postoffice.client.secrets import Places
 from postoffice.client.url import Source, parse_url
 from postoffice.errors import UsageError
 from postoffice.home.copies import whole_in
+from postoffice.home.hooks import Hooks
 from postoffice.net.tls import pinned_context
 
 EX_CONFIG: Final = getattr(os, "EX_CONFIG", 78)
@@ -89,6 +93,7 @@ class Home:
 
     path: Path
     accounts: dict[str, Account]
+    hooks: Hooks = Hooks()
 
     def account(self, name: str) -> Account:
         """Raises UsageError (67) where there is none of this name."""
@@ -151,15 +156,16 @@ def parse_home(octets: bytes, path: Path, *, is_ours_alone: bool) -> Home:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: is not TOML: {error}", EX_CONFIG) from error
     reading = _Reading(path, text, is_ours_alone)
-    for name in tables.keys() - {"accounts"}:
-        reading.wrong((name,), "there is no such section; there is accounts")
+    for name in tables.keys() - {"accounts", "hooks"}:
+        reading.wrong((name,), "there is no such section; there are accounts and hooks")
     accounts = tables.get("accounts", {})
     if not isinstance(accounts, dict):
         reading.wrong(("accounts",), 'must be sections, written [accounts."me@example.org"]')
         accounts = {}
     found = {name: reading.account(name, table) for name, table in accounts.items()}
+    hooks = reading.hooks(tables.get("hooks", {}))
     reading.end()
-    return Home(path, {name: account for name, account in found.items() if account is not None})
+    return Home(path, {name: account for name, account in found.items() if account is not None}, hooks)
 
 
 class _Reading:
@@ -202,6 +208,18 @@ class _Reading:
             for key, because in _wrong_values(table, is_ours_alone=self._is_ours_alone):
                 self.wrong(("accounts", name, key), because)
         return self._made(name, table) if len(self._problems) == before else None
+
+    def hooks(self, written: object) -> Hooks:
+        if not isinstance(written, dict):
+            self.wrong(("hooks",), "must be a section, written [hooks]")
+            return Hooks()
+        names = [one.name for one in fields(Hooks)]
+        for name, command in written.items():
+            if name not in names:
+                self.wrong(("hooks", name), f"there is no such hook; there are {' and '.join(names)}")
+            elif not isinstance(command, str):
+                self.wrong(("hooks", name), f"Expected str, got {type(command).__name__}")
+        return Hooks(**written) if written.keys() <= set(names) else Hooks()
 
     def _made(self, name: str, table: _Table) -> Account:
         source = parse_url(table.url)

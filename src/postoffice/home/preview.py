@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from postoffice.client.collect import Options
 from postoffice.client.listing import Listed
 from postoffice.client.recognition import recognize
-from postoffice.client.rules import NOW, Lying, Scene
+from postoffice.client.rules import Lying, Scene
 from postoffice.client.survey import survey
 from postoffice.client.url import Source
 from postoffice.home.mailbox import opening
@@ -18,33 +18,36 @@ from postoffice.store.model import Pulled
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Letters as the server lists them, in its order; `deleted` are some of the others."""
+    """Letters as the server lists them, in its order. `doubtful` are known, or new under a name that another one had:
+    their header or their octets would tell. `deleted` are some of those that are known or would be fetched."""
 
-    fetched: Sequence[Listed] = field(default_factory=list)
-    known: Sequence[Listed] = field(default_factory=list)
-    deleted: Sequence[Listed] = field(default_factory=list)
+    fetched: Sequence[Listed]
+    known: Sequence[Listed]
+    doubtful: Sequence[Listed]
+    deleted: Sequence[Listed]
 
 
 async def preview(source: Source, file: Path, options: Options) -> Preview:
-    """What would be fetched, deleted, and is known. The file is neither made nor changed, and nothing is deleted.
+    """What would be fetched and deleted, and what is known. The file is neither made nor changed, nothing is deleted.
 
-    A letter that is in doubt counts as known: only its header or its octets could tell. Raises what a pull raises.
+    Raises what a pull raises; a server without UIDL is a `Refused`.
     """
     memory = await _memory(source, file)
     listed = (await survey(source, options, lambda listed: [])).listed
     found = recognize(listed, memory)
-    fetched = [met.item for met in found.new if options.largest is None or met.item.octets <= options.largest]
-    known = sorted([met.item for met in found.known] + [doubt.item for doubt in found.doubtful])
-    scene = Scene(
-        [Lying(met, memory[met.source_id]) for met in sorted(found.known)],
-        sum(item.octets for item in listed),
-        options.clock(),
-        options.whole_in,
+    new = [met for met in found.new if not options.leaves(met.item)]
+    now = options.clock()
+    lying = [Lying(met, memory[met.source_id]) for met in found.known]
+    lying += [Lying(met, Pulled(email_id=met.source_id, is_here=True, fetched=now)) for met in new]
+    lying.sort(key=lambda one: one.met.item.number)
+    scene = Scene(lying, sum(item.octets for item in listed), now, options.whole_in)
+    numbers = set[int]().union(*[await rule.chosen(scene) for rule in options.rules])
+    return Preview(
+        sorted(met.item for met in new),
+        sorted(met.item for met in found.known),
+        sorted(doubt.item for doubt in found.doubtful),
+        [item for item in listed if item.number in numbers],
     )
-    numbers = {item.number for item in fetched} if NOW in options.rules else set()
-    for rule in options.rules:
-        numbers |= await rule.chosen(scene)
-    return Preview(fetched, known, [item for item in listed if item.number in numbers])
 
 
 async def _memory(source: Source, file: Path) -> dict[str, Pulled]:

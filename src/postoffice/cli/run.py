@@ -1,0 +1,93 @@
+"""`run`: every account of the settings file is pulled again and again, by a service that nobody looks at."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from postoffice.cli.fetch_telling import say
+from postoffice.cli.home import with_loop
+from postoffice.events import Fact, listen
+from postoffice.message.header import safe
+
+if TYPE_CHECKING:
+    from postoffice.home.config import Home
+
+
+@click.command()
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, readable=False),
+    help="The settings file, if it is not ~/.config/postoffice/home.toml.",
+)
+@click.option("--hook", metavar="CMD", help="Run this when letters came, instead of new_mail of the settings.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for each thing that happens.")
+def run(path: Path | None, hook: str | None, as_json: bool) -> None:
+    """Pull every account of the settings again and again, each as often as its `every` says.
+
+    SIGTERM ends it, SIGHUP reads the settings anew, SIGUSR1 pulls now.
+    """
+    from postoffice.home.config import read_home, usual_path
+
+    def read() -> Home:
+        home = read_home(path or usual_path())
+        return home if hook is None else replace(home, hooks=replace(home.hooks, new_mail=hook))
+
+    stop = listen(_as_json if as_json else _in_words)
+    try:
+        with_loop(lambda: _rounds(read))
+    finally:
+        stop()
+
+
+async def _rounds(read: Callable[[], Home]) -> None:
+    from postoffice.home.network import address_watch
+    from postoffice.home.rounds import Rounds
+
+    rounds = Rounds(read)
+    loop = asyncio.get_running_loop()
+    for number, heard in (
+        (signal.SIGTERM, rounds.stop),
+        (signal.SIGINT, rounds.stop),
+        (signal.SIGHUP, rounds.reload),
+        (signal.SIGUSR1, rounds.poke),
+    ):
+        loop.add_signal_handler(number, heard)
+    with address_watch(rounds.network_came):
+        await rounds.run()
+
+
+def _as_json(name: str, facts: dict[str, Fact]) -> None:
+    from postoffice.home.pulling import account_pulled
+
+    account = account_pulled.get()
+    say(name.removeprefix("home."), **({"account": account} if account else {}) | facts)
+
+
+def _in_words(name: str, facts: dict[str, Fact]) -> None:
+    """What is worth a line of the log: letters that came, and what goes wrong."""
+    who = safe(str(facts.get("account", "")))
+    match name:
+        case "home.ready":
+            click.echo(f"ready {facts['accounts']} accounts")
+        case "home.pulled" if facts["letters"]:
+            click.echo(f"{who}: {facts['letters']} letters, {facts['octets']} octets")
+        case "home.well_again":
+            click.echo(f"{who}: well again")
+        case "home.reloaded":
+            click.echo(f"the settings were read: {facts['accounts']} accounts")
+        case "home.failed":
+            click.echo(f"postoffice: {who}: {safe(str(facts['because']))}", err=True)
+        case "home.hook_failed":
+            click.echo(f"postoffice: the hook {facts['hook']}: {facts['because']}", err=True)
+        case "home.not_reloaded":
+            click.echo(f"postoffice: the settings of before stay: {facts['because']}", err=True)
+        case _:
+            pass
