@@ -44,6 +44,7 @@ COMMANDS = {
     "forgive": ("postoffice.cli.forgive", "forgive", "Let somebody try again who failed to log in."),
     "import": ("postoffice.cli.moving", "import_", "Letters and passwords of another server."),
     "init": ("postoffice.cli.office", "init", "Make an office: folder, certificate, domain, first account."),
+    "install-service": ("postoffice.cli.service", "install_service", "Let systemd pull mail from now on."),
     "ls": ("postoffice.cli.home", "ls", "List the letters of an offline mailbox file."),
     "queue": ("postoffice.cli.office", "queue", "Show what is on its way to other offices."),
     "read": ("postoffice.cli.home", "read", "Read a letter of an offline mailbox file."),
