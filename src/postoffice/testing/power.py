@@ -87,7 +87,7 @@ class PowerSupply:
     def restore(self, loss: Loss, seed: int = 0) -> None:
         """Make every file what the disk holds. All connections are closed."""
         dice = random.Random(seed)
-        for path, disk in self._disks.items():
+        for path, disk in list(self._disks.items()):
             kept = _survivors(disk.since, loss, dice)
             Path(path).write_bytes(_with(disk.safe, kept))
             Path(f"{path}-shm").unlink(missing_ok=True)
