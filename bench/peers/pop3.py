@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.contender import PASSWORD, Mail
@@ -31,11 +32,12 @@ _INETD = Path(__file__).with_name("inetd.py")
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Where a server is now, whom it knows, and how letters get in."""
+    """Where a server is now, whom it knows, how letters get in, and what vouches for it in TLS, if it has that."""
 
     port: int
     user: str
     post: Post
+    certificate: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,15 @@ def peers() -> list[Peer]:
         Peer("Mailutils", _MAILUTILS.absence, _MAILUTILS.version, _mailutils, "mbox; no TLS; by an inetd"),
         Peer("popa3d", _POPA3D.absence, _POPA3D.version, _popa3d, "mbox; by an inetd"),
         Peer("Twisted", _twisted_absence, _twisted_version, _twisted, "its protocol over a mailbox of our own"),
+    ]
+
+
+def peers_in_clear() -> list[Peer]:
+    """Those who can do without TLS, which a client uses wherever it is offered."""
+    return [
+        Peer("Dovecot", Dovecot("default").absence, _dovecot_version, partial(_dovecot, has_tls=False)),
+        Peer("Courier", _COURIER.absence, _COURIER.version, partial(_courier, has_tls=False)),
+        Peer("Cyrus", _CYRUS.absence, _CYRUS.version, partial(_cyrus, has_tls=False)),
     ]
 
 
@@ -112,7 +123,8 @@ def _ours(home: Path) -> Iterator[Running]:
     try:
         ports = ours.ports()
         (user,) = mail.addresses()
-        yield Running(ports["pop3"], user, SmtpPost("127.0.0.1", ports["smtp"], user))
+        post = SmtpPost("127.0.0.1", ports["smtp"], user)
+        yield Running(ports["pop3"], user, post, home / "data" / "tls" / "certificate.pem")
     finally:
         ours.stop()
 
@@ -121,12 +133,14 @@ def _dovecot_version() -> str:
     return Dovecot("default").version().removeprefix("Dovecot ")
 
 
-def _dovecot(home: Path) -> Iterator[Running]:
+def _dovecot(home: Path, *, has_tls: bool = True) -> Iterator[Running]:
     dovecot = Dovecot("default")
     mail = Mail(1, [])
     dovecot.prepare(home, mail)
+    certificate, _ = make_self_signed(home, ["localhost"])  # in place of that for a name that leads nowhere
     with (home / "dovecot.conf").open("a") as config:
         config.write(
+            f"ssl = {'yes' if has_tls else 'no'}\n"
             "auth_mechanisms = plain scram-sha-1 scram-sha-256\n"
             "auth_failure_delay = 0\nservice anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}\n"
         )
@@ -134,7 +148,7 @@ def _dovecot(home: Path) -> Iterator[Running]:
     try:
         (user,) = mail.addresses()
         maildir = home / "mail" / user.partition("@")[0] / "Maildir"
-        yield Running(dovecot.ports()["pop3"], user, MaildirPost(maildir))
+        yield Running(dovecot.ports()["pop3"], user, MaildirPost(maildir), certificate if has_tls else None)
     finally:
         dovecot.stop()
 
@@ -224,6 +238,7 @@ mkdir -p /var/lib/courier
 chown -R courier:courier /etc/courier/pop3d.pem /var/lib/courier
 set -a
 . /etc/courier/authdaemonrc; . /etc/courier/pop3d; . /etc/courier/pop3d-ssl
+POP3_STARTTLS={{starttls}}
 set +a
 /usr/lib/courier/courier-authlib/authdaemond &
 exec couriertcpd -address=127.0.0.1 -maxprocs=40 -maxperip=40 -nodnslookup -noidentlookup {{port}} \\
@@ -249,9 +264,7 @@ sasl_mech_list: PLAIN SCRAM-SHA-1 SCRAM-SHA-256
 autocreate_quota: 0
 autocreate_post: yes
 failedloginpause: 0
-tls_server_cert: /etc/cyrus-tls/certificate.pem
-tls_server_key: /etc/cyrus-tls/key.pem
-END
+{{tls}}END
 cat > /etc/cyrus.conf <<END
 START {{{{
   recover cmd="/usr/sbin/cyrus ctl_cyrusdb -r"
@@ -272,6 +285,11 @@ exec /usr/lib/cyrus/bin/master
 """
 
 
+_CYRUS_TLS = """tls_server_cert: /etc/cyrus-tls/certificate.pem
+tls_server_key: /etc/cyrus-tls/key.pem
+"""
+
+
 def _popa3d(home: Path) -> Iterator[Running]:
     yield from _by_inetd(_POPA3D, _POPA3D_SCRIPT, home)
 
@@ -289,24 +307,27 @@ def _by_inetd(package: Package, script: str, home: Path) -> Iterator[Running]:
         yield Running(port, USER, MboxPost(box))
 
 
-def _courier(home: Path) -> Iterator[Running]:
+def _courier(home: Path, *, has_tls: bool = True) -> Iterator[Running]:
     maildir = _maildir(home)
-    _certificate(home)
+    certificate = _certificate(home)
     (port,) = free_ports(1)
-    with _serving(_COURIER.words(home, _COURIER_SCRIPT.format(port=port)), home, port):
-        yield Running(port, USER, MaildirPost(maildir))
+    script = _COURIER_SCRIPT.format(port=port, starttls="YES" if has_tls else "NO")
+    with _serving(_COURIER.words(home, script), home, port):
+        yield Running(port, USER, MaildirPost(maildir), certificate if has_tls else None)
 
 
-def _cyrus(home: Path) -> Iterator[Running]:
-    _certificate(home)
+def _cyrus(home: Path, *, has_tls: bool = True) -> Iterator[Running]:
+    certificate = _certificate(home)
     port, lmtp = free_ports(2)
-    with _serving(_CYRUS.words(home, _CYRUS_SCRIPT.format(port=port, lmtp=lmtp)), home, port, lmtp):
-        yield Running(port, USER, SmtpPost("127.0.0.1", lmtp, USER, lmtp=True))
+    script = _CYRUS_SCRIPT.format(port=port, lmtp=lmtp, tls=_CYRUS_TLS if has_tls else "")
+    with _serving(_CYRUS.words(home, script), home, port, lmtp):
+        post = SmtpPost("127.0.0.1", lmtp, USER, lmtp=True)
+        yield Running(port, USER, post, certificate if has_tls else None)
 
 
-def _certificate(home: Path) -> None:
+def _certificate(home: Path) -> Path:
     (home / "tls").mkdir()
-    make_self_signed(home / "tls", ["localhost"])
+    return make_self_signed(home / "tls", ["localhost"])[0]
 
 
 def _python() -> str:
