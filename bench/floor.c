@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { INPUT_OCTETS = 64 * 1024, OUTPUT_OCTETS = 512 * 1024, FULL = 256 * 1024 };
+enum { INPUT_OCTETS = 64 * 1024, FULL = 256 * 1024 };
 
 struct letter {
     const char *wire;
@@ -30,15 +30,15 @@ struct connection {
     int fd;
     bool in_content, closing, wants_output;
     size_t input_length, output_length, output_sent;
-    char input[INPUT_OCTETS], output[OUTPUT_OCTETS];
+    char input[INPUT_OCTETS], output[]; /* has room for the largest reply behind what makes it full */
 };
 
 static int poller;
 static bool is_smtp;
 static struct letter *letters;
 static size_t letter_count;
-static char stat_reply[64], *uidl_reply;
-static size_t uidl_length;
+static char stat_reply[64], *uidl_reply, *list_reply;
+static size_t uidl_length, list_length, largest_reply = 64;
 
 static void die(const char *what) {
     fprintf(stderr, "floor: %s: %s\n", what, strerror(errno));
@@ -79,6 +79,7 @@ static void answer_pop3(struct connection *c, const char *line) {
     }
     if (!memcmp(line, "STAT", 4)) return put_text(c, stat_reply);
     if (!memcmp(line, "UIDL", 4)) return put(c, uidl_reply, uidl_length);
+    if (!memcmp(line, "LIST", 4)) return put(c, list_reply, list_length);
     if (!memcmp(line, "CAPA", 4)) return put_text(c, "+OK\r\nUSER\r\nUIDL\r\nPIPELINING\r\n.\r\n");
     c->closing = !memcmp(line, "QUIT", 4);
     put_text(c, "+OK\r\n");
@@ -143,7 +144,7 @@ static void serve(struct connection *c) {
 static void welcome(int listener) {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), yes = 1;
     if (fd < 0) return;
-    struct connection *c = malloc(sizeof *c);
+    struct connection *c = malloc(sizeof *c + FULL + largest_reply);
     if (!c) die("memory");
     c->fd = fd;
     c->in_content = c->closing = c->wants_output = false;
@@ -172,21 +173,27 @@ static void read_letters(size_t count, const char *path) {
     char *wire = read_all(path, &length), *stop = wire + length, *end;
     letters = calloc(count + 1, sizeof *letters);
     uidl_reply = malloc(count * 32 + 32);
-    if (!letters || !uidl_reply) die("memory");
+    list_reply = malloc(count * 48 + 32);
+    if (!letters || !uidl_reply || !list_reply) die("memory");
     uidl_length = (size_t)sprintf(uidl_reply, "+OK\r\n");
+    list_length = (size_t)sprintf(list_reply, "+OK\r\n");
     while (letter_count < count && (end = memmem(wire, (size_t)(stop - wire), "\r\n.\r\n", 5))) {
         struct letter *letter = &letters[letter_count++];
         letter->wire = wire;
         letter->wire_length = (size_t)(end + 5 - wire);
-        if (letter->wire_length > OUTPUT_OCTETS - FULL - 64) die("a letter is too large");
+        if (letter->wire_length + 64 > largest_reply) largest_reply = letter->wire_length + 64;
         letter->octets = letter->wire_length - 3 - (*wire == '.');
         for (char *dot = wire; (dot = memmem(dot, (size_t)(end - dot), "\r\n.", 3)); dot += 3) letter->octets--;
         octets += letter->octets;
         uidl_length += (size_t)sprintf(uidl_reply + uidl_length, "%zu %016zx\r\n", letter_count, letter_count * 2654435761u);
+        list_length += (size_t)sprintf(list_reply + list_length, "%zu %zu\r\n", letter_count, letter->octets);
         wire = end + 5;
     }
     if (letter_count < count) die("the file has fewer letters");
     uidl_length += (size_t)sprintf(uidl_reply + uidl_length, ".\r\n");
+    list_length += (size_t)sprintf(list_reply + list_length, ".\r\n");
+    if (uidl_length > largest_reply) largest_reply = uidl_length;
+    if (list_length > largest_reply) largest_reply = list_length;
     sprintf(stat_reply, "+OK %zu %zu\r\n", letter_count, octets);
 }
 
