@@ -300,7 +300,8 @@ async def test_a_spool_file_that_a_crash_left_goes_and_one_being_written_stays(
     (kept,) = spool.iterdir()
     (spool / "orphan").write_bytes(b"x")
     stage = await store.office.stage()
-    await stage.write(bytes(9 * CHUNK_OCTETS))
+    for _ in range(2):  # the second waits until the first is there
+        await stage.write(bytes(9 * CHUNK_OCTETS))
     other = EmbeddedStore.open(tmp_path / "data")
     left = set(spool.iterdir())
     assert len(left) == 2

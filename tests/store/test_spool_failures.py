@@ -51,8 +51,9 @@ def descriptors_into(folder: Path) -> int:
 async def test_a_folder_that_cannot_be_written_is_the_store_being_away(office: EmbeddedStore, spool: Path) -> None:
     spool.rmdir()
     incoming = await office.office.stage()
+    await incoming.write(LARGE)
     with pytest.raises(StoreUnavailable, match="spool"):
-        await incoming.write(LARGE)
+        await incoming.finish()
     await incoming.abandon()
     spool.mkdir(mode=0o700)
     await (await stage(office)).abandon()

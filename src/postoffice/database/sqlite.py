@@ -183,6 +183,17 @@ def transaction(connection: Connection) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def unsynced_transaction(connection: Connection) -> Iterator[None]:
+    """All of it or nothing, durable with the next `transaction` of this connection: the log is synced as a whole."""
+    connection.execute("PRAGMA synchronous = NORMAL")
+    try:
+        with transaction(connection):
+            yield
+    finally:
+        connection.execute("PRAGMA synchronous = FULL")
+
+
 def give_space_back(connection: Connection, *, spare_pages: int, step_pages: int = 256) -> None:
     """Hand freed pages back to the disk in small transactions, but for a few that the next letter will need."""
     while True:
@@ -223,7 +234,11 @@ class Desk:
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """Do `work` in a thread. Once begun it ends, also when nobody waits any more."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self.run_here, work)
+        return await self.begin(work)
+
+    def begin(self, work: Callable[[Connection], T]) -> asyncio.Future[T]:
+        """The same, to be waited for later."""
+        return asyncio.get_running_loop().run_in_executor(self._pool, self.run_here, work)
 
     def run_here(self, work: Callable[[Connection], T]) -> T:
         """Do `work` in this thread."""

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from zlib import crc32
 
-from postoffice.database.sqlite import Connection, give_space_back, one_number, transaction
+from postoffice.database.sqlite import Connection, give_space_back, one_number, transaction, unsynced_transaction
 from postoffice.errors import DamagedStore, StoreError
 from postoffice.store.model import CHUNK_OCTETS, Staged
 
@@ -108,8 +108,8 @@ def staged_id(place: str) -> int:
 
 
 def begin(connection: Connection) -> int:
-    """Make room for a content that will come in chunk by chunk."""
-    with transaction(connection):
+    """Make room for a content that comes in chunk by chunk. It is durable with the first letter that refers to it."""
+    with unsynced_transaction(connection):
         connection.execute("INSERT INTO contents (writer, since) VALUES (?, ?)", (os.getpid(), time.time()))
         return connection.last_insert_rowid()
 
@@ -118,7 +118,7 @@ def add_chunks(
     connection: Connection, content_id: int, index: int, chunks: Iterable[bytes], last: bytes | None = None
 ) -> None:
     """Keep some more of a content; `last` is its SHA-256 and is given with its last chunk alone."""
-    with transaction(connection):
+    with unsynced_transaction(connection):
         connection.executemany(
             CHUNK,
             [(content_id << INDEX_BITS | number, crc32(data), last, data) for number, data in enumerate(chunks, index)],

@@ -136,8 +136,8 @@ class SpoolOverflow:
         self._spool = spool
         self._name = ""
 
-    async def add(self, chunks: list[bytes], last: bytes | None) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._spool.pool, self._add, chunks)
+    def add(self, chunks: list[bytes], last: bytes | None) -> asyncio.Future[None]:
+        return asyncio.get_running_loop().run_in_executor(self._spool.pool, self._add, chunks)
 
     def _add(self, chunks: list[bytes]) -> None:
         if not self._name:

@@ -1,14 +1,18 @@
 """A letter coming in from a sender who may be slow: in memory while it is small, then outside of it.
 
-What is outside is written in a thread, some chunks at a time, and nothing refers to it before a verb takes the
-`Staged`. Where it lies is the business of an `Overflow`: rows of a mailbox file, or a spool file of the office.
+What is outside is written in a thread, some chunks at a time, while the next ones come in, and nothing refers to it
+before a verb takes the `Staged`. Where it lies is the business of an `Overflow`: rows of a mailbox file, or a spool
+file of the office.
 """
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import Protocol
 
 from postoffice.database.sqlite import Connection, Desk, transaction
+from postoffice.errors import StoreError
 from postoffice.message.content import ContentReader
 from postoffice.store.embedded import contents
 from postoffice.store.model import CHUNK_OCTETS, Staged
@@ -18,9 +22,11 @@ SPILL_CHUNKS = 8
 
 
 class Overflow(Protocol):
-    """Where the chunks of a large letter go, in order. The last call to `add` gives its SHA-256."""
+    """Where the chunks of a large letter go, in order."""
 
-    async def add(self, chunks: list[bytes], last: bytes | None) -> None: ...
+    def add(self, chunks: list[bytes], last: bytes | None) -> asyncio.Future[None]:
+        """Begin to write, after what was begun before has ended. The last call gives the letter's SHA-256."""
+        ...
 
     async def abandon(self) -> None: ...
 
@@ -29,13 +35,14 @@ class Overflow(Protocol):
 
 
 class GrowingStage:
-    """A `Stage` for any size. Holds `SPILL_CHUNKS` chunks in memory at most."""
+    """A `Stage` for any size. Holds `SPILL_CHUNKS` chunks that come in and as many that leave memory, at most."""
 
     def __init__(self, overflow: Overflow) -> None:
         self._overflow = overflow
         self._reader = ContentReader()
         self._buffer = bytearray()
         self._has_spilled = False
+        self._leaving: asyncio.Future[None] | None = None
 
     async def write(self, wire: bytes) -> None:
         self._buffer += self._reader.add(wire)
@@ -48,11 +55,14 @@ class GrowingStage:
         if not self._has_spilled and len(self._buffer) <= CHUNK_OCTETS:
             return Staged(content, self._reader.head, bytes(self._buffer), self._reader.has_bare_line_ends)
         await self._spill(len(self._buffer), content.sha256)
+        await self._left()
         return Staged(content, self._reader.head, self._overflow.place, self._reader.has_bare_line_ends)
 
     async def abandon(self) -> None:
         self._buffer.clear()
         if self._has_spilled:
+            with suppress(StoreError):  # who could not write it does not want it now
+                await self._left()
             await self._overflow.abandon()
 
     async def _spill(self, octets: int, last: bytes | None) -> None:
@@ -61,7 +71,14 @@ class GrowingStage:
         chunks = [bytes(view[at : min(at + CHUNK_OCTETS, octets)]) for at in range(0, octets, CHUNK_OCTETS)]
         view.release()
         del self._buffer[:octets]
-        await self._overflow.add(chunks, last)
+        await self._left()
+        self._leaving = self._overflow.add(chunks, last)
+
+    async def _left(self) -> None:
+        """Wait for what is on its way out of memory. Raises what stood in its way."""
+        leaving, self._leaving = self._leaving, None
+        if leaving is not None:
+            await leaving
 
 
 class RowOverflow:
@@ -72,9 +89,9 @@ class RowOverflow:
         self._content_id: int | None = None
         self._index = 0
 
-    async def add(self, chunks: list[bytes], last: bytes | None) -> None:
+    def add(self, chunks: list[bytes], last: bytes | None) -> asyncio.Future[None]:
         # The last chunk alone carries the name.
-        await self._desk.run(lambda connection: self._add(connection, chunks, last))
+        return self._desk.begin(lambda connection: self._add(connection, chunks, last))
 
     def _add(self, connection: Connection, chunks: list[bytes], last: bytes | None) -> None:
         if self._content_id is None:
