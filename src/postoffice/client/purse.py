@@ -17,16 +17,17 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
-from postoffice.client import authorization
-from postoffice.client.authorization import Grant
 from postoffice.client.collect import Options
 from postoffice.client.private import state_folder, sync_folder, write_file
 from postoffice.clock import Clock, system_clock
 from postoffice.errors import UsageError
 from postoffice.events import event
+
+if TYPE_CHECKING:
+    from postoffice.client.authorization import Grant
 
 T = TypeVar("T")
 
@@ -74,6 +75,8 @@ class Purse:
                 raise UsageError(f"nobody logged in as {address}: postoffice auth login {address}", os.EX_NOPERM)
             if grant.access_token == refused or grant.ends - MARGIN_SECONDS <= self._clock():
                 self._write(grant)
+                from postoffice.client import authorization
+
                 grant = authorization.renewed(grant, self._clock)
                 self._write(grant)
                 event("login.renewed", address=address, provider=grant.provider)
@@ -109,6 +112,8 @@ class Purse:
                 if os.fstat(file.fileno()).st_mode & 0o077:
                     raise UsageError(f"{path}: others may read it: chmod 600, or log in again", os.EX_NOPERM)
                 fields: dict[str, Any] = json.load(file)
+            from postoffice.client.authorization import Grant
+
             return Grant(**fields | {"hosts": tuple(fields["hosts"])})
         except FileNotFoundError:
             return None

@@ -19,7 +19,6 @@ from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
 from postoffice.errors import Refusal, UsageError
-from postoffice.message.address import parse_domain
 
 PORT: Final = 110
 TLS_PORT: Final = 995
@@ -113,12 +112,18 @@ def _host(text: str) -> str:
     try:
         if text.startswith("["):
             return str(ipaddress.IPv6Address(text[1:-1]))
-        name = text if text.isascii() else parse_domain(text)
+        name = text if text.isascii() else _a_labels(text)
     except (ValueError, Refusal) as error:
         raise UsageError("the host in this POP URL is neither a name nor an address") from error
     if not _HOST.fullmatch(name):
         raise UsageError("the host in this POP URL is neither a name nor an address")
     return name.lower()
+
+
+def _a_labels(name: str) -> str:
+    from postoffice.message.address import parse_domain
+
+    return parse_domain(name)
 
 
 def _port(text: str) -> int:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from postoffice.client.collect import Options, Report, collect
 from postoffice.client.purse import Purse, renewing
 from postoffice.client.url import Source
-from postoffice.home.config import Account
 from postoffice.home.hooks import Hooks, introduced
 from postoffice.home.mailbox import pulling_into
+
+if TYPE_CHECKING:
+    from postoffice.home.config import Account
 
 account_pulled: Final[ContextVar[str]] = ContextVar("account_pulled", default="")
 """The account whose pull runs; also while events of its conversation are told."""
