@@ -126,6 +126,15 @@ async def test_a_dry_run_says_what_is_in_doubt(tmp_path: Path) -> None:
     )
 
 
+async def test_a_dry_run_fetches_no_more_than_a_pull_would(tmp_path: Path) -> None:
+    async with Pop3Peer(dict(LETTERS)).listening() as port:
+        small = await fetch(port, tmp_path / "m", "--dry-run", "--delete", "--largest", "7000")
+        one = await fetch(port, tmp_path / "m", "--dry-run", "--only", "id-4")
+    octets = sum(len(LETTERS[name]) for name in ("id-1", "id-2"))
+    assert small[1] == f"would fetch 2 letters, {octets} octets, already had 0; would delete 2 from the server\n"
+    assert one[1] == f"would fetch 1 letters, {len(LETTERS['id-4'])} octets, already had 0\n"
+
+
 async def test_a_terminal_sees_a_bar_and_standard_output_the_summary_alone(tmp_path: Path) -> None:
     async with Pop3Peer(dict(LETTERS)).listening() as port:
         shown, out = await asyncio.to_thread(fetch_on_terminal, port, tmp_path / "m")

@@ -40,6 +40,7 @@ def test_what_is_as_it_was_is_known_and_what_is_not_listed_is_gone() -> None:
 def test_what_failed_before_is_new_under_the_same_name() -> None:
     memory = {"a": Pulled(octets=100, tries=2, words="no"), "b": HERE}
     assert names(recognize(listed(("a", 100), ("b", 100)), memory)) == (["b"], ["a"], [], set())
+    assert names(recognize(listed(("b", 100)), memory)) == (["b"], [], [], {"a"})
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,21 @@ async def test_order_and_size_are_as_wanted_and_the_rest_comes_later(
     assert (await letters_of(home))[-1] == large["id-3"]
 
 
+async def test_the_headers_of_what_is_left_are_here_and_go_when_it_goes(pull: Pulls, home: Mailbox) -> None:
+    async def waiting() -> dict[str, bytes]:
+        there = await home.pulled(next(iter(await home.sources())))
+        return {name: one.head for name, one in there.items() if one.fetched is None and one.gone is None}
+
+    report = await pull(headers_only=True, rules=(NOW,))
+    heads = {name: one.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" for name, one in LETTERS.items()}
+    assert (report.letters, report.left, report.deleted, await waiting()) == (0, 5, 0, heads)
+    del pull.peer.letters["id-1"]
+    report = await pull(only=frozenset(["id-4"]))
+    assert (report.letters, report.left, pull.said("TOP")) == (1, 3, 0)
+    assert list(await waiting()) == ["id-2", "id-3", "id-5"]
+    assert ((await pull()).letters, await waiting()) == (3, {})
+
+
 async def test_smallest_first(pull: Pulls, home: Mailbox, letters_of: Read) -> None:
     pull.peer.letters = {"a": letter(1, b"x" * 9), "b": letter(2, b"x" * 5), "c": letter(3, b"x" * 7)}
     await pull(order="smallest")

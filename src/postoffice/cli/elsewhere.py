@@ -38,6 +38,14 @@ _OPTIONS = (
     ),
     click.option("--client-key", type=click.Path(path_type=Path, readable=False), default=None, help="Its key (PEM)."),
     click.option("--clear-text", is_flag=True, help="Allow the password to go over a network without TLS."),
+    click.option(
+        "--patience",
+        type=click.FloatRange(min=0.1),
+        default=120.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long a silent server is waited for.",
+    ),
     click.option("--trace", is_flag=True, help="Show the conversation on standard error, without secrets."),
     password_stdin,
     click.option("--password-command", metavar="CMD", help="Take the password from what a shell command writes."),
@@ -67,6 +75,7 @@ def entrance(
     client_certificate: Path | None,
     client_key: Path | None,
     clear_text: bool,
+    patience: float,
     trace: bool,
     password_stdin: bool,
     **places: Any,
@@ -89,6 +98,7 @@ def entrance(
     if password_stdin:
         named.append(lambda: known_password(source.user, from_stdin=True))
     source, options = ready(source, Trust(ca, pin, client_certificate, client_key, clear_text), named, ask)
+    options = replace(options, patience_seconds=patience)
     return source, traced(options) if trace else options
 
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     "--order", type=click.Choice(["oldest", "newest", "smallest"]), default="oldest", help="What comes first."
 )
 @click.option("--largest", metavar="SIZE", help="Leave larger letters there for another time: 500k, 5 MB.")
+@click.option("--headers", is_flag=True, help="Fetch only the headers of what is new, for `ls --there`.")
+@click.option("--only", metavar="UNIQUE-ID", multiple=True, help="Fetch this letter, and no other.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be fetched and deleted; nothing is changed.")
 @click.option("--hook", metavar="CMD", default="", help="Run this when letters came.")
 @click.option("-v", "--verbose", is_flag=True, help="One line for each letter.")
@@ -47,6 +49,8 @@ def fetch(
     rules: tuple[str, ...],
     order: Order,
     largest: str | None,
+    headers: bool,
+    only: tuple[str, ...],
     dry_run: bool,
     hook: str,
     verbose: bool,
@@ -68,7 +72,15 @@ def fetch(
         chosen = (*((NOW,) if delete else ()), *map(parse_rule, rules))
         most = octets_of(largest) if largest is not None else None
         source, options = entrance(url, **how)
-        options = replace(options, rules=chosen, order=order, largest=most, whole_in=whole_in)
+        options = replace(
+            options,
+            rules=chosen,
+            order=order,
+            largest=most,
+            headers_only=headers,
+            only=frozenset(only),
+            whole_in=whole_in,
+        )
         with explained(source, has_ca=bool(how["ca"] or how["pin"])):
             if dry_run:
                 tell.previewed(with_loop(lambda: preview(source, file, options)))

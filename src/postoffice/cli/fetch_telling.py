@@ -143,5 +143,5 @@ def summary(report: Report) -> str:
     if report.relinked:
         words.append(f"{report.relinked} known under new unique-ids")
     if report.left:
-        words.append(f"{report.left} left there for their size")
+        words.append(f"{report.left} left there (ls --there)")
     return "; ".join(words)

@@ -20,7 +20,7 @@ from postoffice.home.mailbox import opening
 from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
 from postoffice.protocols.dots import Unstuffer
-from postoffice.store.model import CHUNK_OCTETS, Entry
+from postoffice.store.model import CHUNK_OCTETS
 
 if TYPE_CHECKING:
     from postoffice.store.embedded import MailboxFile
@@ -37,10 +37,11 @@ file_argument = click.argument("file", type=click.Path(path_type=Path, readable=
 
 @click.command()
 @file_argument
-def ls(file: Path) -> None:
+@click.option("--there", is_flag=True, help="What is not here: letters left on the server, by their unique-ids.")
+def ls(file: Path, there: bool) -> None:
     """List the letters of a mailbox FILE: number, date, from, subject, octets."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    with_file(opening(file), lambda mailbox: _list(mailbox, width))
+    with_file(opening(file), lambda mailbox: _list_what_is_there(mailbox, width) if there else _list(mailbox, width))
 
 
 @click.command()
@@ -94,7 +95,17 @@ async def _list(mailbox: MailboxFile, width: int) -> None:
         for number, entry, piece in zip(numbers, entries, pieces, strict=True):
             if entry is not None and piece is not None:
                 head = Unstuffer().feed(piece.wire[:HEAD_OCTETS])
-                click.echo(_row(number, entry, head, width))
+                click.echo(_row(f"{number:>{_NUMBER}}", head, entry.internal_date, entry.octets, width))
+
+
+async def _list_what_is_there(mailbox: MailboxFile, width: int) -> None:
+    """Letters that were met on servers and not fetched, or not given."""
+    for source in await mailbox.sources():
+        waiting = {name: one for name, one in (await mailbox.pulled(source)).items() if one.fetched is None}
+        for name, one in waiting.items():
+            if one.gone is None:
+                unique_id = header.safe(name.partition("\n")[0])
+                click.echo(_row(unique_id, one.head, one.seen or 0.0, one.octets or 0, width))
 
 
 def _flights(octets: Sequence[int]) -> Iterator[list[int]]:
@@ -111,15 +122,15 @@ def _flights(octets: Sequence[int]) -> Iterator[list[int]]:
         yield flight
 
 
-def _row(number: int, entry: Entry, head: bytes, width: int) -> str:
+def _row(name: str, head: bytes, came: float, octets: int, width: int) -> str:
     """One letter in one line, `width` columns wide; 0: as wide as it is."""
     subject = header.decoded(head, b"Subject") or "(no subject)"
     if width:
-        rest = width - _NUMBER - _DATE - _FROM - _OCTETS - 8
+        rest = width - len(name) - _DATE - _FROM - _OCTETS - 8
         subject = _cut(subject, max(rest, 8))
     sender = _cut(header.decoded(head, b"From") or "(nobody)", _FROM)
-    date = _date(header.decoded(head, b"Date"), entry.internal_date)
-    return f"{number:>{_NUMBER}}  {date}  {sender}  {subject}  {entry.octets:>{_OCTETS}}"
+    date = _date(header.decoded(head, b"Date"), came)
+    return f"{name}  {date}  {sender}  {subject}  {octets:>{_OCTETS}}"
 
 
 def _date(written: str, internal_date: float) -> str:

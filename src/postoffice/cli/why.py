@@ -39,6 +39,7 @@ def why(file: Path, letter: str, as_json: bool) -> None:
     for source, source_id, pulled in lives:
         if as_json:
             facts = {"source": source, "source_id": source_id} | asdict(pulled)
+            facts["head"] = pulled.head.decode("utf-8", "replace")
             click.echo(json.dumps(facts, default=bytes.hex))
         else:
             click.echo("\n".join(_told(source, source_id, pulled)))

@@ -53,7 +53,7 @@ class Doubt(NamedTuple):
 
 @dataclass(slots=True)
 class Recognition:
-    """`gone` were there before, as far as anybody knows, and are not in the listing under their own name."""
+    """`gone` were there before, fetched or not, as far as anybody knows, and are not listed under their own name."""
 
     known: list[Met] = field(default_factory=list)
     new: list[Met] = field(default_factory=list)
@@ -91,7 +91,8 @@ class _Recognizing:
             self._look_at(unique_id, group)
         is_here = {met.source_id for met in self._found.known}
         there_before = {name for name, one in self._memory.items() if one.fetched is not None and one.gone is None}
-        self._found.gone = there_before - is_here
+        waiting = {name for name, one in self._memory.items() if one.fetched is None and one.gone is None}
+        self._found.gone = (there_before | waiting) - is_here - {met.source_id for met in self._found.new}
         if self._found.new and len(is_here & there_before) * 2 < len(there_before) + (not is_here):
             self._doubt_what_is_new(is_here)
         return self._found

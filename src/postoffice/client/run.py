@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from postoffice.client.listing import Listed
 from postoffice.client.rules import Rule, Wholeness
 from postoffice.clock import Clock, system_clock
 from postoffice.events import event
@@ -37,12 +38,13 @@ class Options:
 
     `tls` None trusts the authorities of this system. `rules` say which letters that are here may go from the server.
     `allows_clear_text`: the password may go over a network without TLS. `largest`: letters of more octets are left
-    there. The windows bound what was asked for and has not come, and what has come and is not kept. `retries` is how
-    many sessions one after the other may bring nothing before the run ends, and `longest_wait` how many seconds it
-    waits between two. `dated` gives a letter's date from its beginning and the time now. `make_room` is awaited
-    before so many octets are kept, and raises a StoreError if there is no room for them. `whole_in` looks into other
-    mailbox files, for the rule about copies; `renewal` gives another password in place of one that ended. A server that
-    `needs_unique_ids` and has none is left alone.
+    there; `headers_only`: all are; of what is left the headers are fetched. `only`: nothing but the letters of these
+    unique-ids is fetched, however large they are. The windows bound what was asked for and has not come, and what has
+    come and is not kept. `retries` is how many sessions one after the other may bring nothing before the run ends, and
+    `longest_wait` how many seconds it waits between two. `dated` gives a letter's date from its beginning and the time
+    now. `make_room` is awaited before so many octets are kept, and raises a StoreError if there is no room for them.
+    `whole_in` looks into other mailbox files, for the rule about copies; `renewal` gives another password in place of
+    one that ended. A server that `needs_unique_ids` and has none is left alone.
     """
 
     password: str = field(repr=False)
@@ -51,6 +53,8 @@ class Options:
     allows_clear_text: bool = False
     order: Order = "oldest"
     largest: int | None = None
+    headers_only: bool = False
+    only: frozenset[str] = frozenset()
     patience_seconds: float = 120.0
     window_letters: int = 256
     window_octets: int = 4 * 1024 * 1024
@@ -64,6 +68,12 @@ class Options:
     whole_in: Wholeness | None = None
     renewal: Renewal | None = None
     needs_unique_ids: bool = False
+
+    def leaves(self, new: Listed) -> bool:
+        """Whether a letter that is new is left there for another time."""
+        if self.only:
+            return new.unique_id not in self.only
+        return self.headers_only or (self.largest is not None and new.octets > self.largest)
 
 
 @dataclass(slots=True)

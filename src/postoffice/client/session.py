@@ -15,7 +15,7 @@ from postoffice.client.ledger import Ledger
 from postoffice.client.listing import Listed, listing
 from postoffice.client.recognition import Met, Recognition, recognize
 from postoffice.client.run import MOST_GIVEN_UP, STUMBLES, Run
-from postoffice.client.settling import Endless, Settling
+from postoffice.client.settling import Endless, Settling, headers
 from postoffice.client.talk import Talk
 from postoffice.errors import (
     ConnectionLost,
@@ -27,6 +27,7 @@ from postoffice.errors import (
     UsageError,
 )
 from postoffice.events import event
+from postoffice.message.content import HEAD_OCTETS
 from postoffice.net.dialogue import Dialogue
 from postoffice.protocols.pop3 import commands
 from postoffice.protocols.pop3.client import Pop3Client
@@ -95,7 +96,8 @@ class Session:
         await settling.ask(talk, self._window)
         self._note_what_is_gone(found, seen)
         await self._ledger.flush()
-        wanted = self._wanted(found)
+        wanted, left = self._sorted(found)
+        await self._look_at_what_is_left(talk, left, seen)
         self._count(found, items, wanted)
         self._fetching = fetching = Fetching(self._run, self._mailbox, self._ledger, settling, seen)
         if wanted:
@@ -116,21 +118,32 @@ class Session:
                 run.report.deleted += 1
                 self.is_fruitful = True
 
-    def _wanted(self, found: Recognition) -> deque[Met]:
-        """What is fetched, in its order: what failed in other runs comes last, so that it is in nobody's way."""
-        run, options = self._run, self._options
-        wanted = []
+    def _sorted(self, found: Recognition) -> tuple[deque[Met], list[Met]]:
+        """What is fetched, in its order, and what is left: what failed in other runs is in nobody's way, but last."""
+        options = self._options
+        wanted, left = [], []
         for met in found.new:
-            if options.largest is not None and met.item.octets > options.largest:
-                if met.source_id not in run.left:
-                    run.left.add(met.source_id)
-                    event("home.left", source_id=met.source_id, octets=met.item.octets)
-            elif met.source_id not in run.refused:
+            if options.leaves(met.item):
+                left.append(met)
+            elif met.source_id not in self._run.refused:
                 wanted.append(met)
         if options.order != "oldest":
             wanted.sort(key=lambda met: -met.item.number if options.order == "newest" else met.item.octets)
         wanted.sort(key=self._tries_of_other_runs)
-        return deque(wanted)
+        return deque(wanted), left
+
+    async def _look_at_what_is_left(self, talk: Talk, left: Sequence[Met], seen: float) -> None:
+        """The headers of letters that are not fetched now tell people what waits there."""
+        named = {met.item.number: met for met in left if met.item.unique_id}
+        new = [met.item for met in named.values() if met.source_id not in self._ledger]
+        async for item, head in headers(talk, new, self._window):
+            met = named[item.number]
+            self._ledger.note(met.source_id, seen=seen, octets=item.octets, head=head[:HEAD_OCTETS])
+        await self._ledger.flush()
+        for met in left:
+            if met.source_id not in self._run.left:
+                self._run.left.add(met.source_id)
+                event("home.left", source_id=met.source_id, octets=met.item.octets)
 
     def _tries_of_other_runs(self, met: Met) -> int:
         before = self._ledger.get(met.source_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from postoffice.client.ledger import Ledger
@@ -31,6 +31,17 @@ def must_end(octets: int, item: Listed) -> None:
         raise Endless(f"letter {item.number} was said to have {item.octets} octets and does not end")
 
 
+async def headers(talk: Talk, items: Sequence[Listed], window: int) -> AsyncIterator[tuple[Listed, bytes]]:
+    """The header of each letter, where the server gives it (TOP, RFC 1939 §7)."""
+    for start in range(0, len(items), window):
+        flight = items[start : start + window]
+        for item in flight:
+            talk.say(commands.top(item.number, 0))
+        for item in flight:
+            if (await talk.answer()).has_body:
+                yield item, await _header(talk, item)
+
+
 class Settling:
     """Which letters of a listing are known under which name. `doubts` are left for `is_known_by_octets`, by number."""
 
@@ -43,7 +54,8 @@ class Settling:
 
     async def ask(self, talk: Talk, window: int) -> None:
         """Move every letter that is in doubt to those that are known, or to those that are new."""
-        digests = await _digests(talk, [doubt.item for doubt in self._found.doubtful if doubt.by_header], window)
+        looked_at = [doubt.item for doubt in self._found.doubtful if doubt.by_header]
+        digests = {item.number: header_digest(head) async for item, head in headers(talk, looked_at, window)}
         for doubt in self._found.doubtful:
             digest = digests.get(doubt.item.number)
             if name := matching(doubt.candidates, self._ledger, self._taken, digest):
@@ -74,19 +86,6 @@ class Settling:
         elif before.confirmed:
             event("home.returned", source_id=source_id)
         return Met(doubt.item, source_id)
-
-
-async def _digests(talk: Talk, items: Sequence[Listed], window: int) -> dict[int, bytes | None]:
-    """Of the headers of letters, by number, where the server gives them (TOP, RFC 1939 §7)."""
-    digests: dict[int, bytes | None] = {}
-    for start in range(0, len(items), window):
-        flight = items[start : start + window]
-        for item in flight:
-            talk.say(commands.top(item.number, 0))
-        for item in flight:
-            if (await talk.answer()).has_body:
-                digests[item.number] = header_digest(await _header(talk, item))
-    return digests
 
 
 async def _header(talk: Talk, item: Listed) -> bytes:

@@ -35,7 +35,7 @@ async def preview(source: Source, file: Path, options: Options) -> Preview:
     memory = await _memory(source, file)
     listed = (await survey(source, options, lambda listed: [])).listed
     found = recognize(listed, memory)
-    new = [met for met in found.new if options.largest is None or met.item.octets <= options.largest]
+    new = [met for met in found.new if not options.leaves(met.item)]
     now = options.clock()
     lying = [Lying(met, memory[met.source_id]) for met in found.known]
     lying += [Lying(met, Pulled(email_id=met.source_id, is_here=True, fetched=now)) for met in new]

@@ -135,7 +135,8 @@ class Pulled:
     `email_id` and `sha256` are those of the letter here, None until it was fetched; `is_here`: it has not been removed
     here since. `fetched` is when it became durable here, 0 if that was before times were noted; `deleting` is when its
     removal there was first asked for, by `rule`; `confirmed` when the server agreed, at QUIT; `gone` when it was seen
-    to be there no more. `tries` counts how often it was not given, and `words` are the server's about it.
+    to be there no more. `tries` counts how often it was not given, and `words` are the server's about it. `head` is its
+    header, where it was asked for alone and the letter is not here yet.
     """
 
     octets: int | None = None
@@ -151,6 +152,7 @@ class Pulled:
     gone: float | None = None
     tries: int = 0
     words: str = ""
+    head: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,20 +10,20 @@ from postoffice.store.model import Origin, Pulled
 _REMEMBER = """
 INSERT INTO pulled (source, source_id, octets, header, seen, sha256, email_id, fetched) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET octets = excluded.octets, header = excluded.header, seen = coalesce(seen, excluded.seen),
-    sha256 = excluded.sha256, email_id = excluded.email_id, fetched = excluded.fetched, gone = NULL
+    sha256 = excluded.sha256, email_id = excluded.email_id, fetched = excluded.fetched, gone = NULL, head = x''
 WHERE fetched IS NULL
 """
 
 _ALL = """
 SELECT source_id, octets, header, sha256, email_id, email_id IN (SELECT email_id FROM entries), seen, fetched, deleting,
-    rule, confirmed, gone, tries, words
+    rule, confirmed, gone, tries, words, head
 FROM pulled WHERE source = ?
 """
 
 _NOTE = """
 INSERT OR REPLACE INTO pulled (source, source_id, octets, header, sha256, email_id, seen, fetched, deleting, rule,
-    confirmed, gone, tries, words)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    confirmed, gone, tries, words, head)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
@@ -53,7 +53,7 @@ def note(connection: Connection, source: str, notes: Mapping[str, Pulled]) -> No
         [
             (
                 *(source, source_id, one.octets, one.header, one.sha256, one.email_id, one.seen, one.fetched),
-                *(one.deleting, one.rule, one.confirmed, one.gone, one.tries, one.words),
+                *(one.deleting, one.rule, one.confirmed, one.gone, one.tries, one.words, one.head),
             )
             for source_id, one in notes.items()
         ],

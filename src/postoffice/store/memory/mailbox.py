@@ -216,6 +216,7 @@ class MemoryMailbox:
             seen=origin.seen if before.seen is None else before.seen,
             fetched=self._clock(),
             gone=None,
+            head=b"",
         )
         return True
 

@@ -366,7 +366,7 @@ async def what_became_of_a_letter_elsewhere_is_noted(mailbox: Mailbox) -> None:
     (key,) = await mailbox.append([replace(await letter(mailbox, text(1)), origin=Origin("pop://b", "1", 77))])
     fetched = (await mailbox.pulled("pop://b"))["1"]
     deleted = replace(fetched, deleting=6.0, rule="now", confirmed=7.0, gone=8.0)
-    failed = Pulled(octets=5, seen=1.0, tries=2, words="no such letter")
+    failed = Pulled(octets=5, seen=1.0, tries=2, words="no such letter", head=b"Subject: 2\r\n\r\n")
     await mailbox.note("pop://b", {"1": deleted, "2": failed})
     assert await mailbox.pulled("pop://b") == {"1": deleted, "2": failed}, "what is remembered is not what was noted"
     assert await mailbox.pulled("pop://c") == {}, "a note about one source is told of another"
@@ -377,6 +377,7 @@ async def what_became_of_a_letter_elsewhere_is_noted(mailbox: Mailbox) -> None:
     assert given[1] == 0, "a letter whose end was noted is kept a second time"
     now = (await mailbox.pulled("pop://b"))["2"]
     assert (now.octets, now.seen, now.tries, now.is_here) == (9, 1.0, 2, True), "what was noted of a letter is lost"
+    assert now.head == b"", "a letter that is here needs no header beside it"
     assert await keys(mailbox) == [key, given[0]], "letters not known must be kept"
 
 
