@@ -27,15 +27,6 @@ RUNS = 3
 PATIENCE_SECONDS = 20.0
 SHORT_PATIENCE_SECONDS = 1.0
 
-TO_DO = {
-    "moved-delete": "letters under new unique-ids are fetched again",
-    "lone-dot-delete": "a letter that is cut is kept, and deleted from the server",
-    "lone-dot-keep": "a letter that is cut is kept",
-    "mixes-ahead-delete": "there is no way back from pipelining",
-    "mixes-ahead-keep": "there is no way back from pipelining",
-}
-"""Cells that are not passed yet, with the reason."""
-
 
 def cells(*trials: Trial) -> Sequence[object]:
     """The cells in which that is done to the program."""
@@ -44,16 +35,10 @@ def cells(*trials: Trial) -> Sequence[object]:
         if cell.fault.trial not in trials:
             continue
         marks: list[pytest.MarkDecorator] = []
-        if str(cell) in TO_DO:
-            marks.append(pytest.mark.xfail(strict=True, reason=TO_DO[str(cell)]))
         if cell.fault.is_slow:
             marks.append(pytest.mark.slow)
         chosen.append(pytest.param(cell, id=str(cell), marks=marks))
     return chosen
-
-
-def test_every_cell_that_is_to_do_is_a_cell() -> None:
-    assert TO_DO.keys() <= {str(cell) for cell in CELLS}
 
 
 @pytest.mark.parametrize("cell", cells(Trial.NONE))

@@ -69,14 +69,12 @@ def fetch(
     from postoffice.home.pulling import pull_into
 
     with telling(as_json=as_json, verbose=verbose, shows_bar=not how["trace"]) as tell:
-        chosen = (*((NOW,) if delete else ()), *map(parse_rule, rules))
-        most = octets_of(largest) if largest is not None else None
         source, options = entrance(url, **how)
         options = replace(
             options,
-            rules=chosen,
+            rules=(*((NOW,) if delete else ()), *map(parse_rule, rules)),
             order=order,
-            largest=most,
+            largest=octets_of(largest) if largest is not None else None,
             headers_only=headers,
             only=frozenset(only),
             whole_in=whole_in,

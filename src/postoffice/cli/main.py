@@ -23,6 +23,11 @@ COMMANDS = {
         "account",
         "People of this office: add, list, show, set, password, remove, recover.",
     ),
+    "add": (
+        "postoffice.cli.add",
+        "add",
+        "Add an account of yours: its server is found, or another program's file read.",
+    ),
     "auth": ("postoffice.cli.auth", "auth", "Log in at Google, Microsoft, Yahoo or another identity provider."),
     "backup": ("postoffice.cli.backup", "backup", "Copy the office, while it serves, into a folder of backups."),
     "check": ("postoffice.cli.check", "check", "Look at all that is kept: is it sound?"),

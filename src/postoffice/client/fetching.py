@@ -1,6 +1,10 @@
 """Letters on their way: asked for ahead of their answers, taken from the wire into stages, kept in batches.
 
 As many are asked for as a window of letters and octets allows (RFC 2449 §6.6); a batch is one transaction.
+
+A letter of another size than was announced may be cut, by a line that is only a dot and was not stuffed, or mixed with
+another one, by a server that cannot do two things at a time. It is kept when the next answer shows that both sides are
+in step; what is behind a letter that ended in the wrong place is no answer.
 """
 
 from __future__ import annotations
@@ -39,14 +43,15 @@ class Fetching:
         self._seen = seen
         self._shown: set[str] = set()
         self._asked: deque[Met] = deque()
+        self._unproved: Met | None = None
         self._arriving: Stage | None = None
         self._batch: list[tuple[Stage, Letter, Met]] = []
         self._batch_octets = 0
 
     @property
     def coming(self) -> Met | None:
-        """The letter whose answer is waited for, or is on its way."""
-        return self._asked[0] if self._asked else None
+        """The letter that is to blame if something goes wrong now."""
+        return self._unproved or (self._asked[0] if self._asked else None)
 
     async def fetch(self, talk: Talk, wanted: deque[Met], window: int) -> None:
         """RETR, always some ahead. More are asked for when half of them have come, so that they go in one write."""
@@ -60,13 +65,18 @@ class Fetching:
                     on_the_way += met.item.octets
                     talk.say(commands.retrieve(met.item.number))
             answer = await talk.answer()
+            self._unproved = None
             if answer.has_body:
                 await self._take(talk, asked[0])
             else:
                 self.give_up(asked[0], said(answer.reply.text))
             on_the_way -= asked.popleft().item.octets
-            if len(self._batch) >= self._options.window_letters or self._batch_octets >= limit:
+            is_full = len(self._batch) >= self._options.window_letters or self._batch_octets >= limit
+            if is_full and self._unproved is None:
                 await self.keep()
+        if self._unproved is not None:
+            await talk.ask(commands.NOOP)
+            self._unproved = None
         await self.keep()
 
     async def _take(self, talk: Talk, met: Met) -> None:
@@ -82,6 +92,7 @@ class Fetching:
         octets = staged.content.octets
         if octets != met.item.octets:
             self._report.different += 1
+            self._unproved = met
             event("home.different", source_id=met.source_id, announced=met.item.octets, octets=octets)
         if known := self._settling.known_by_octets(met.item, staged.content.sha256):
             await stage.abandon()
@@ -134,8 +145,10 @@ class Fetching:
         event("home.kept", letters=len(batch))
 
     async def abandon(self, *, all_of_it: bool) -> None:
-        """Forget the letter that was half here, or all that is not kept."""
-        stages = [stage for stage, _, _ in self._batch] if all_of_it else []
+        """Forget the letter that was half here, or may be, or all that is not kept."""
+        dropped = [one for one in self._batch if all_of_it or one[2] is self._unproved]
+        self._batch = [one for one in self._batch if one not in dropped]
+        stages = [stage for stage, _, _ in dropped]
         if self._arriving is not None:
             stages.append(self._arriving)
         for stage in stages:

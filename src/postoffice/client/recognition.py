@@ -109,7 +109,7 @@ class _Recognizing:
             if octets is None or octets == group[0].octets:
                 self._found.known.append(Met(group[0], there[0]))
                 return
-        by_header = all(self._memory[name].header and self._memory[name].deleting is None for name in family)
+        by_header = all(self._memory[name].header and self._memory[name].confirmed is None for name in family)
         self._found.doubtful += [Doubt(item, next(names), tuple(family), by_header) for item in group]
 
     def _free_names(self, unique_id: str) -> Iterator[str]:
@@ -123,7 +123,7 @@ class _Recognizing:
         """Whether new letters are old ones under new names: those of the same size that are there no more."""
         by_size: dict[int, list[str]] = {}
         for name, one in self._memory.items():
-            if one.header and one.octets is not None and one.deleting is None and name not in is_here:
+            if one.header and one.octets is not None and one.confirmed is None and name not in is_here:
                 by_size.setdefault(one.octets, []).append(name)
         new, self._found.new = self._found.new, []
         for met in new:

@@ -69,11 +69,11 @@ class Options:
     renewal: Renewal | None = None
     needs_unique_ids: bool = False
 
-    def leaves(self, new: Listed) -> bool:
-        """Whether a letter that is new is left there for another time."""
+    def leaves(self, item: Listed) -> bool:
+        """Whether a letter that is new stays on the server for now."""
         if self.only:
-            return new.unique_id not in self.only
-        return self.headers_only or (self.largest is not None and new.octets > self.largest)
+            return item.unique_id not in self.only
+        return self.headers_only or (self.largest is not None and item.octets > self.largest)
 
 
 @dataclass(slots=True)

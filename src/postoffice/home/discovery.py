@@ -44,11 +44,15 @@ _MX_OF: Final = {
 """Whose customers have their mail taken by hosts of these domains."""
 
 
+_PASSWORDS: Final = frozenset({"yahoo"})
+"""Providers that let hardly anybody's program have tokens, and give people passwords for programs instead."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A maildrop that may be the one. `told_by` says in words who named it. `is_foreign`: its host is outside of the
     address's domain, and no list of ours vouches for it. `is_user_told`: the name to log in with is not a guess.
-    `provider` is whose tokens it takes."""
+    `wants_token`: no password opens it. `provider` is whose server it is, if it is one of those that we know."""
 
     source: Source
     told_by: str
@@ -110,7 +114,9 @@ class Discovery:
 
     def _of_provider(self, provider: Provider, told_by: str, *, is_foreign: bool) -> Candidate:
         source = Source(provider.hosts[0], TLS_PORT, self._address, implicit_tls=True)
-        return Candidate(source, told_by, is_foreign, is_user_told=True, wants_token=True, provider=provider)
+        return Candidate(
+            source, told_by, is_foreign, is_user_told=True, wants_token=_wants_token(provider), provider=provider
+        )
 
     def _candidate(self, source: Source, told_by: str) -> Candidate:
         provider = next((one for one in PRESETS.values() if source.host in one.hosts), None)
@@ -170,6 +176,10 @@ class Discovery:
         except (TimeoutError, Refusal):
             pass
         return False
+
+
+def _wants_token(provider: Provider | None) -> bool:
+    return provider is not None and provider.name not in _PASSWORDS
 
 
 async def look(source: Source, address: str, trust: Trust) -> bool:

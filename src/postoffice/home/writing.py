@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -23,18 +23,23 @@ Settings = Mapping[str, str | bool | list[str]]
 """An account as it is written, by key; what is false or empty is left out."""
 
 
-def known_accounts(path: Path) -> frozenset[str]:
-    """The names that are taken; none where there is no file yet. Raises UsageError."""
-    return frozenset(read_home(path).accounts) if path.exists() else frozenset()
+def usual_file(name: str) -> str:
+    """The mailbox file of an account for which nobody said another."""
+    return f"~/Mail/{name.replace('/', '_')}.mailbox"
+
+
+def check_names(path: Path, names: Iterable[str]) -> None:
+    """Raises UsageError where one is taken, or the settings cannot be read; there need be none yet."""
+    taken = read_home(path).accounts.keys() & set(names) if path.exists() else ()
+    if taken:
+        raise UsageError(f"{', '.join(sorted(taken))}: there is such an account in {path} already", os.EX_CANTCREAT)
 
 
 def write_accounts(path: Path, accounts: Mapping[str, Settings]) -> None:
     """All of these or none; durable on return. Raises UsageError where one is there already, or cannot be read back."""
     path = path.resolve()  # a link to where a person keeps such files stays one
     with _alone(path):
-        taken = known_accounts(path) & accounts.keys()
-        if taken:
-            raise UsageError(f"{', '.join(sorted(taken))}: there is such an account in {path} already", os.EX_CANTCREAT)
+        check_names(path, accounts)
         try:
             before, mode = path.read_bytes(), stat.S_IMODE(path.stat().st_mode)
         except FileNotFoundError:
