@@ -143,7 +143,15 @@ async def test_a_terminal_sees_a_bar_and_standard_output_the_summary_alone(tmp_p
     assert "kB" in shown
 
 
-def fetch_on_terminal(port: int, file: Path) -> tuple[str, str]:
+async def test_the_bar_moves_within_a_letter(tmp_path: Path) -> None:
+    half = b"x" * 998 + b"\r\n"
+    peer = Pop3Peer({"a": half * 4000}, leaves_after=2_000_000)
+    async with peer.listening() as port:
+        shown, _ = await asyncio.to_thread(fetch_on_terminal, port, tmp_path / "m", 75)
+    assert re.search(r"0 of 1 letters [12]\.[0-9]/4\.0 MB", re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", shown))
+
+
+def fetch_on_terminal(port: int, file: Path, status: int = 0) -> tuple[str, str]:
     """What a terminal at standard error, and standard output, got."""
     ours, theirs = pty.openpty()
     url = f"pop://{USER}@127.0.0.1:{port}"
@@ -163,7 +171,7 @@ def fetch_on_terminal(port: int, file: Path) -> tuple[str, str]:
                 shown += octets
         except OSError:
             pass  # so ends what a terminal that nobody has open any more gives
-    assert process.returncode == 0
+    assert process.returncode == status
     return shown.decode(), out.decode()
 
 

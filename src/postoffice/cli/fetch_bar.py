@@ -38,9 +38,14 @@ class WithBar(InWords):
             new, octets = facts["new"], facts["new_octets"]
             assert isinstance(new, int)
             assert isinstance(octets, int)
-            self._progress.update(self._task, total=self._octets + octets, new=self._come + new)
+            total = self._octets + octets
+            self._progress.update(self._task, total=total, completed=self._octets, new=self._come + new)
             if new:
                 self._progress.start()
+        elif name == "home.arriving":
+            octets = facts["octets"]
+            assert isinstance(octets, int)
+            self._progress.update(self._task, completed=self._octets + octets)
         elif name == "home.fetched":
             octets = facts["octets"]
             assert isinstance(octets, int)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from postoffice.client.collect import Report
     from postoffice.home.preview import Preview
 
-ENDS = frozenset({"home.closed"})
-"""Events of single sessions: the end of a pull is told when it is over."""
+NOT_TOLD = frozenset({"home.arriving", "home.closed"})
+"""Events of pieces of letters, and of the ends of sessions: letters are told, and the end of a pull when it is over."""
 
 
 class Telling(Protocol):
@@ -103,7 +103,7 @@ class AsJson:
     """`{"event": "fetched", "at": ..., ...}`: each event under its name, then `closed` or `failed` with the status."""
 
     def hear(self, name: str, facts: dict[str, Fact]) -> None:
-        if name not in ENDS:
+        if name not in NOT_TOLD:
             say(name.removeprefix("home."), **facts)
 
     def previewed(self, preview: Preview) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from postoffice.cli.fetch_telling import say
+from postoffice.cli.fetch_telling import NOT_TOLD, say
 from postoffice.cli.home import with_loop
 from postoffice.events import Fact, listen
 from postoffice.message.header import safe
@@ -67,6 +67,8 @@ async def _rounds(read: Callable[[], Home]) -> None:
 def _as_json(name: str, facts: dict[str, Fact]) -> None:
     from postoffice.home.pulling import account_pulled
 
+    if name in NOT_TOLD:
+        return
     account = account_pulled.get()
     say(name.removeprefix("home."), **({"account": account} if account else {}) | facts)
 
