@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from postoffice.cli.fetch_telling import InWords
+from postoffice.errors import PostofficeError
 from postoffice.events import Fact
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ class WithBar(InWords):
         )
         self._task = self._progress.add_task("", total=None, come=0, new=0)
         self._come = self._octets = 0
+        self._later: list[Callable[[], None]] = []
 
     def hear(self, name: str, facts: dict[str, Fact]) -> None:
         if name == "home.listed":
@@ -50,9 +54,21 @@ class WithBar(InWords):
         else:
             super().hear(name, facts)
 
-    def closed(self, report: Report, status: int) -> None:
-        self._progress.stop()
-        super().closed(report, status)
+    def closed(self, report: Report, status: int, account: str = "") -> None:
+        self._when_it_is_gone(partial(super().closed, report, status, account), account)
+
+    def failed(self, error: PostofficeError, account: str = "") -> None:
+        self._when_it_is_gone(partial(super().failed, error, account), account)
+
+    def _when_it_is_gone(self, say: Callable[[], None], account: str) -> None:
+        """At once, or where other accounts go on, when they are over too."""
+        if account:
+            self._later.append(say)
+        else:
+            self._progress.stop()
+            say()
 
     def end(self) -> None:
         self._progress.stop()
+        for say in self._later:
+            say()
