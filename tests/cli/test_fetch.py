@@ -137,7 +137,7 @@ async def test_a_dry_run_fetches_no_more_than_a_pull_would(tmp_path: Path) -> No
 
 async def test_a_terminal_sees_a_bar_and_standard_output_the_summary_alone(tmp_path: Path) -> None:
     async with Pop3Peer(dict(LETTERS)).listening() as port:
-        shown, out = await asyncio.to_thread(fetch_on_terminal, port, tmp_path / "m")
+        shown, out = await asyncio.to_thread(on_terminal, *pulling(port, tmp_path / "m"))
     assert out == f"5 letters, {OCTETS} octets, already had 0\n"
     assert "5 of 5 letters" in shown
     assert "kB" in shown
@@ -147,16 +147,35 @@ async def test_the_bar_moves_within_a_letter(tmp_path: Path) -> None:
     half = b"x" * 998 + b"\r\n"
     peer = Pop3Peer({"a": half * 4000}, leaves_after=2_000_000)
     async with peer.listening() as port:
-        shown, _ = await asyncio.to_thread(fetch_on_terminal, port, tmp_path / "m", 75)
+        shown, _ = await asyncio.to_thread(on_terminal, *pulling(port, tmp_path / "m"), status=75)
     assert re.search(r"0 of 1 letters [12]\.[0-9]/4\.0 MB", re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", shown))
 
 
-def fetch_on_terminal(port: int, file: Path, status: int = 0) -> tuple[str, str]:
+async def test_one_bar_is_for_all_accounts(tmp_path: Path) -> None:
+    settings = tmp_path / "home.toml"
+    one, two = Pop3Peer(dict(LETTERS)), Pop3Peer(dict(LETTERS))
+    async with one.listening() as first, two.listening() as second:
+        settings.write_text(
+            "\n".join(
+                f'[accounts.{name}]\nurl = "pop://{USER}@127.0.0.1:{port}"\ninto = "{name}"\npassword = "{PASSWORD}"'
+                for name, port in (("one", first), ("two", second))
+            )
+        )
+        settings.chmod(0o600)
+        shown, out = await asyncio.to_thread(on_terminal, "fetch", "--all", "--config", str(settings))
+    assert sorted(out.splitlines()) == [f"{name}: 5 letters, {OCTETS} octets, already had 0" for name in ("one", "two")]
+    assert "10 of 10 letters" in shown
+
+
+def pulling(port: int, file: Path) -> tuple[str, ...]:
+    return ("fetch", f"pop://{USER}@127.0.0.1:{port}", "--into", str(file), "--password-stdin")
+
+
+def on_terminal(*words: str, status: int = 0) -> tuple[str, str]:
     """What a terminal at standard error, and standard output, got."""
     ours, theirs = pty.openpty()
-    url = f"pop://{USER}@127.0.0.1:{port}"
     process = subprocess.Popen(
-        [*PROGRAM, "fetch", url, "--into", file, "--password-stdin"],
+        [*PROGRAM, *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=theirs,

@@ -22,9 +22,8 @@ from postoffice.events import Fact, event, listen
 from postoffice.home.config import Account, Home
 from postoffice.home.pulling import account_pulled, pull
 from postoffice.home.schedule import Turn
+from postoffice.home.together import MOST_AT_ONCE
 from postoffice.net.notify import notify, watchdog_seconds
-
-MOST_AT_ONCE: Final = 8
 
 awake: Final = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 """The time for which this machine has been up, also while it slept."""
