@@ -40,8 +40,7 @@ def install_service(path: Path | None, timer: bool, prints: bool, removes: bool)
         click.echo("there is no systemd here; a line for `crontab -e` does it too:", err=True)
         click.echo(service.crontab_line(home))
         return
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    service.write(folder, units)
+    service.write(folder, units, {state, *service.mail_folders(home)})
     for name in units:
         click.echo(f"written: {folder / name}")
     click.echo("Now:")
