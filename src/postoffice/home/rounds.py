@@ -118,6 +118,7 @@ class Rounds:
     def _begin_what_is_due(self, group: asyncio.TaskGroup, now: float) -> None:
         for name, turn in self._turns.items():
             if turn.due <= now and self._may_begin(self._home.accounts[name]):
+                turn.begun()
                 task = group.create_task(self._pull(self._home.accounts[name], turn))
                 self._running[name] = task
                 task.add_done_callback(partial(self._ended, name))
