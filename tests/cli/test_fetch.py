@@ -126,20 +126,56 @@ async def test_a_dry_run_says_what_is_in_doubt(tmp_path: Path) -> None:
     )
 
 
+async def test_a_dry_run_fetches_no_more_than_a_pull_would(tmp_path: Path) -> None:
+    async with Pop3Peer(dict(LETTERS)).listening() as port:
+        small = await fetch(port, tmp_path / "m", "--dry-run", "--delete", "--largest", "7000")
+        one = await fetch(port, tmp_path / "m", "--dry-run", "--only", "id-4")
+    octets = sum(len(LETTERS[name]) for name in ("id-1", "id-2"))
+    assert small[1] == f"would fetch 2 letters, {octets} octets, already had 0; would delete 2 from the server\n"
+    assert one[1] == f"would fetch 1 letters, {len(LETTERS['id-4'])} octets, already had 0\n"
+
+
 async def test_a_terminal_sees_a_bar_and_standard_output_the_summary_alone(tmp_path: Path) -> None:
     async with Pop3Peer(dict(LETTERS)).listening() as port:
-        shown, out = await asyncio.to_thread(fetch_on_terminal, port, tmp_path / "m")
+        shown, out = await asyncio.to_thread(on_terminal, *pulling(port, tmp_path / "m"))
     assert out == f"5 letters, {OCTETS} octets, already had 0\n"
     assert "5 of 5 letters" in shown
     assert "kB" in shown
 
 
-def fetch_on_terminal(port: int, file: Path) -> tuple[str, str]:
+async def test_the_bar_moves_within_a_letter(tmp_path: Path) -> None:
+    half = b"x" * 998 + b"\r\n"
+    peer = Pop3Peer({"a": half * 4000}, leaves_after=2_000_000)
+    async with peer.listening() as port:
+        shown, _ = await asyncio.to_thread(on_terminal, *pulling(port, tmp_path / "m"), status=75)
+    assert re.search(r"0 of 1 letters [12]\.[0-9]/4\.0 MB", re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", shown))
+
+
+async def test_one_bar_is_for_all_accounts(tmp_path: Path) -> None:
+    settings = tmp_path / "home.toml"
+    one, two = Pop3Peer(dict(LETTERS)), Pop3Peer(dict(LETTERS))
+    async with one.listening() as first, two.listening() as second:
+        settings.write_text(
+            "\n".join(
+                f'[accounts.{name}]\nurl = "pop://{USER}@127.0.0.1:{port}"\ninto = "{name}"\npassword = "{PASSWORD}"'
+                for name, port in (("one", first), ("two", second))
+            )
+        )
+        settings.chmod(0o600)
+        shown, out = await asyncio.to_thread(on_terminal, "fetch", "--all", "--config", str(settings))
+    assert sorted(out.splitlines()) == [f"{name}: 5 letters, {OCTETS} octets, already had 0" for name in ("one", "two")]
+    assert "10 of 10 letters" in shown
+
+
+def pulling(port: int, file: Path) -> tuple[str, ...]:
+    return ("fetch", f"pop://{USER}@127.0.0.1:{port}", "--into", str(file), "--password-stdin")
+
+
+def on_terminal(*words: str, status: int = 0) -> tuple[str, str]:
     """What a terminal at standard error, and standard output, got."""
     ours, theirs = pty.openpty()
-    url = f"pop://{USER}@127.0.0.1:{port}"
     process = subprocess.Popen(
-        [*PROGRAM, "fetch", url, "--into", file, "--password-stdin"],
+        [*PROGRAM, *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=theirs,
@@ -154,7 +190,7 @@ def fetch_on_terminal(port: int, file: Path) -> tuple[str, str]:
                 shown += octets
         except OSError:
             pass  # so ends what a terminal that nobody has open any more gives
-    assert process.returncode == 0
+    assert process.returncode == status
     return shown.decode(), out.decode()
 
 

@@ -122,6 +122,18 @@ async def test_a_failing_account_is_told_once_and_stands_in_nobodys_way(
     assert sorted(told.read_text().splitlines()) == ["busy 75", "wrong 77"]
 
 
+async def test_the_hook_of_the_settings_hears_of_each_account(tmp_path: Path, settings: Callable[..., Path]) -> None:
+    heard = tmp_path / "heard"
+    hooks = f"[hooks]\nnew_mail = 'echo $POSTOFFICE_ACCOUNT $POSTOFFICE_LETTERS $(cat) >> {heard}'"
+    one, two = Pop3Peer({"a": b"From: a\r\nSubject: b\r\n\r\n"}), Pop3Peer({})
+    async with one.listening() as first, two.listening() as second:
+        path = settings(hooks, account("one", first, tmp_path / "1"), account("two", second, tmp_path / "2"))
+        async with service(path) as run:
+            for _ in range(2):
+                await run.heard("pulled")
+    assert heard.read_text() == 'one 1 {"from": "a", "subject": "b", "octets": 23}\n'
+
+
 async def test_new_settings_are_taken_and_wrong_ones_are_not(tmp_path: Path, settings: Callable[..., Path]) -> None:
     peer = Pop3Peer({"a": b"Subject: a\r\n\r\n"})
     async with peer.listening() as port:

@@ -56,6 +56,7 @@ def test_every_setting_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         client_key = "key.pem"
         clear_text = true
         every = "2h"
+        largest = "5 MB"
 
         [accounts.other]
         url = "pops://o@pop.example.org"
@@ -72,6 +73,7 @@ def test_every_setting_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         (NOW, AfterDays(14)),
         Trust(Path("/etc/office.pem"), None, tmp_path / "me.pem", tmp_path / "key.pem", True),
         Places(file=tmp_path / "secret"),
+        largest=5_000_000,
         every=7200.0,
     )
     assert home.account("other").password == "secret"
@@ -90,6 +92,7 @@ def test_every_setting_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         (LEAST + 'every = "1s"\n', f"4: accounts.\"{NAME}\".every: '1s' is no time of 10 s at least"),
         (LEAST + 'every = "often"\n', "4: "),
         (LEAST + 'delete = ["soon"]\n', f"4: accounts.\"{NAME}\".delete: 'soon' is no rule"),
+        (LEAST + 'largest = "much"\n', f"4: accounts.\"{NAME}\".largest: 'much' is no size"),
         (LEAST + 'pin = "sha256:AAAA"\n', f"4: accounts.\"{NAME}\".pin: 'sha256:AAAA' is no pin"),
         (LEAST + 'password = "secret"\n', f'4: accounts."{NAME}".password: one may stand here only if'),
         (LEAST + 'password_command = "x"\npassword_file = "y"\n', f'5: accounts."{NAME}".password_file: the password'),

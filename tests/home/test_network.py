@@ -6,22 +6,38 @@ import shutil
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from postoffice.home.network import RTM_NEWADDR, has_new_address
 
-WATCH = """
-import asyncio, subprocess
-from postoffice.home.network import address_watch
+PULLED_WHEN_THERE_IS_A_NETWORK = """
+import asyncio, json, subprocess, sys
+from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
 
-async def main():
-    came = asyncio.Event()
-    with address_watch(came.set):
-        subprocess.run(["ip", "address", "add", "127.0.0.2/8", "dev", "lo"], check=True)
-        await asyncio.wait_for(came.wait(), 30)
+def ip(*words):
+    subprocess.run(["ip", *words, "dev", "lo"], check=True)
 
-asyncio.run(main())
+async def main(settings):
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    async with Pop3Peer({"a": b"Subject: a\\r\\n\\r\\n"}).listening() as port:
+        ip("address", "del", "127.0.0.1/8")
+        with open(settings, "w") as file:
+            print(f'[accounts.me]\\nurl = "pop://{USER}@127.0.0.1:{port}"\\ninto = "m"', file=file)
+            print(f'password_command = "echo {PASSWORD}"', file=file)
+        words = ("-W", "error", "-m", "postoffice", "run", "--json", "--config", settings)
+        run = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.PIPE)
+        async with asyncio.timeout(40):  # less than what it waits after a failure
+            while (told := json.loads(await run.stdout.readline()))["event"] != "pulled":
+                if told["event"] == "failed":
+                    assert "Network is unreachable" in told["because"], told
+                    ip("address", "add", "127.0.0.1/8")
+        assert told["letters"] == 1
+        run.terminate()
+        assert await run.wait() == 0
+
+asyncio.run(main(sys.argv[1]))
 """
 
 
@@ -51,7 +67,8 @@ def can_have_a_network_of_its_own() -> bool:
     return subprocess.run(["unshare", "-rn", "true"], check=False, capture_output=True).returncode == 0
 
 
-def test_the_kernel_tells_of_a_new_address() -> None:
+def test_what_failed_is_pulled_as_soon_as_there_is_a_network(tmp_path: Path) -> None:
     if not can_have_a_network_of_its_own():
         pytest.skip("nobody may make a network namespace here")
-    subprocess.run(["unshare", "-rn", sys.executable, "-W", "error", "-c", WATCH], check=True, timeout=60)
+    words = [sys.executable, "-W", "error", "-c", PULLED_WHEN_THERE_IS_A_NETWORK, str(tmp_path / "home.toml")]
+    subprocess.run(["unshare", "-rn", *words], check=True, timeout=60)

@@ -42,14 +42,18 @@ def test_fetchmail(tmp_path: Path) -> None:
     first, second, third, last = (account.settings for account in rc.accounts)
     assert first == {"delete": ["now"], "every": "600s"}
     assert second == {"delete": [], "every": "600s"}
-    assert third == {"delete": ["now"], "every": "1800s", "into": f"command:/usr/bin/procmail -d {getpass.getuser()}"}
+    assert third == {
+        "delete": ["now"],
+        "every": "1800s",
+        "largest": "50000",
+        "into": f"command:/usr/bin/procmail -d {getpass.getuser()}",
+    }
     assert last == {"delete": ["now"], "every": "600s", "ca": "/etc/ca.pem"}
     assert lines(rc) == [
         (3, "postmaster me"),
         (4, "no bouncemail"),
         (6, "timeout 60"),
         (10, "is me"),
-        (13, "limit 50000"),
         (14, "skip old.example.org"),
         (15, "poll imap.example.org protocol imap"),
         (16, "mda formail -f %F"),
@@ -67,13 +71,14 @@ def test_mpop(tmp_path: Path) -> None:
     first, second, third = rc.accounts
     assert first.settings == {
         "delete": [],
+        "largest": "",
         "password_command": "gpg2 --no-tty -q -d ~/.mpop-password.gpg",
         "into": "command:/usr/bin/procmail -d $USER",
     }
-    assert second.settings == {"delete": ["now"], "into": "maildir:/var/mail/new"}
+    assert second.settings == {"delete": ["now"], "largest": "512000", "into": "maildir:/var/mail/new"}
     assert second.password == "se cret"
-    assert third.settings == {"delete": ["now"]}
-    assert [line for line, _ in lines(rc)] == [22, 24, 28, 29, 30, 31]
+    assert third.settings == {"delete": ["now"], "largest": ""}
+    assert [line for line, _ in lines(rc)] == [24, 28, 29, 30, 31]
 
 
 def test_getmail(tmp_path: Path) -> None:
@@ -83,11 +88,11 @@ def test_getmail(tmp_path: Path) -> None:
         "password_command": "pass show 'my mail'",
         "into": """command:/usr/bin/procmail -d 'it'"'"'s me'""",
         "delete": ["14 days"],
+        "largest": "100000",
     }
     assert lines(rc) == [
         (8, "ssl_version = tlsv1_2"),
         (9, "timeout = 60"),
-        (21, "max_message_size = 100000"),
         (22, "[filter-1]"),
     ]
 

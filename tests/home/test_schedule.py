@@ -75,6 +75,21 @@ def test_an_address_helps_those_who_lacked_a_network() -> None:
     assert refused.due == 60.0
 
 
+def test_what_is_wished_for_amid_a_pull_is_done_after_it() -> None:
+    turn = Turn(EVERY, 0.0, 0.0)
+    turn.begun()
+    turn.poke(1.0)
+    turn.succeeded(5.0, 0.5)
+    assert turn.due == 5.0
+    turn.begun()
+    turn.network_came(6.0, 0.5)
+    turn.failed(10.0, unreachable())  # it had begun without
+    assert turn.due == 10.0 + SPREAD_SECONDS
+    turn.begun()
+    turn.failed(20.0, unreachable())
+    assert turn.due == 140.0
+
+
 def test_nobody_is_asked_sooner_than_his_login_delay() -> None:
     turn = Turn(10.0, 0.0, 0.0)
     turn.entered(5.0, 600.0)

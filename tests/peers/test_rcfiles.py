@@ -119,10 +119,12 @@ def test_getmail_reads_the_same(program: Program) -> None:
         """arguments="('-d', "it's me")""",
         'path="/bin/cat"',
         "delete_after : 14",
+        "max_message_size : 100000",
     ):
         assert theirs in said
     assert account.settings == {
         "password_command": "pass show 'my mail'",
         "into": """command:/bin/cat -d 'it'"'"'s me'""",
         "delete": ["14 days"],
+        "largest": "100000",
     }

@@ -1,10 +1,28 @@
-"""A person's settings as commands see them: where the file is."""
+"""Accounts of a person's settings as commands see them: where the file is, and how several of them are pulled."""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from postoffice.cli.elsewhere import explained, traced
+from postoffice.cli.home import with_loop
+from postoffice.cli.secrets import known_password
+from postoffice.errors import PostofficeError, UsageError, status_of
+
+if TYPE_CHECKING:
+    from postoffice.cli.fetch_telling import Telling
+    from postoffice.client.collect import Options, Order, Report
+    from postoffice.client.rules import Rule
+    from postoffice.client.url import Source
+    from postoffice.home.config import Account
 
 config_option = click.option(
     "--config",
@@ -12,3 +30,100 @@ config_option = click.option(
     default=None,
     help="The settings (default: ~/.config/postoffice/home.toml).",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a person wants a pull this time. `rules` go with those of an account; `hook` None: that of the settings."""
+
+    rules: tuple[Rule, ...]
+    order: Order
+    largest: int | None
+    headers_only: bool
+    only: frozenset[str]
+    hook: str | None
+    dry_run: bool
+    patience: float
+    trace: bool
+
+    def on(self, options: Options) -> Options:
+        from postoffice.home.copies import whole_in
+
+        options = replace(
+            options,
+            rules=(*options.rules, *self.rules),
+            order=self.order,
+            largest=options.largest if self.largest is None else self.largest,
+            headers_only=self.headers_only,
+            only=self.only,
+            patience_seconds=self.patience,
+            whole_in=whole_in,
+        )
+        return traced(options) if self.trace else options
+
+
+def fetch_accounts(names: Sequence[str], is_all: bool, config: Path | None, wish: Wish, tell: Telling) -> int:
+    """Pull these accounts, or all, at once; gives the worst of their exit statuses. A UsageError before any began."""
+    from postoffice.home.config import read_home, usual_path
+    from postoffice.home.preview import preview
+    from postoffice.home.pulling import make_folder, pull_into
+    from postoffice.home.together import together
+
+    if bool(names) == is_all:
+        raise UsageError("which accounts? Name them, or say --all")
+    home = read_home(config or usual_path())
+    accounts = [home.account(name) for name in dict.fromkeys(names)] if names else list(home.accounts.values())
+    hooks = home.hooks if wish.hook is None else replace(home.hooks, new_mail=wish.hook)
+    terminal = asyncio.Lock()
+    statuses = [os.EX_OK]
+    problems: list[PostofficeError] = []
+
+    def label(account: Account) -> str:
+        return account.name if len(accounts) > 1 else ""
+
+    async def work(account: Account) -> Report | None:
+        source, options = await _opened(account, wish, terminal)
+        with explained(account.source, has_ca=account.trust.is_of_ones_own):
+            if not wish.dry_run:
+                make_folder(account.file)
+                return await pull_into(account.file, account.name, source, options, hooks)
+            tell.previewed(await preview(source, account.file, options, needs_folder=False), label(account))
+            return None
+
+    def over(account: Account, outcome: Report | PostofficeError | None) -> None:
+        if isinstance(outcome, PostofficeError):
+            problems.append(outcome)
+            statuses.append(status_of(outcome))
+            if len(accounts) > 1:
+                tell.failed(outcome, account.name)
+        elif outcome is not None:
+            statuses.append(ended(tell, outcome, label(account)))
+
+    with_loop(lambda: together(accounts, work, over))
+    if len(accounts) == 1 and problems:
+        raise problems[0]
+    return max(statuses, key=lambda status: (status != os.EX_OK, status != os.EX_TEMPFAIL, status))
+
+
+def ended(tell: Telling, report: Report, account: str = "") -> int:
+    """A pull is over: say it, and give its exit status."""
+    status = os.EX_TEMPFAIL if report.refused else os.EX_OK
+    tell.closed(report, status, account)
+    return status
+
+
+async def _opened(account: Account, wish: Wish, terminal: asyncio.Lock) -> tuple[Source, Options]:
+    """Where it is, and how it is pulled. Who may have to type a password is asked for one at a time."""
+    from postoffice.home.pulling import account_pulled
+
+    account_pulled.set(account.name)
+    if not sys.stdin.isatty():
+        source, options = await asyncio.to_thread(account.opened)
+    else:
+        async with terminal:
+            source, options = await asyncio.to_thread(account.opened, _password)
+    return source, wish.on(options)
+
+
+def _password(source: Source) -> str:
+    return known_password(f"{source.user} at {source.host}", from_stdin=False)

@@ -235,6 +235,7 @@ class _Wanted:
         is_read = places.pop("stdin", False)
         named = Places(**places).named(source) + ([lambda: ask(source)] if is_read else [])
         source, options = ready(source, self._trust, named, ask)
+        options = replace(options, patience_seconds=self.how["patience"])
         options = traced(options) if self.how["trace"] else options
         with explained(source, has_ca=self._trust.is_of_ones_own):
             pull = renewing(Purse(), source.user, options, lambda options: survey(source, options, lambda _: ()))

@@ -59,6 +59,9 @@ _OPTIONS = (
     click.option("--password-keyring", is_flag=True, help="Take it from the keyring (needs the package keyring)."),
 )
 
+OF_A_CALL = frozenset({"patience", "trace"})
+"""Those of them that say nothing of whose maildrop it is and how it is opened."""
+
 
 def entrance_options(command: Command) -> Command:
     """The options of a command that logs in elsewhere; what they say is given to `entrance` as it comes."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from postoffice.cli.elsewhere import entrance, entrance_options, explained
-from postoffice.cli.fetch_telling import telling
+from postoffice.cli.accounts import Wish, config_option, ended, fetch_accounts
+from postoffice.cli.elsewhere import OF_A_CALL, entrance, entrance_options, explained
+from postoffice.cli.fetch_telling import Telling, telling
 from postoffice.cli.home import with_loop
 from postoffice.errors import UsageError
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("url")
-@click.option(
-    "--into", "file", type=click.Path(path_type=Path, readable=False), required=True, help="The mailbox file."
-)
+@click.argument("names", metavar="URL | ACCOUNT...", nargs=-1)
+@click.option("--into", "file", type=click.Path(path_type=Path, readable=False), help="The mailbox file for a URL.")
+@click.option("--all", "is_all", is_flag=True, help="Pull every account of the settings.")
+@config_option
 @click.option("--delete", is_flag=True, help="Remove from the server what is safe in FILE.")
 @click.option(
     "--delete-when",
@@ -38,13 +38,15 @@ if TYPE_CHECKING:
 @click.option("--headers", is_flag=True, help="Fetch only the headers of what is new, for `ls --there`.")
 @click.option("--only", metavar="UNIQUE-ID", multiple=True, help="Fetch this letter, and no other.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be fetched and deleted; nothing is changed.")
-@click.option("--hook", metavar="CMD", default="", help="Run this when letters came.")
+@click.option("--hook", metavar="CMD", help="Run this when letters came.")
 @click.option("-v", "--verbose", is_flag=True, help="One line for each letter.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for each thing that happens.")
 @entrance_options
 def fetch(
-    url: str,
-    file: Path,
+    names: tuple[str, ...],
+    file: Path | None,
+    is_all: bool,
+    config: Path | None,
     delete: bool,
     rules: tuple[str, ...],
     order: Order,
@@ -52,38 +54,49 @@ def fetch(
     headers: bool,
     only: tuple[str, ...],
     dry_run: bool,
-    hook: str,
+    hook: str | None,
     verbose: bool,
     as_json: bool,
     **how: Any,
 ) -> None:
-    """Pull a maildrop into a mailbox FILE, which is made if it is not there.
+    """Pull a maildrop into a mailbox FILE, which is made if it is not there; or accounts of the settings, into theirs.
 
     URL is pops://USER@HOST, or pop://USER@HOST, where TLS is used if the server has it. Letters that are in FILE
     already are not fetched again.
     """
     from postoffice.client.rules import NOW, octets_of, parse_rule
-    from postoffice.home.copies import whole_in
+
+    with telling(as_json=as_json, verbose=verbose, shows_bar=not how["trace"]) as tell:
+        chosen = (*((NOW,) if delete else ()), *map(parse_rule, rules))
+        most = octets_of(largest) if largest is not None else None
+        wish = Wish(chosen, order, most, headers, frozenset(only), hook, dry_run, how["patience"], how["trace"])
+        if any("://" in name for name in names):
+            status = _fetch_url(names, file, is_all, wish, tell, how)
+        else:
+            if file is not None or any(how[name] for name in how.keys() - OF_A_CALL):
+                raise UsageError(
+                    "where an account goes and how it is opened stands in its settings: only a URL needs it"
+                )
+            status = fetch_accounts(names, is_all, config, wish, tell)
+    click.get_current_context().exit(status)
+
+
+def _fetch_url(
+    names: tuple[str, ...], file: Path | None, is_all: bool, wish: Wish, tell: Telling, how: dict[str, Any]
+) -> int:
     from postoffice.home.hooks import Hooks
     from postoffice.home.preview import preview
     from postoffice.home.pulling import pull_into
 
-    with telling(as_json=as_json, verbose=verbose, shows_bar=not how["trace"]) as tell:
-        source, options = entrance(url, **how)
-        options = replace(
-            options,
-            rules=(*((NOW,) if delete else ()), *map(parse_rule, rules)),
-            order=order,
-            largest=octets_of(largest) if largest is not None else None,
-            headers_only=headers,
-            only=frozenset(only),
-            whole_in=whole_in,
-        )
-        with explained(source, has_ca=bool(how["ca"] or how["pin"])):
-            if dry_run:
-                tell.previewed(with_loop(lambda: preview(source, file, options)))
-                return
-            report = with_loop(lambda: pull_into(file, source.user, source, options, Hooks(new_mail=hook)))
-        tell.closed(report, os.EX_TEMPFAIL if report.refused else os.EX_OK)
-    if report.refused:
-        raise UsageError(f"{source.host} did not give {report.refused} of its letters; try again", os.EX_TEMPFAIL)
+    if len(names) > 1 or is_all:
+        raise UsageError("a URL is pulled alone: postoffice fetch URL --into FILE")
+    if file is None:
+        raise UsageError("into which mailbox file? Name it with --into")
+    source, options = entrance(names[0], **how)
+    options = wish.on(options)
+    with explained(source, has_ca=bool(how["ca"] or how["pin"])):
+        if wish.dry_run:
+            tell.previewed(with_loop(lambda: preview(source, file, options)))
+            return os.EX_OK
+        report = with_loop(lambda: pull_into(file, source.user, source, options, Hooks(new_mail=wish.hook or "")))
+    return ended(tell, report)

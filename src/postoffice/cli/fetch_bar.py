@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from postoffice.cli.fetch_telling import InWords
+from postoffice.errors import PostofficeError
 from postoffice.events import Fact
+from postoffice.home.pulling import account_pulled
 
 if TYPE_CHECKING:
     from postoffice.client.collect import Report
+
+
+@dataclass(slots=True)
+class _Share:
+    """Of one account: letters that have come and that are new, octets of those that have come, of all that are new, and
+    of the one that is coming."""
+
+    come: int = 0
+    new: int = 0
+    octets: int = 0
+    total: int = 0
+    arriving: int = 0
 
 
 class WithBar(InWords):
@@ -31,28 +49,49 @@ class WithBar(InWords):
             redirect_stderr=False,
         )
         self._task = self._progress.add_task("", total=None, come=0, new=0)
-        self._come = self._octets = 0
+        self._shares: defaultdict[str, _Share] = defaultdict(_Share)
+        self._later: list[Callable[[], None]] = []
 
     def hear(self, name: str, facts: dict[str, Fact]) -> None:
-        if name == "home.listed":
-            new, octets = facts["new"], facts["new_octets"]
-            assert isinstance(new, int)
-            assert isinstance(octets, int)
-            self._progress.update(self._task, total=self._octets + octets, new=self._come + new)
-            if new:
-                self._progress.start()
-        elif name == "home.fetched":
-            octets = facts["octets"]
-            assert isinstance(octets, int)
-            self._come += 1
-            self._octets += octets
-            self._progress.update(self._task, completed=self._octets, come=self._come)
-        else:
-            super().hear(name, facts)
+        share = self._shares[account_pulled.get()]
+        match name, facts:
+            case "home.listed", {"new": int(new), "new_octets": int(octets)}:
+                share.new, share.total, share.arriving = share.come + new, share.octets + octets, 0
+                if new:
+                    self._progress.start()
+            case "home.arriving", {"octets": int(octets)}:
+                share.arriving = octets
+            case "home.fetched", {"octets": int(octets)}:
+                share.come, share.octets, share.arriving = share.come + 1, share.octets + octets, 0
+            case _:
+                super().hear(name, facts)
+                return
+        self._progress.update(
+            self._task,
+            total=self._sum("total"),
+            completed=self._sum("octets") + self._sum("arriving"),
+            come=self._sum("come"),
+            new=self._sum("new"),
+        )
 
-    def closed(self, report: Report, status: int) -> None:
-        self._progress.stop()
-        super().closed(report, status)
+    def _sum(self, name: str) -> int:
+        return sum(getattr(share, name) for share in self._shares.values())
+
+    def closed(self, report: Report, status: int, account: str = "") -> None:
+        self._when_it_is_gone(partial(super().closed, report, status, account), account)
+
+    def failed(self, error: PostofficeError, account: str = "") -> None:
+        self._when_it_is_gone(partial(super().failed, error, account), account)
+
+    def _when_it_is_gone(self, say: Callable[[], None], account: str) -> None:
+        """At once, or where other accounts go on, when they are over too."""
+        if account:
+            self._later.append(say)
+        else:
+            self._progress.stop()
+            say()
 
     def end(self) -> None:
         self._progress.stop()
+        for say in self._later:
+            say()

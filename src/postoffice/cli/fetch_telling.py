@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from postoffice.client.collect import Report
     from postoffice.home.preview import Preview
 
-ENDS = frozenset({"home.closed"})
-"""Events of single sessions: the end of a pull is told when it is over."""
+NOT_TOLD = frozenset({"home.arriving", "home.closed"})
+"""Events of pieces of letters, and of the ends of sessions: letters are told, and the end of a pull when it is over."""
 
 
 class Telling(Protocol):
-    """Hears what happens while it is listened, and is told how it ended."""
+    """Hears what happens while it is listened, and is told how it ended; of an account, where there are several."""
 
     def hear(self, name: str, facts: dict[str, Fact]) -> None: ...
 
-    def previewed(self, preview: Preview) -> None: ...
+    def previewed(self, preview: Preview, account: str = "") -> None: ...
 
-    def closed(self, report: Report, status: int) -> None: ...
+    def closed(self, report: Report, status: int, account: str = "") -> None: ...
 
-    def failed(self, error: PostofficeError) -> None: ...
+    def failed(self, error: PostofficeError, account: str = "") -> None: ...
 
     def end(self) -> None: ...
 
@@ -74,7 +74,7 @@ class InWords:
         if name == "home.hook_failed":
             click.echo(f"postoffice: the hook: {facts['because']}", err=True)
 
-    def previewed(self, preview: Preview) -> None:
+    def previewed(self, preview: Preview, account: str = "") -> None:
         if self._verbose:
             deleted = {item.number for item in preview.deleted}
             for what, items in (("fetch", preview.fetched), ("know", preview.known), ("look at", preview.doubtful)):
@@ -87,13 +87,18 @@ class InWords:
             words.append(f"{len(preview.doubtful)} may be new: their header or their octets would tell")
         if preview.deleted:
             words.append(f"would delete {len(preview.deleted)} from the server")
-        click.echo("; ".join(words))
+        click.echo((f"{safe(account)}: " if account else "") + "; ".join(words))
 
-    def closed(self, report: Report, status: int) -> None:
-        click.echo(summary(report))
+    def closed(self, report: Report, status: int, account: str = "") -> None:
+        who = f"{safe(account)}: " if account else ""
+        click.echo(f"{who}{summary(report)}")
+        if report.refused:
+            click.echo(f"postoffice: {who}the server did not give {report.refused} letters; try again", err=True)
 
-    def failed(self, error: PostofficeError) -> None:
-        """Whoever ends the program says it."""
+    def failed(self, error: PostofficeError, account: str = "") -> None:
+        """Whoever ends the program says it, unless others go on."""
+        if account:
+            click.echo(f"postoffice: {safe(account)}: {error}", err=True)
 
     def end(self) -> None:
         """It leaves nothing on the terminal but lines."""
@@ -102,11 +107,16 @@ class InWords:
 class AsJson:
     """`{"event": "fetched", "at": ..., ...}`: each event under its name, then `closed` or `failed` with the status."""
 
-    def hear(self, name: str, facts: dict[str, Fact]) -> None:
-        if name not in ENDS:
-            say(name.removeprefix("home."), **facts)
+    def __init__(self) -> None:
+        from postoffice.home.pulling import account_pulled
 
-    def previewed(self, preview: Preview) -> None:
+        self._account = account_pulled
+
+    def hear(self, name: str, facts: dict[str, Fact]) -> None:
+        if name not in NOT_TOLD:
+            say(name.removeprefix("home."), **_of(self._account.get()) | facts)
+
+    def previewed(self, preview: Preview, account: str = "") -> None:
         kinds = {
             "would_fetch": preview.fetched,
             "known": preview.known,
@@ -115,17 +125,21 @@ class AsJson:
         }
         for name, items in kinds.items():
             for item in items:
-                say(name, source_id=item.source_id, octets=item.octets)
-        say("previewed", status=0, **{name: len(items) for name, items in kinds.items()})
+                say(name, **_of(account), source_id=item.source_id, octets=item.octets)
+        say("previewed", **_of(account), status=0, **{name: len(items) for name, items in kinds.items()})
 
-    def closed(self, report: Report, status: int) -> None:
-        say("closed", status=status, **{name: getattr(report, name) for name in report.__slots__})
+    def closed(self, report: Report, status: int, account: str = "") -> None:
+        say("closed", **_of(account), status=status, **{name: getattr(report, name) for name in report.__slots__})
 
-    def failed(self, error: PostofficeError) -> None:
-        say("failed", status=status_of(error), because=str(error))
+    def failed(self, error: PostofficeError, account: str = "") -> None:
+        say("failed", **_of(account), status=status_of(error), because=str(error))
 
     def end(self) -> None:
         """There is nothing to take away."""
+
+
+def _of(account: str) -> dict[str, Fact]:
+    return {"account": account} if account else {}
 
 
 def say(name: str, **facts: object) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from postoffice.cli.fetch_telling import say
+from postoffice.cli.accounts import config_option
+from postoffice.cli.fetch_telling import NOT_TOLD, say
 from postoffice.cli.home import with_loop
 from postoffice.events import Fact, listen
 from postoffice.message.header import safe
@@ -21,15 +22,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path, readable=False),
-    help="The settings file, if it is not ~/.config/postoffice/home.toml.",
-)
+@config_option
 @click.option("--hook", metavar="CMD", help="Run this when letters came, instead of new_mail of the settings.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for each thing that happens.")
-def run(path: Path | None, hook: str | None, as_json: bool) -> None:
+def run(config: Path | None, hook: str | None, as_json: bool) -> None:
     """Pull every account of the settings again and again, each as often as its `every` says.
 
     SIGTERM ends it, SIGHUP reads the settings anew, SIGUSR1 pulls now.
@@ -37,7 +33,7 @@ def run(path: Path | None, hook: str | None, as_json: bool) -> None:
     from postoffice.home.config import read_home, usual_path
 
     def read() -> Home:
-        home = read_home(path or usual_path())
+        home = read_home(config or usual_path())
         return home if hook is None else replace(home, hooks=replace(home.hooks, new_mail=hook))
 
     stop = listen(_as_json if as_json else _in_words)
@@ -67,6 +63,8 @@ async def _rounds(read: Callable[[], Home]) -> None:
 def _as_json(name: str, facts: dict[str, Fact]) -> None:
     from postoffice.home.pulling import account_pulled
 
+    if name in NOT_TOLD:
+        return
     account = account_pulled.get()
     say(name.removeprefix("home."), **({"account": account} if account else {}) | facts)
 

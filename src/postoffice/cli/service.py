@@ -6,18 +6,15 @@ from pathlib import Path
 
 import click
 
+from postoffice.cli.accounts import config_option
+
 
 @click.command("install-service")
-@click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path, readable=False),
-    help="The settings file, if it is not ~/.config/postoffice/home.toml.",
-)
+@config_option
 @click.option("--timer", is_flag=True, help="Begin a pull now and then, instead of a service that stays.")
 @click.option("--print", "prints", is_flag=True, help="Only show the units.")
 @click.option("--remove", "removes", is_flag=True, help="Take the units away again.")
-def install_service(path: Path | None, timer: bool, prints: bool, removes: bool) -> None:
+def install_service(config: Path | None, timer: bool, prints: bool, removes: bool) -> None:
     """Write units for your own systemd (no root is needed), which pull every account of the settings.
 
     They may write into the folders of the mailbox files and nowhere else. A unit that was changed is left alone.
@@ -30,7 +27,7 @@ def install_service(path: Path | None, timer: bool, prints: bool, removes: bool)
     if removes:
         _say_removed(folder, service.remove(folder))
         return
-    home = read_home(path or usual_path())
+    home = read_home(config or usual_path())
     state = state_folder()
     units = service.units(home, state, with_timer=timer)
     if prints:
@@ -40,8 +37,7 @@ def install_service(path: Path | None, timer: bool, prints: bool, removes: bool)
         click.echo("there is no systemd here; a line for `crontab -e` does it too:", err=True)
         click.echo(service.crontab_line(home))
         return
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    service.write(folder, units)
+    service.write(folder, units, {state, *service.mail_folders(home)})
     for name in units:
         click.echo(f"written: {folder / name}")
     click.echo("Now:")

@@ -86,6 +86,7 @@ class Fetching:
         while isinstance(heard := await talk.hear(), Body):
             octets += len(heard.wire)
             must_end(octets, met.item)
+            event("home.arriving", octets=octets)
             await stage.write(heard.wire)
         staged = await stage.finish()
         self._arriving = None

@@ -31,7 +31,7 @@ import msgspec
 
 from postoffice.client.collect import Options
 from postoffice.client.login import Trust, nobody_logged_in, ready, wants_token
-from postoffice.client.rules import Rule, parse_rule
+from postoffice.client.rules import Rule, octets_of, parse_rule
 from postoffice.client.secrets import Places
 from postoffice.client.url import Source, parse_url
 from postoffice.errors import UsageError
@@ -51,7 +51,8 @@ _TARGET: Final = re.compile(r"[a-z]{2,}:")
 @dataclass(frozen=True, slots=True)
 class Account:
     """A maildrop that is pulled. `into` is where its letters go; `rules` say when one may go from the server;
-    one is enough, and without any a copy is left there. `every` is in seconds."""
+    one is enough, and without any a copy is left there. Letters of more octets than `largest` are not fetched.
+    `every` is in seconds."""
 
     name: str
     source: Source
@@ -60,6 +61,7 @@ class Account:
     trust: Trust = Trust()
     places: Places = Places()
     password: str = field(default="", repr=False)
+    largest: int | None = None
     every: float = 900.0
 
     @property
@@ -79,7 +81,7 @@ class Account:
         if self.password:
             named.append(lambda: self.password)
         source, options = ready(self.source, self.trust, named, ask or self._nobody)
-        return source, replace(options, rules=self.rules, whole_in=whole_in)
+        return source, replace(options, rules=self.rules, largest=self.largest, whole_in=whole_in)
 
     def _nobody(self, source: Source) -> str:
         if wants_token(source):
@@ -121,6 +123,7 @@ class _Table:
     client_certificate: Path | None = None
     client_key: Path | None = None
     clear_text: bool = False
+    largest: str = ""
     every: str = "15m"
 
 
@@ -231,6 +234,7 @@ class _Reading:
             Trust(table.ca, table.pin, table.client_certificate, table.client_key, table.clear_text),
             Places(**_places(table)),
             table.password,
+            octets_of(table.largest) if table.largest else None,
             seconds(table.every),
         )
 
@@ -250,7 +254,11 @@ class _Reading:
 def _wrong_values(table: _Table, *, is_ours_alone: bool) -> Iterator[tuple[str, str]]:
     """What has the right type and is wrong all the same, by its key."""
     checked: list[tuple[str, str | None, Callable[[str], object]]] = [("url", table.url, parse_url)]
-    checked += [("pin", table.pin, pinned_context), *(("delete", rule, parse_rule) for rule in table.delete)]
+    checked += [
+        ("pin", table.pin, pinned_context),
+        ("largest", table.largest, octets_of),
+        *(("delete", rule, parse_rule) for rule in table.delete),
+    ]
     for key, value, read in checked:
         try:
             if value:

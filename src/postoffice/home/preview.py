@@ -27,12 +27,13 @@ class Preview:
     deleted: Sequence[Listed]
 
 
-async def preview(source: Source, file: Path, options: Options) -> Preview:
+async def preview(source: Source, file: Path, options: Options, *, needs_folder: bool = True) -> Preview:
     """What would be fetched and deleted, and what is known. The file is neither made nor changed, nothing is deleted.
 
-    Raises what a pull raises; a server without UIDL is a `Refused`.
+    Raises what a pull raises; a server without UIDL is a `Refused`. `needs_folder`: a pull would not make that of the
+    file.
     """
-    memory = await _memory(source, file)
+    memory = await _memory(source, file, needs_folder=needs_folder)
     listed = (await survey(source, options, lambda listed: [])).listed
     found = recognize(listed, memory)
     new = [met for met in found.new if not options.leaves(met.item)]
@@ -50,8 +51,8 @@ async def preview(source: Source, file: Path, options: Options) -> Preview:
     )
 
 
-async def _memory(source: Source, file: Path) -> dict[str, Pulled]:
-    if not file.exists() and file.parent.is_dir():
+async def _memory(source: Source, file: Path, *, needs_folder: bool) -> dict[str, Pulled]:
+    if not file.exists() and (file.parent.is_dir() or not needs_folder):
         return {}
     mailbox = opening(file, sweeps=False)()
     try:

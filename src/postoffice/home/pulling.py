@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from postoffice.client.collect import Options, Report, collect
 from postoffice.client.purse import Purse, renewing
 from postoffice.client.url import Source
+from postoffice.errors import UsageError
 from postoffice.home.hooks import Hooks, introduced
 from postoffice.home.mailbox import pulling_into
 
@@ -24,7 +26,16 @@ async def pull(account: Account, hooks: Hooks) -> Report:
     """Pull an account of the settings file. Raises what `pull_into` raises."""
     account_pulled.set(account.name)
     source, options = await asyncio.to_thread(account.opened)
+    make_folder(account.file)
     return await pull_into(account.file, account.name, source, options, hooks)
+
+
+def make_folder(file: Path) -> None:
+    """That of a mailbox file which the settings name. Raises UsageError."""
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{file.parent}: cannot be made: {error.strerror}", os.EX_CANTCREAT) from error
 
 
 async def pull_into(file: Path, name: str, source: Source, options: Options, hooks: Hooks) -> Report:

@@ -22,9 +22,8 @@ from postoffice.events import Fact, event, listen
 from postoffice.home.config import Account, Home
 from postoffice.home.pulling import account_pulled, pull
 from postoffice.home.schedule import Turn
+from postoffice.home.together import MOST_AT_ONCE
 from postoffice.net.notify import notify, watchdog_seconds
-
-MOST_AT_ONCE: Final = 8
 
 awake: Final = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 """The time for which this machine has been up, also while it slept."""
@@ -119,6 +118,7 @@ class Rounds:
     def _begin_what_is_due(self, group: asyncio.TaskGroup, now: float) -> None:
         for name, turn in self._turns.items():
             if turn.due <= now and self._may_begin(self._home.accounts[name]):
+                turn.begun()
                 task = group.create_task(self._pull(self._home.accounts[name], turn))
                 self._running[name] = task
                 task.add_done_callback(partial(self._ended, name))

@@ -34,10 +34,15 @@ class Turn:
         self._allowed = now
         self._status = os.EX_OK
         self._lacks_network = False
+        self._is_wanted = self._has_network = False
 
     @property
     def is_locked_out(self) -> bool:
         return self._status == os.EX_NOPERM
+
+    def begun(self) -> None:
+        """What is wished for from now on is about the next time."""
+        self._is_wanted = self._has_network = False
 
     def entered(self, now: float, login_delay: float) -> None:
         """The server let us in, and wants so many seconds until the next time."""
@@ -45,25 +50,32 @@ class Turn:
 
     def succeeded(self, now: float, chance: float) -> None:
         self.failures, self._status, self._lacks_network = 0, os.EX_OK, False
-        self._set(now + self._every * (1 - JITTER + 2 * JITTER * chance))
+        self._set(now + (0.0 if self._is_wanted else self._every * (1 - JITTER + 2 * JITTER * chance)))
 
     def failed(self, now: float, problem: PostofficeError) -> bool:
         """Whether that is news: it went well before, or failed otherwise."""
         status = status_of(problem)
         is_news, self._status = status != self._status, status
         self._lacks_network = _lacks_network(problem)
-        wait = min(self._every, FIRST_RETRY_SECONDS) * 2.0 ** min(self.failures, 20)
+        if self.is_locked_out:
+            wait = LAST_RETRY_SECONDS
+        elif self._is_wanted or (self._has_network and self._lacks_network):
+            wait = SPREAD_SECONDS
+        else:
+            wait = min(self._every, FIRST_RETRY_SECONDS) * 2.0 ** min(self.failures, 20)
         self.failures += 1
-        self._set(now + (LAST_RETRY_SECONDS if self.is_locked_out else min(wait, LAST_RETRY_SECONDS)))
+        self._set(now + min(wait, LAST_RETRY_SECONDS))
         return is_news
 
     def poke(self, now: float) -> None:
-        """Somebody wants it now."""
+        """Somebody wants it now, or once more if it runs."""
+        self._is_wanted = True
         if not self.is_locked_out:
             self._set(min(now, self.due))
 
     def network_came(self, now: float, chance: float) -> None:
         """This machine got an address: connections through it work in a moment."""
+        self._has_network = True
         if self._lacks_network:
             self._set(min(now + SPREAD_SECONDS * (0.5 + chance / 2), self.due))
 

@@ -10,7 +10,7 @@ import hashlib
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -111,18 +111,20 @@ def crontab_line(home: Home) -> str:
     return f"{_cron_time(_least_every(home))} {command}"
 
 
-def write(folder: Path, written: Mapping[str, str]) -> None:
-    """All of them, or a UsageError (73)."""
+def write(folder: Path, written: Mapping[str, str], needed: Collection[Path]) -> None:
+    """All of them, and the folders that they need: a sandbox has no door to what is not there. UsageError is 73."""
     for name in written:
         _must_be_ours(folder / name)
     try:
+        for one in needed:
+            one.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in written.items():
             beside = folder / f".{name}.new"
             beside.write_text(text)
             beside.replace(folder / name)
     except OSError as error:
-        raise UsageError(f"{folder}: cannot be written: {error.strerror}", os.EX_CANTCREAT) from error
+        raise UsageError(f"{error.filename}: cannot be written: {error.strerror}", os.EX_CANTCREAT) from error
 
 
 def remove(folder: Path) -> list[str]:
@@ -168,16 +170,21 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"' if set(escaped) & set(" \t\"'\\;") else escaped
 
 
-def _written_to(home: Home, state: Path) -> Sequence[Path]:
-    """The folders of all that is pulled into, and what logins need."""
-    folders = {state}
+def mail_folders(home: Home) -> set[Path]:
+    """Where all that is pulled into lies."""
+    folders = set()
     for account in home.accounts.values():
         for into in account.into:
             path = into if into.startswith("/") else into.partition(":")[2]
             if path.startswith("/") and not path.startswith("//"):
                 folders.add(Path(path).parent)
-        if account.places.command:
-            folders.add(Path.home() / ".gnupg")  # `pass` asks gpg, which locks its files
+    return folders
+
+
+def _written_to(home: Home, state: Path) -> Sequence[Path]:
+    folders = mail_folders(home) | {state}
+    if any(account.places.command for account in home.accounts.values()):
+        folders.add(Path.home() / ".gnupg")  # `pass` asks gpg, which locks its files
     return sorted(folders)
 
 

@@ -115,7 +115,7 @@ _OTHERWISE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("flush", "limitflush"), "no letter goes from the server that is not safe at home"),
     **dict.fromkeys(("rewrite", "stripcr", "forcecr", "pass8bits", "dropstatus", "dropdelivered"), AS_THEY_CAME),
     "mimedecode": AS_THEY_CAME,
-    **dict.fromkeys(("limit", "warnings", "batchlimit", "fetchlimit", "fetchsizelimit"), ALL_OF_THEM),
+    **dict.fromkeys(("warnings", "batchlimit", "fetchlimit", "fetchsizelimit"), ALL_OF_THEM),
     **dict.fromkeys(("idle", "folder", "moveto"), "POP3 has no such thing"),
     "passwordfd": "say where the password is: password_command and others",
 }
@@ -140,6 +140,8 @@ def take(
     account = Found(poll.line if "user" not in said else said["user"].line, source)
     rc.accounts.append(account)
     account.settings["delete"] = [] if _is_on(said, "keep") else ["now"]
+    if _is_on(said, "limit"):
+        account.settings["largest"] = str(_number(said["limit"]) or "")
     _unlock(rc, account, said)
     for name, key in (("sslcertfile", "ca"), ("sslcert", "client_certificate"), ("sslkey", "client_key")):
         if name in said and not said[name].is_no:

@@ -49,7 +49,7 @@ _UNDERSTOOD: Final[Mapping[str, frozenset[str]]] = {
         }
     ),
     "destination": frozenset({"type", "path", "arguments"}),
-    "options": frozenset({"delete", "delete_after"}),
+    "options": frozenset({"delete", "delete_after", "max_message_size"}),
 }
 
 _OTHERWISE: Final[Mapping[str, str]] = {
@@ -60,7 +60,6 @@ _OTHERWISE: Final[Mapping[str, str]] = {
     "ssl_fingerprints": OF_A_KEY,
     "ssl_cert_hostname": CHECKED,
     "read_all": "what was fetched is never fetched again",
-    "max_message_size": ALL_OF_THEM,
     "max_messages_per_session": ALL_OF_THEM,
     "max_bytes_per_session": ALL_OF_THEM,
     "delete_bigger_than": "letters go from the server by age, not by size",
@@ -131,9 +130,6 @@ def _take(rc: RcFile, retriever: Values, destination: Values, options: Values) -
         rc.remark(line, f"type = {kind}", because)
         return
     host, user = (retriever.get(key, (0, ""))[1] for key in ("server", "username"))
-    port_line, port = retriever.get("port", (0, ""))
-    if port and not port.isdecimal():
-        raise UsageError(f"line {port_line}: the port is no number")
     mechanism = ANY_MECHANISM
     for key, name in (("use_apop", "+APOP"), ("use_xoauth2", "XOAUTH2")):
         if _is_true(retriever, key):
@@ -143,7 +139,7 @@ def _take(rc: RcFile, retriever: Values, destination: Values, options: Values) -
         return
     try:
         source = source_of(
-            host, int(port[:6]) if port else None, user, implicit_tls=bool(found[1]), mechanism=mechanism
+            host, _number(retriever, "port") or None, user, implicit_tls=bool(found[1]), mechanism=mechanism
         )
     except UsageError as error:
         raise UsageError(f"line {line}: {error}") from error
@@ -154,10 +150,9 @@ def _take(rc: RcFile, retriever: Values, destination: Values, options: Values) -
         if key in retriever:
             account.settings[ours] = full(retriever[key][1])
     _deliver(rc, account, destination)
-    line, days = options.get("delete_after", (0, "0"))
-    if not days.isdecimal():
-        raise UsageError(f"line {line}: delete_after is no number of days")
-    account.settings["delete"] = ["now"] if _is_true(options, "delete") else [f"{int(days)} days"] if int(days) else []
+    days, octets = _number(options, "delete_after"), _number(options, "max_message_size")
+    account.settings["delete"] = ["now"] if _is_true(options, "delete") else [f"{days} days"] if days else []
+    account.settings["largest"] = str(octets or "")
 
 
 def _unlock(rc: RcFile, account: Found, retriever: Values) -> None:
@@ -195,6 +190,13 @@ def _is_true(values: Values, key: str) -> bool:
         return _BOOLEANS[text.lower()]
     except KeyError:
         raise UsageError(f"line {line}: {key} is neither true nor false") from None
+
+
+def _number(values: Values, key: str) -> int:
+    line, text = values.get(key, (0, "0"))
+    if not re.fullmatch("[0-9]{1,12}", text):
+        raise UsageError(f"line {line}: {key} is no number")
+    return int(text)
 
 
 def _tuple(line: int, text: str) -> tuple[str, ...]:

@@ -38,9 +38,12 @@ from postoffice.home.rcfiles.found import (
 _LINE: Final = re.compile(r"(?P<command>[^\s#]\S*)(?:\s+(?P<argument>.*))?")
 _LIST: Final = re.compile(r"(?P<name>[^\s:]+)\s*(?::(?P<parents>.*))?")
 
+_SIZE: Final = re.compile("off|([0-9]{1,12})([km]?)")
+_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20}
+
 _UNDERSTOOD: Final = frozenset(
     {
-        *("host", "port", "auth", "user", "password", "passwordeval", "keep", "delivery"),
+        *("host", "port", "auth", "user", "password", "passwordeval", "keep", "delivery", "skipsize"),
         *("tls", "tls_starttls", "tls_trust_file", "tls_cert_file", "tls_key_file"),
     }
 )
@@ -50,7 +53,6 @@ _USUAL: Final[Mapping[str, frozenset[str]]] = {
     "tls_certcheck": frozenset({"on"}),
     "received_header": frozenset({"off"}),
     "killsize": frozenset({"off"}),
-    "skipsize": frozenset({"off"}),
     "tls_crl_file": frozenset({""}),
     "tls_priorities": frozenset({""}),
     "tls_fingerprint": frozenset({""}),
@@ -64,7 +66,6 @@ _OTHERWISE: Final[Mapping[str, str]] = {
     "eval": "no command is run to read another program's file",
     "only_new": "what was fetched is never fetched again",
     "killsize": ALL_OF_THEM,
-    "skipsize": ALL_OF_THEM,
     "filter": ALL_OF_THEM,
     "received_header": AS_THEY_CAME,
     "tls_certcheck": CHECKED,
@@ -189,6 +190,7 @@ def _take(rc: RcFile, line: int, commands: Commands) -> None:
         remark("tls_trust_file", CHECKED)
     elif trusted != "system":
         account.settings["ca"] = full(trusted)
+    account.settings["largest"] = _size(commands)
     _deliver(rc, account, commands)
 
 
@@ -197,6 +199,15 @@ def _port(commands: Commands) -> int | None:
     if text and not text.isdecimal():
         raise UsageError(f"line {line}: the port is no number")
     return int(text[:6]) if text else None
+
+
+def _size(commands: Commands) -> str:
+    """A size in octets; empty: none is said."""
+    line, text = commands.get("skipsize", (0, "off"))
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise UsageError(f"line {line}: skipsize is no size")
+    return str(int(found[1]) * _UNITS[found[2]]) if found[1] else ""
 
 
 def _deliver(rc: RcFile, account: Found, commands: Commands) -> None:
