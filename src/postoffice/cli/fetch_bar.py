@@ -14,7 +14,7 @@ from postoffice.errors import PostofficeError
 from postoffice.events import Fact
 
 if TYPE_CHECKING:
-    from postoffice.client.collect import Report
+    from postoffice.home.pulling import Outcome
 
 
 class WithBar(InWords):
@@ -54,8 +54,8 @@ class WithBar(InWords):
         else:
             super().hear(name, facts)
 
-    def closed(self, report: Report, status: int, account: str = "") -> None:
-        self._when_it_is_gone(partial(super().closed, report, status, account), account)
+    def closed(self, outcome: Outcome, account: str = "") -> None:
+        self._when_it_is_gone(partial(super().closed, outcome, account), account)
 
     def failed(self, error: PostofficeError, account: str = "") -> None:
         self._when_it_is_gone(partial(super().failed, error, account), account)

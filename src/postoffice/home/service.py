@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from postoffice.errors import UsageError
+from postoffice.handing.target import InFile, InMaildir, InMbox, ToCommand, target
 from postoffice.home.config import Home
 
 BOOTED: Final = Path("/run/systemd/system")
@@ -169,13 +170,17 @@ def _quoted(text: str) -> str:
 
 
 def _written_to(home: Home, state: Path) -> Sequence[Path]:
-    """The folders of all that is pulled into, and what logins need."""
+    """The folders of all that is pulled into, and what logins and spools need."""
     folders = {state}
     for account in home.accounts.values():
         for into in account.into:
-            path = into if into.startswith("/") else into.partition(":")[2]
-            if path.startswith("/") and not path.startswith("//"):
-                folders.add(Path(path).parent)
+            match target(into):
+                case InFile(path) | InMaildir(path) | InMbox(path):
+                    folders.add(path.parent)
+                case ToCommand():
+                    folders.add(Path.home())  # nobody knows where it writes
+                case _:
+                    pass
         if account.places.command:
             folders.add(Path.home() / ".gnupg")  # `pass` asks gpg, which locks its files
     return sorted(folders)
