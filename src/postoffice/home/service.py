@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from postoffice.errors import UsageError
+from postoffice.handing.target import InFile, InMaildir, InMbox, ToCommand, target
 from postoffice.home.config import Home
 
 BOOTED: Final = Path("/run/systemd/system")
@@ -175,15 +176,21 @@ def mail_folders(home: Home) -> set[Path]:
     folders = set()
     for account in home.accounts.values():
         for into in account.into:
-            path = into if into.startswith("/") else into.partition(":")[2]
-            if path.startswith("/") and not path.startswith("//"):
-                folders.add(Path(path).parent)
+            match target(into):
+                case InFile(path) | InMaildir(path) | InMbox(path):
+                    folders.add(path.parent)
+                case _:
+                    pass
     return folders
 
 
 def _written_to(home: Home, state: Path) -> Sequence[Path]:
+    """The folders of all that is pulled into, and what logins and spools need."""
     folders = mail_folders(home) | {state}
-    if any(account.places.command for account in home.accounts.values()):
+    accounts = home.accounts.values()
+    if any(isinstance(target(into), ToCommand) for account in accounts for into in account.into):
+        folders.add(Path.home())  # nobody knows where it writes
+    if any(account.places.command for account in accounts):
         folders.add(Path.home() / ".gnupg")  # `pass` asks gpg, which locks its files
     return sorted(folders)
 
