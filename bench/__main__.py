@@ -5,7 +5,8 @@ server's whole tree of processes and is the figure to steer by: rates depend on 
 the largest sum of proportional set sizes. For POP3 the server has one core and the generator another; deliveries
 share all cores.
 
-`./po bench conformance` is another matter: it asks POP3 servers what they do right (see `bench.conformance`).
+`./po bench conformance` is another matter: it asks POP3 servers what they do right (see `bench.conformance`); and so is
+`./po bench faults`: it tries programs that pull mail with servers that fail (see `bench.faults`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import conformance, programs
+from bench import conformance, faults, programs
 from bench.contender import Contender
 from bench.figures import Summary, summaries, table
 from bench.floor import Floor
@@ -132,6 +133,8 @@ def main(words: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _stop)
     if words[:1] == ["conformance"]:
         return conformance.main(words[1:])
+    if words[:1] == ["faults"]:
+        return faults.main(words[1:])
     options = arguments(words)
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder))
     folder.chmod(0o755)

@@ -31,8 +31,9 @@ def judge(cell: Cell, peer: Pop3Peer, stored: Iterable[Stored], *, exact: bool =
     fault = cell.fault
     at_home = _found(cell, stored, exact=exact)
     if fault.outcome is Outcome.ALL_OR_NOTHING and not at_home:
-        problems = ["a password was said"] if any(PASSWORD in line for line in peer.heard) else []
-        return [*problems, *(["letters are gone from the server"] if peer.removed else [])]
+        problems = ["letters are gone from the server"] if peer.removed else []
+        is_misled = any(PASSWORD in line for line in peer.heard)
+        return [*problems, *(["takes what was injected for answers"] if is_misled else [])]
     expected = fault.expected()
     problems = _compared(at_home, expected)
     if peer.took_all:
