@@ -105,7 +105,8 @@ class Getmail(Fetcher):
         config = _written(
             place.folder / "getmailrc",
             f"[retriever]\ntype = {kind}\nserver = {HOST}\nport = {door.port}\nusername = {door.user}\n"
-            f"password = {door.secret}\n{tls}timeout = {TIMEOUT_SECONDS}\n[destination]\ntype = Maildir\npath = {maildir}/\n"
+            f"password = {door.secret}\n{tls}timeout = {TIMEOUT_SECONDS}\n"
+            f"[destination]\ntype = Maildir\npath = {maildir}/\n"
             f"[options]\nread_all = false\ndelete = {str(delete).lower()}\n",
         )
         return ["getmail", "--getmaildir", str(place.memory), "--rcfile", str(config)]
