@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 
 from bench.peers.fetchers import Fetcher, fetchers
 from postoffice import __version__
@@ -62,10 +64,12 @@ class Column:
         return f"{sum(not problems for problems in self.found.values())}/{len(self.found)}"
 
 
-def measure(program: Fetch | Fetcher, cells: Sequence[Cell], folder: Path) -> Column:
-    """Every cell in a folder of its own."""
+def measure(program: Fetch | Fetcher, cells: Sequence[Cell], folder: Path, is_stopped: Event) -> Column:
+    """Every cell in a folder of its own, until somebody stops it."""
     column = Column(program.name, program.version() if isinstance(program, Fetcher) else __version__)
     for cell in cells:
+        if is_stopped.is_set():
+            break
         home = folder / program.name / str(cell)
         home.mkdir(parents=True)
         home.chmod(0o755)
@@ -140,8 +144,8 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--jobs", type=int, default=2, help="programs that are tried at the same time (%(default)s)")
     parser.add_argument("--into", type=Path, default=Path("docs/fault-matrix.md"), help="the page (%(default)s)")
     options = parser.parse_args(words)
-    if absence := disk_absence():
-        print(f"bench: {absence}")
+    if absence := disk_absence() or (None if shutil.which("faketime") else "faketime is not installed"):
+        print(f"bench: {absence}", file=sys.stderr)
         return 69
     wanted = [name for name in options.cells.split(",") if name]
     cells = [
@@ -155,7 +159,11 @@ def main(words: Sequence[str]) -> int:
     ):
         folder = Path(name)
         folder.chmod(0o755)
-        columns = list(pool.map(lambda one: measure(one, cells, folder), filter(_is_here, chosen)))
+        is_stopped = Event()
+        try:
+            columns = list(pool.map(lambda one: measure(one, cells, folder, is_stopped), filter(_is_here, chosen)))
+        finally:
+            is_stopped.set()
     faults = list(dict.fromkeys(cell.fault for cell in cells))
     options.into.write_text(page(columns, faults, left_out, f"{datetime.now(UTC):%Y-%m-%d}"))
     for column in columns:
