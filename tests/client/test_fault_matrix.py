@@ -33,7 +33,7 @@ def cells(*trials: Trial) -> Sequence[object]:
             continue
         marks: list[pytest.MarkDecorator] = []
         if cell.fault.is_slow:
-            marks.append(pytest.mark.slow)
+            marks += [pytest.mark.slow, pytest.mark.timeout(900)]
         chosen.append(pytest.param(cell, id=str(cell), marks=marks))
     return chosen
 

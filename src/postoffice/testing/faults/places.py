@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +56,9 @@ class Place:
         found = 0
         for root in {self.folder, self.seen(self.folder)}:
             for folder, _, names in os.walk(root):
-                found += sum(os.lstat(Path(folder, name)).st_size for name in names)
+                for name in names:
+                    with suppress(FileNotFoundError):  # it has another name by now, or is gone
+                        found += Path(folder, name).lstat().st_size
         return found
 
     def _entrance(self) -> list[str]:
