@@ -6,10 +6,10 @@ import asyncio
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 from postoffice.protocols.dots import Unstuffer
 from postoffice.store.embedded import MailboxFile
@@ -69,13 +69,12 @@ def at_home(file: Path) -> list[Stored]:
     """The letters of a mailbox file. An AssertionError if it is not sound."""
     if not file.exists():
         return []
-    return [lambda poured=poured: _open(poured) for poured in asyncio.run(_read(file))]  # type: ignore[misc]
+    return [partial(_once, letter) for letter in asyncio.run(_read(file))]
 
 
-@contextmanager
-def _open(poured: IO[bytes]) -> Iterator[BinaryIO]:
-    with poured:
-        yield poured  # type: ignore[misc]
+def _once(letter: IO[bytes]) -> IO[bytes]:
+    """It is gone when it is closed."""
+    return letter
 
 
 async def _read(file: Path) -> list[IO[bytes]]:

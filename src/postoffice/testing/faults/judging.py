@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import BinaryIO
+from typing import IO
 
 from postoffice.protocols.dots import unstuff
 from postoffice.testing.faults.cells import Cell, Outcome
 from postoffice.testing.faults.letters import vast_portions
 from postoffice.testing.peer import PASSWORD, Pop3Peer, wire
 
-Stored = Callable[[], AbstractContextManager[BinaryIO]]
+Stored = Callable[[], AbstractContextManager[IO[bytes]]]
 """Opens what is at home of one letter."""
 
 WHOLE_OCTETS = 8 * 1024 * 1024
@@ -105,7 +105,7 @@ def _plain(octets: bytes) -> bytes:
     return octets.replace(b"\r\n", b"\n").rstrip(b"\n")
 
 
-def _is_vast(file: BinaryIO, *, exact: bool) -> bool:
+def _is_vast(file: IO[bytes], *, exact: bool) -> bool:
     """Whether the end of a file is the vast letter; what stands above it is short."""
     total, wanted = 0, hashlib.sha256()
     for portion in vast_portions():
