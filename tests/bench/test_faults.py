@@ -23,5 +23,5 @@ def test_every_cell_has_a_sign_and_every_failure_a_reason() -> None:
 
 
 def test_a_cell_of_ours_that_fails_is_in_the_last_line() -> None:
-    ours = Column("postoffice", "2.0", {"closed-delete": ["2 letters are doubled"], "closed-keep": []})
+    ours = Column("postoffice", "2.0", {"closed-delete": ["doubled: 2"], "closed-keep": []})
     assert page([ours], SHOWN, [], "2026-01-01").endswith("\npostoffice 1/2\n")

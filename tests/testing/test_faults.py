@@ -56,22 +56,20 @@ def test_a_letter_that_is_missing_doubled_or_cut_is_seen() -> None:
     letters = tried.fault.letters()
     first, *others = letters.values()
     peer = Pop3Peer(dict(letters))
-    assert judge(tried, peer, stored(others)) == ["1 of 5 letters are missing"]
-    assert judge(tried, peer, stored([first, first, *others])) == ["1 letters are doubled"]
+    assert judge(tried, peer, stored(others)) == ["missing: 1 of 5"]
+    assert judge(tried, peer, stored([first, first, *others])) == ["doubled: 1"]
     missing, strange = judge(tried, peer, stored([first[:7000], *others]))
-    assert (missing, strange) == ("1 of 5 letters are missing", "1 that are no letters (7000 octets)")
-    assert judge(tried, peer, stored([b"junk\n\n" + first, *others]))[0] == "1 of 5 letters are missing"
+    assert (missing, strange) == ("missing: 1 of 5", "delivered, and no letter: 1 (7000 octets)")
+    assert judge(tried, peer, stored([b"junk\n\n" + first, *others]))[0] == "missing: 1 of 5"
 
 
 def test_what_is_wrong_at_the_server_is_seen() -> None:
     kept, gone, bad = cell("closed", delete=False), cell("closed", delete=True), cell("refused", delete=True)
     letters = kept.fault.letters()
-    assert judge(kept, with_all_removed(kept), stored(letters.values())) == ["5 letters are gone from the server"]
-    assert judge(gone, Pop3Peer(letters), stored(letters.values())) == ["5 letters are never deleted"]
+    assert judge(kept, with_all_removed(kept), stored(letters.values())) == ["gone from the server: 5"]
+    assert judge(gone, Pop3Peer(letters), stored(letters.values())) == ["never deleted: 5"]
     others = [letter for name, letter in letters.items() if name != "id-2"]
-    assert judge(bad, with_all_removed(bad), stored(others)) == [
-        "1 letters are gone from the server that are not at home"
-    ]
+    assert judge(bad, with_all_removed(bad), stored(others)) == ["gone from the server, and not at home: 1"]
 
 
 def test_who_takes_without_end_or_what_was_injected_is_seen() -> None:

@@ -29,6 +29,7 @@ PLACE_OCTETS = 48 * 1024 * 1024
 MEMORY_OCTETS = 6 * 1024 * 1024 * 1024
 SLOW_FILE_OCTETS = 8 * 1024 * 1024 * 1024
 
+_CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)
 _LETTERS_KIB = 24
 _INDEX_KIB = tuple(range(40, 136, 16))
 _MEMORY_KIB = tuple(range(136, 184, 8))
@@ -175,7 +176,7 @@ class _Attempt:
         self._found.statuses.append(processes[0].returncode)
         if not all(is_over):
             self._found.problems.append("does not end")
-        if any(process.returncode in (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS) for process in processes):
+        if any(process.returncode in _CRASHES for process in processes) and "crashes" not in self._found.problems:
             self._found.problems.append("crashes")
         if is_large := any(process.returncode == -signal.SIGXFSZ for process in processes) or (
             not self._is_slow and self._place.octets() > PLACE_OCTETS
