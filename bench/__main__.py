@@ -5,8 +5,9 @@ server's whole tree of processes and is the figure to steer by: rates depend on 
 the largest sum of proportional set sizes. For POP3 the server has one core and the generator another; deliveries
 share all cores.
 
-`./po bench home` measures the other end, programs that pull (see `bench.home`). `./po bench conformance` is another
-matter: it asks POP3 servers what they do right (see `bench.conformance`).
+`./po bench home` measures the other end, programs that pull (see `bench.home`). Two more are other matters: `./po bench
+conformance` asks POP3 servers what they do right (see `bench.conformance`), `./po bench faults` tries programs that pull
+with servers that fail (see `bench.faults`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import conformance, home, programs
+from bench import conformance, faults, home, programs
 from bench.contender import Contender
 from bench.figures import Summary, summaries, table
 from bench.floor import Floor
@@ -135,6 +136,8 @@ def main(words: Sequence[str]) -> int:
         return conformance.main(words[1:])
     if words[:1] == ["home"]:
         return home.main(words[1:])
+    if words[:1] == ["faults"]:
+        return faults.main(words[1:])
     options = arguments(words)
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder))
     folder.chmod(0o755)

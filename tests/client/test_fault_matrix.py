@@ -7,23 +7,20 @@ this process: it is the same command, and what it ends with is its exit status.
 
 from __future__ import annotations
 
-import asyncio
-import io
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from postoffice.cli.main import main
-from postoffice.protocols.dots import Unstuffer
-from postoffice.store.embedded import MailboxFile
 from postoffice.testing.faults.cells import CELLS, Cell, Trial
-from postoffice.testing.faults.judging import Stored, judge
-from postoffice.testing.faults.opening import HOST, Door, opened
+from postoffice.testing.faults.fetching import Fetch, at_home, command
+from postoffice.testing.faults.judging import judge
+from postoffice.testing.faults.opening import opened
+from postoffice.testing.faults.places import disk_absence
+from postoffice.testing.faults.trial import RUNS, attempt
 
-RUNS = 3
 PATIENCE_SECONDS = 20.0
 SHORT_PATIENCE_SECONDS = 1.0
 
@@ -36,7 +33,7 @@ def cells(*trials: Trial) -> Sequence[object]:
             continue
         marks: list[pytest.MarkDecorator] = []
         if cell.fault.is_slow:
-            marks.append(pytest.mark.slow)
+            marks += [pytest.mark.slow, pytest.mark.timeout(900)]
         chosen.append(pytest.param(cell, id=str(cell), marks=marks))
     return chosen
 
@@ -46,7 +43,9 @@ def test_everything_is_at_home_exactly_once(cell: Cell, tmp_path: Path, monkeypa
     file = tmp_path / "home.mailbox"
     statuses = []
     with opened(cell.fault, tmp_path) as door:
-        monkeypatch.setattr(sys, "argv", words(cell, door, file))
+        patience = SHORT_PATIENCE_SECONDS if cell.fault.needs_patience else PATIENCE_SECONDS
+        words = command(door, file, tmp_path, delete=cell.delete, patience=patience)
+        monkeypatch.setattr(sys, "argv", ["postoffice", *words])
         for _ in range(RUNS):
             with pytest.raises(SystemExit) as ended:
                 main()
@@ -57,40 +56,19 @@ def test_everything_is_at_home_exactly_once(cell: Cell, tmp_path: Path, monkeypa
     assert statuses[-1] in cell.fault.last
 
 
-def words(cell: Cell, door: Door, file: Path) -> list[str]:
-    """The command line."""
-    secret = file.with_name("secret")
-    secret.write_text(door.secret)
-    secret.chmod(0o600)
-    scheme = "pops" if door.is_encrypted else "pop"
-    mechanism = ";AUTH=XOAUTH2" if cell.fault.with_token else ""
-    patience = SHORT_PATIENCE_SECONDS if cell.fault.needs_patience else PATIENCE_SECONDS
-    return [
-        *("postoffice", "fetch", f"{scheme}://{door.user}{mechanism}@{HOST}:{door.port}", "--into", str(file)),
-        *("--password-file", str(secret), "--ca", str(door.authority), "--patience", str(patience)),
-        *(["--delete"] if cell.delete else []),
-    ]
+@pytest.mark.parametrize("cell", cells(Trial.KILL, Trial.TWO, Trial.CLOCK))
+def test_what_is_done_to_the_program_changes_nothing(cell: Cell, tmp_path: Path) -> None:
+    tried_as_a_process(cell, tmp_path)
 
 
-def at_home(file: Path) -> list[Stored]:
-    """The letters of a mailbox file, which must be sound."""
-    return [partial(io.BytesIO, letter) for letter in asyncio.run(_read(file))] if file.exists() else []
+@pytest.mark.skipif(disk_absence() is not None, reason=disk_absence() or "")
+@pytest.mark.parametrize("cell", cells(Trial.DISK_OF_LETTERS, Trial.DISK_OF_INDEX, Trial.DISK_OF_MEMORY))
+def test_a_full_disk_is_told_and_costs_nothing(cell: Cell, tmp_path: Path) -> None:
+    tried_as_a_process(cell, tmp_path)
 
 
-async def _read(file: Path) -> list[bytes]:
-    mailbox = MailboxFile.open(file)
-    try:
-        assert await mailbox.check() == []
-        return [await _whole(mailbox, key) for key in (await mailbox.snapshot()).keys]
-    finally:
-        await mailbox.close()
-
-
-async def _whole(mailbox: MailboxFile, key: int) -> bytes:
-    plain, unstuffer, index, more = bytearray(), Unstuffer(), 0, True
-    while more:
-        [piece] = await mailbox.read([key], index)
-        assert piece is not None
-        plain += unstuffer.feed(piece.wire)
-        index, more = index + 1, piece.more
-    return bytes(plain)
+def tried_as_a_process(cell: Cell, folder: Path) -> None:
+    finding = attempt(cell, Fetch(PATIENCE_SECONDS), folder)
+    assert finding.problems == [], finding.last_words
+    assert finding.statuses[0] in cell.fault.first
+    assert finding.statuses[-1] in cell.fault.last

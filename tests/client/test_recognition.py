@@ -114,6 +114,13 @@ def test_a_header_is_the_same_whatever_stands_below_it() -> None:
     assert header_digest(head) != header_digest(b"X: 1\r\n" + head)
 
 
+def test_what_a_server_marks_in_a_header_makes_no_other_letter_of_it() -> None:
+    head = b"Message-ID: <1@x>\r\nSubject: Status: none\r\n"
+    marked = b"Status: RO\r\n" + head + b"X-UID: 7\r\nX-Keywords: a\r\n b\r\n"
+    assert header_digest(head + b"\r\n") == header_digest(marked + b"\r\n")
+    assert header_digest(head + b"\r\n") != header_digest(head.replace(b"none", b"some") + b"\r\n")
+
+
 def test_each_letter_here_is_matched_once() -> None:
     memory = {"a": HERE, "b": HERE, "c": replace(HERE, header=b"x" * 16)}
     assert matching(["c", "a", "b"], memory, set(), HEADER) == "a"

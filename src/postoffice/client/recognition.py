@@ -29,6 +29,12 @@ from postoffice.store.model import Pulled
 
 DIGEST_OCTETS: Final = 16
 
+_MARKS: Final = re.compile(
+    rb"^(?:Status|X-Status|X-UIDL?|X-IMAP|X-IMAPbase|X-Keywords|Content-Length|Lines)[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*\n?",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""What servers write into letters when they show them (GNU Mailutils, qpopper, UW)."""
+
 _ONE_OF_A_KIND: Final = re.compile(rb"^(?:Message-ID|Received)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
@@ -67,11 +73,12 @@ def recognize(listed: Sequence[Listed], memory: Mapping[str, Pulled]) -> Recogni
 
 
 def header_digest(head: bytes) -> bytes | None:
-    """What tells this header from any other; None if it has nothing that no other letter has, or no end in `head`."""
+    """What tells this header from any other, whatever a server marked in it; None if it has nothing that no other
+    letter has, or no end in `head`."""
     end = head.find(b"\r\n\r\n")
     if end < 0 or not _ONE_OF_A_KIND.search(head, 0, end):
         return None
-    return sha256(head[:end]).digest()[:DIGEST_OCTETS]
+    return sha256(_MARKS.sub(b"", head[: end + 2])).digest()[:DIGEST_OCTETS]
 
 
 class _Recognizing:

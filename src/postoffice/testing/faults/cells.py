@@ -62,7 +62,7 @@ class Fault:
     what: str
     session: Callable[[Pop3Peer], Session] = Session
     letters: Callable[[], dict[str, bytes]] = letters.some
-    later: Mapping[str, bytes] = field(default_factory=dict)
+    later: Mapping[str, bytes] = field(default_factory=dict, hash=False)
     outcome: Outcome = Outcome.ALL
     first: frozenset[int] = ANY
     last: frozenset[int] = FINE
@@ -213,6 +213,7 @@ KNOWN = (
         "token",
         "XOAUTH2: the token of the first run is refused by a challenge that is an error in JSON",
         logins.TokenRefused,
+        tls=Tls.IMPLICIT,
         with_token=True,
         first=frozenset({os.EX_NOPERM}),
     ),

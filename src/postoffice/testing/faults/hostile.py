@@ -37,7 +37,7 @@ class EndlessListing(Session):
         yield b"+OK\r\n"
         octets = number = 0
         while octets < ENDLESS_OCTETS:
-            lines = b"".join(b"%d id-%d\r\n" % (one, one) for one in range(number + 1, number + 4001))
+            lines = b"".join(b"%d %070d\r\n" % (one, one) for one in range(number + 1, number + 4001))
             yield lines
             octets, number = octets + len(lines), number + 4000
         self.peer.took_all = True

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import BinaryIO
+from typing import IO
 
 from postoffice.protocols.dots import unstuff
 from postoffice.testing.faults.cells import Cell, Outcome
 from postoffice.testing.faults.letters import vast_portions
 from postoffice.testing.peer import PASSWORD, Pop3Peer, wire
 
-Stored = Callable[[], AbstractContextManager[BinaryIO]]
+Stored = Callable[[], AbstractContextManager[IO[bytes]]]
 """Opens what is at home of one letter."""
 
 WHOLE_OCTETS = 8 * 1024 * 1024
@@ -31,8 +31,9 @@ def judge(cell: Cell, peer: Pop3Peer, stored: Iterable[Stored], *, exact: bool =
     fault = cell.fault
     at_home = _found(cell, stored, exact=exact)
     if fault.outcome is Outcome.ALL_OR_NOTHING and not at_home:
-        problems = ["a password was said"] if any(PASSWORD in line for line in peer.heard) else []
-        return [*problems, *(["letters are gone from the server"] if peer.removed else [])]
+        problems = [f"gone from the server: {len(peer.removed)}"] if peer.removed else []
+        is_misled = any(PASSWORD in line for line in peer.heard)
+        return [*problems, *(["takes what was injected for answers"] if is_misled else [])]
     expected = fault.expected()
     problems = _compared(at_home, expected)
     if peer.took_all:
@@ -43,23 +44,23 @@ def judge(cell: Cell, peer: Pop3Peer, stored: Iterable[Stored], *, exact: bool =
 def _left(cell: Cell, peer: Pop3Peer, expected: Mapping[str, bytes]) -> list[str]:
     """What is wrong with the server's maildrop."""
     if not cell.delete or cell.fault.outcome is Outcome.NOTHING:
-        return [f"{len(peer.removed)} letters are gone from the server"] if peer.removed else []
+        return [f"gone from the server: {len(peer.removed)}"] if peer.removed else []
     problems = []
     if lost := set(peer.removed) - expected.keys():
-        problems.append(f"{len(lost)} letters are gone from the server that are not at home")
+        problems.append(f"gone from the server, and not at home: {len(lost)}")
     if stay := peer.letters.keys() & expected.keys():
-        problems.append(f"{len(stay)} letters are never deleted")
+        problems.append(f"never deleted: {len(stay)}")
     return problems
 
 
 def _compared(at_home: list[str], expected: Mapping[str, bytes]) -> list[str]:
     problems = []
     if missing := [name for name in expected if name not in at_home]:
-        problems.append(f"{len(missing)} of {len(expected)} letters are missing")
+        problems.append(f"missing: {len(missing)} of {len(expected)}")
     if doubled := len([name for name in at_home if name in expected]) - (len(expected) - len(missing)):
-        problems.append(f"{doubled} letters are doubled")
+        problems.append(f"doubled: {doubled}")
     if strange := [name for name in at_home if name not in expected]:
-        problems.append(f"{len(strange)} that are no letters ({strange[0]})")
+        problems.append(f"delivered, and no letter: {len(strange)} ({strange[0]})")
     return problems
 
 
@@ -104,7 +105,7 @@ def _plain(octets: bytes) -> bytes:
     return octets.replace(b"\r\n", b"\n").rstrip(b"\n")
 
 
-def _is_vast(file: BinaryIO, *, exact: bool) -> bool:
+def _is_vast(file: IO[bytes], *, exact: bool) -> bool:
     """Whether the end of a file is the vast letter; what stands above it is short."""
     total, wanted = 0, hashlib.sha256()
     for portion in vast_portions():

@@ -30,6 +30,8 @@ class Door:
     authority: Path
     user: str
     secret: str
+    has_token: bool
+    """Whether the secret is a token for XOAUTH2."""
 
     @property
     def is_encrypted(self) -> bool:
@@ -48,7 +50,8 @@ def opened(fault: Fault, folder: Path) -> Iterator[Door]:
     if fault.tls is Tls.STLS:
         peer.stls, context = context, None
     with peer.serving(context) as port:
-        yield Door(peer, port, fault.tls, authority.ca_path, USER, TOKEN if fault.with_token else PASSWORD)
+        secret = TOKEN if fault.with_token else PASSWORD
+        yield Door(peer, port, fault.tls, authority.ca_path, USER, secret, fault.with_token)
 
 
 def _context(authority: Authority, folder: Path, name: str) -> ssl.SSLContext:
