@@ -26,7 +26,7 @@ from collections.abc import Callable, Coroutine, Generator
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
-from postoffice import events, stretch
+from postoffice import events
 from postoffice.errors import ConnectionLost, Disconnected, Draining, PatienceLost
 from postoffice.events import event
 from postoffice.net.pace import is_fair, octets_under_way
@@ -404,7 +404,6 @@ class Dialogue(asyncio.Protocol, Generic[M]):
             return
         self._wait = Wait.NOTHING
         outer, events.current.session = events.current.session, self.number
-        outer_stretch, stretch.current.number = stretch.current.number, next(stretch.numbers)
         try:
             wanted = conversation.send(None) if problem is None else conversation.throw(problem)
         except StopIteration as end:
@@ -430,7 +429,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
                 wanted._asyncio_future_blocking = False
                 wanted.add_done_callback(self._future_done)
         finally:
-            events.current.session, stretch.current.number = outer, outer_stretch
+            events.current.session = outer
 
     def _receive(self, octets: bytes) -> None:
         if self._tracer:
