@@ -4,7 +4,7 @@ Rooms tell events and know nobody who listens; `app.observe` writes them to the 
 collect them. Telling an event that nobody listens to costs one truth test. Facts are plain values (text, numbers,
 truth values) and never a secret or a letter's content.
 
-Whoever drives conversations says which one runs in this thread (`current.session`, a number, 0 for none): what is told
+Whoever drives conversations says which one runs in this thread (`turn().session`, a number, 0 for none): what is told
 meanwhile, in any room, carries its name, so that all lines about one conversation can be found together.
 """
 
@@ -21,16 +21,31 @@ Listener = Callable[[str, dict[str, Fact]], None]
 _listeners: list[Listener] = []
 
 
-class _Current(threading.local):
-    session = 0
+class Turn:
+    """Whose turn it is in a thread."""
+
+    __slots__ = ("session",)
+
+    def __init__(self) -> None:
+        self.session = 0
 
 
-current = _Current()
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.turn = Turn()
+
+
+_thread = _Thread()
+
+
+def turn() -> Turn:
+    """This thread's, the same for as long as it lives: who often says whose turn it is may keep it."""
+    return _thread.turn
 
 
 def event(name: str, **facts: Fact) -> None:
     """Tell every listener of this process that `name` happened."""
-    if _listeners and (session := current.session):
+    if _listeners and (session := _thread.turn.session):
         facts.setdefault("session", session_name(session))
     for listener in _listeners:
         listener(name, facts)

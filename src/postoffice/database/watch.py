@@ -3,7 +3,7 @@
     index of the log    memory that all connections to a file share (`-shm`), and that SQLite has mapped for ours
     its first octets    a header, kept twice: a count of commits, how long the log is, salts and check sums
 
-Whoever commits writes the header anew, one copy and then the other, when his commit is in the log. Whoever begins to read
+Whoever commits writes the header anew, one copy and then the other, when the log has his commit. Whoever begins to read
 compares it with the one that he knew, and looks into the file only if they differ (SQLite, WAL-mode File Format). We
 compare the same octets, both copies of them: so a header that somebody is just writing, or died while he wrote, is
 another one too, and SQLite is asked, which knows what to do about that. Writing the log back to the file changes

@@ -22,11 +22,10 @@ import socket
 import ssl
 import struct
 import traceback
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
-from postoffice import events
 from postoffice.errors import ConnectionLost, Disconnected, Draining, PatienceLost
 from postoffice.events import event
 from postoffice.net.pace import is_fair, octets_under_way
@@ -194,9 +193,13 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         if self._lost:
             raise ConnectionLost("the connection was lost while sending")
 
-    async def more(self) -> None:
+    def more(self) -> Awaitable[None]:
         """Send what was said and wait until more octets have come. Ends with a `Disconnected`."""
         self._write()
+        is_hindered = self._full or self._lost or self._eof or self._switchboard.is_draining
+        return self._more() if is_hindered or not self._reading or self._held is not None else Wait.MORE
+
+    async def _more(self) -> None:
         if self._full or self._lost:
             await self.flush()
         held, self._held = self._held, None
@@ -403,7 +406,8 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         if conversation is None:
             return
         self._wait = Wait.NOTHING
-        outer, events.current.session = events.current.session, self.number
+        turn = self._switchboard.turn
+        outer, turn.session = turn.session, self.number
         try:
             wanted = conversation.send(None) if problem is None else conversation.throw(problem)
         except StopIteration as end:
@@ -429,7 +433,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
                 wanted._asyncio_future_blocking = False
                 wanted.add_done_callback(self._future_done)
         finally:
-            events.current.session = outer
+            turn.session = outer
 
     def _receive(self, octets: bytes) -> None:
         if self._tracer:
