@@ -4,13 +4,12 @@ Rooms tell events and know nobody who listens; `app.observe` writes them to the 
 collect them. Telling an event that nobody listens to costs one truth test. Facts are plain values (text, numbers,
 truth values) and never a secret or a letter's content.
 
-Whoever drives conversations says which one runs in this thread (`turn().session`, a number, 0 for none): what is told
-meanwhile, in any room, carries its name, so that all lines about one conversation can be found together.
+Whoever drives conversations says which one runs in this thread (`turn().session`, a name, empty for none): what is told
+meanwhile, in any room, carries it, so that all lines about one conversation can be found together.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ class Turn:
     __slots__ = ("session",)
 
     def __init__(self) -> None:
-        self.session = 0
+        self.session = ""
 
 
 class _Thread(threading.local):
@@ -46,14 +45,9 @@ def turn() -> Turn:
 def event(name: str, **facts: Fact) -> None:
     """Tell every listener of this process that `name` happened."""
     if _listeners and (session := _thread.turn.session):
-        facts.setdefault("session", session_name(session))
+        facts.setdefault("session", session)
     for listener in _listeners:
         listener(name, facts)
-
-
-def session_name(number: int) -> str:
-    """`1234-17`: process and number."""
-    return f"{os.getpid()}-{number}"
 
 
 def listen(listener: Listener) -> Callable[[], None]:
