@@ -184,13 +184,14 @@ class Session:
 
     async def talk(self) -> None:
         dialogue, machine = self._dialogue, self._machine
+        has_login = self._door.policy.offers_login
         dialogue.patience = self._door.settings.patience_seconds
         machine.is_encrypted = dialogue.is_encrypted
         dialogue.send(machine.greet(self._door.host))
         try:
             while machine.state is not State.CLOSED:
                 received = machine.next_command()
-                if self._is_late(received):
+                if has_login and self._is_late(received):
                     self._ending = "no login"
                     dialogue.send(machine.hang_up(_NO_LOGIN))
                 elif isinstance(received, Command):
@@ -247,7 +248,7 @@ class Session:
 
     def _is_late(self, received: object) -> bool:
         """Whether somebody who has not logged in has spoken for long enough at a door where he must. QUIT may come."""
-        if self._account is not None or not self._door.policy.offers_login:
+        if self._account is not None:
             return False
         if self._dialogue.seconds - self._unknown_from <= LOGIN_PATIENCES * self._door.settings.patience_seconds:
             return False
