@@ -5,9 +5,9 @@ server's whole tree of processes and is the figure to steer by: rates depend on 
 the largest sum of proportional set sizes. For POP3 the server has one core and the generator another; deliveries
 share all cores.
 
-`./po bench home` measures the other end, programs that pull (see `bench.home`). Two more are other matters: `./po bench
-conformance` asks POP3 servers what they do right (see `bench.conformance`), `./po bench faults` tries programs that pull
-with servers that fail (see `bench.faults`).
+`./po bench home` measures the other end, programs that pull (see `bench.home`). Two more are other matters:
+`./po bench conformance` asks POP3 servers what they do right (see `bench.conformance`), and `./po bench faults` tries
+programs that pull with servers that fail (see `bench.faults`).
 """
 
 from __future__ import annotations

@@ -4,13 +4,12 @@ Rooms tell events and know nobody who listens; `app.observe` writes them to the 
 collect them. Telling an event that nobody listens to costs one truth test. Facts are plain values (text, numbers,
 truth values) and never a secret or a letter's content.
 
-Whoever drives conversations says which one runs in this thread (`current.session`, a number, 0 for none): what is told
-meanwhile, in any room, carries its name, so that all lines about one conversation can be found together.
+Whoever drives conversations says which one runs in this thread (`turn().session`, a name, empty for none): what is told
+meanwhile, in any room, carries it, so that all lines about one conversation can be found together.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,24 +20,34 @@ Listener = Callable[[str, dict[str, Fact]], None]
 _listeners: list[Listener] = []
 
 
-class _Current(threading.local):
-    session = 0
+class Turn:
+    """Whose turn it is in a thread."""
+
+    __slots__ = ("session",)
+
+    def __init__(self) -> None:
+        self.session = ""
 
 
-current = _Current()
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.turn = Turn()
+
+
+_thread = _Thread()
+
+
+def turn() -> Turn:
+    """This thread's, the same for as long as it lives: who often says whose turn it is may keep it."""
+    return _thread.turn
 
 
 def event(name: str, **facts: Fact) -> None:
     """Tell every listener of this process that `name` happened."""
-    if _listeners and (session := current.session):
-        facts.setdefault("session", session_name(session))
+    if _listeners and (session := _thread.turn.session):
+        facts.setdefault("session", session)
     for listener in _listeners:
         listener(name, facts)
-
-
-def session_name(number: int) -> str:
-    """`1234-17`: process and number."""
-    return f"{os.getpid()}-{number}"
 
 
 def listen(listener: Listener) -> Callable[[], None]:

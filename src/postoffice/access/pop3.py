@@ -13,7 +13,6 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
 
 from postoffice import counts
 from postoffice.access.languages import LISTING, chosen
@@ -148,6 +147,7 @@ class _Session:
         "_ending",
         "_failures",
         "_fetched",
+        "_is_trusted",
         "_machine",
         "_maildrop",
         "_mechanism",
@@ -162,6 +162,7 @@ class _Session:
         self._door = door
         self._dialogue = dialogue
         self._machine = dialogue.machine
+        self._is_trusted = door.login.may_speak_clearly(dialogue.peer[0])
         self._username: str | None = None
         self._maildrop: Maildrop | None = None
         self._fetched: dict[int, Piece | None] = {}
@@ -190,7 +191,13 @@ class _Session:
                     return
                 if isinstance(command, Command):
                     begun = perf_counter()
-                    await self._obey(command)
+                    try:
+                        answering = _ANSWERS[command.keyword](self, command)
+                        if answering is not None:
+                            await answering
+                        self._bad = 0
+                    except Exception as problem:
+                        self._excuse(command, problem)
                     _COMMANDS.add(command.keyword, machine.outcome, perf_counter() - begun)
                     if self._tries:
                         self._tries = False
@@ -244,28 +251,27 @@ class _Session:
 
     # --- commands
 
-    async def _obey(self, command: Command) -> None:
-        """Answer one command, whatever happens: what is not known is temporary."""
-        try:
-            await _ANSWERS[command.keyword](self, command)
-            self._bad = 0
-        except NoSuchLetter as problem:
-            self._dialogue.send(self._machine.error(str(problem)))
-        except NotNow as problem:
-            self._dialogue.send(self._machine.error(str(problem), problem.code))
-        except Refusal as refusal:
-            event("pop3.refused", command=command.keyword.name, peer=self._dialogue.peer[0], reply=str(refusal))
-            self._dialogue.send(self._machine.error(refusal.public, _code(refusal)))
-            self._tire_of(refusal)
-        except Disconnected:
-            raise
-        except StoreError as error:
-            event("pop3.failed", command=command.keyword.name, peer=self._dialogue.peer[0], error=str(error))
-            self._dialogue.send(self._machine.error(*_UNKNOWN))
-        except Exception:
-            self._ending = "bug"
-            self._dialogue.send(self._machine.error(*_UNKNOWN))
-            raise
+    def _excuse(self, command: Command, problem: Exception) -> None:
+        """Answer a command that failed: what is not known is temporary. Raises what ends the session."""
+        machine, dialogue = self._machine, self._dialogue
+        match problem:
+            case NoSuchLetter():
+                dialogue.send(machine.error(str(problem)))
+            case NotNow():
+                dialogue.send(machine.error(str(problem), problem.code))
+            case Refusal():
+                event("pop3.refused", command=command.keyword.name, peer=self._host, reply=str(problem))
+                dialogue.send(machine.error(problem.public, _code(problem)))
+                self._tire_of(problem)
+            case Disconnected():
+                raise problem
+            case StoreError():
+                event("pop3.failed", command=command.keyword.name, peer=self._host, error=str(problem))
+                dialogue.send(machine.error(*_UNKNOWN))
+            case _:
+                self._ending = "bug"
+                dialogue.send(machine.error(*_UNKNOWN))
+                raise problem
 
     def _scold(self, line: Invalid | Response) -> bool:
         """-ERR to what is no command; False when there were too many of them."""
@@ -311,11 +317,11 @@ class _Session:
         self._machine.begin_tls()
         self._username = None
 
-    async def _utf8(self, _: Command) -> None:
+    def _utf8(self, _: Command) -> None:
         # deviates: RFC 6856 §2.1, because a letter that is no UTF-8 is the sender's all the same, and is sent as it is.
         self._dialogue.send(self._machine.ok("UTF-8 it is"))
 
-    async def _lang(self, command: Command) -> None:
+    def _lang(self, command: Command) -> None:
         if not command.arguments:
             self._dialogue.send(self._machine.ok_listing("languages follow", LISTING))
             return
@@ -326,7 +332,7 @@ class _Session:
         self._machine.translate = language.translate
         self._dialogue.send(self._machine.ok(f"{language.tag} language changed"))
 
-    async def _user(self, command: Command) -> None:
+    def _user(self, command: Command) -> None:
         self._require_privacy()
         self._username = _text(command.text)
         self._dialogue.send(self._machine.ok("and the password?"))
@@ -390,11 +396,11 @@ class _Session:
         name, count, octets = maildrop.account.address, maildrop.view.count, maildrop.view.total_octets
         self._dialogue.send(self._machine.ok(f"{name}'s maildrop has {count} messages ({octets} octets)"))
 
-    async def _stat(self, _: Command) -> None:
+    def _stat(self, _: Command) -> None:
         view = self._the_view
         self._dialogue.send(self._machine.ok(f"{view.count} {view.total_octets}"))
 
-    async def _list(self, command: Command) -> None:
+    def _list(self, command: Command) -> None:
         view = self._the_view
         if command.arguments:
             self._dialogue.send(self._machine.ok(f"{command.number} {view.octets(command.number)}"))
@@ -402,7 +408,7 @@ class _Session:
         text = f"{view.count} messages ({view.total_octets} octets)"
         self._dialogue.send(self._machine.ok_listing(text, view.scan_listing()))
 
-    async def _uidl(self, command: Command) -> None:
+    def _uidl(self, command: Command) -> None:
         view = self._the_view
         if command.arguments:
             self._dialogue.send(self._machine.ok(f"{command.number} {view.unique_id(command.number)}"))
@@ -440,14 +446,14 @@ class _Session:
         self._dialogue.send(END_OF_LETTER)
         self._topped += 1
 
-    async def _dele(self, command: Command) -> None:
+    def _dele(self, command: Command) -> None:
         self._the_view.delete(command.number)
         self._dialogue.send(self._machine.ok(f"message {command.number} deleted"))
 
-    async def _noop(self, _: Command) -> None:
+    def _noop(self, _: Command) -> None:
         self._dialogue.send(self._machine.ok("nothing done"))
 
-    async def _rset(self, _: Command) -> None:
+    def _rset(self, _: Command) -> None:
         view = self._the_view
         view.undelete_all()
         self._dialogue.send(self._machine.ok(f"maildrop has {view.count} messages ({view.total_octets} octets)"))
@@ -510,7 +516,7 @@ class _Session:
 
     @property
     def _may_log_in(self) -> bool:
-        return self._dialogue.is_encrypted or self._door.login.may_speak_clearly(self._dialogue.peer[0])
+        return self._is_trusted or self._dialogue.is_encrypted
 
     @property
     def _may_start_tls(self) -> bool:
@@ -533,7 +539,7 @@ class _Session:
         return await self._door.login.mechanisms(self._channel) if self._may_log_in else ()
 
 
-_ANSWERS: dict[Keyword, Callable[[_Session, Command], Awaitable[Any]]] = {
+_ANSWERS: dict[Keyword, Callable[[_Session, Command], Awaitable[None] | None]] = {
     Keyword.APOP: _Session._apop,
     Keyword.AUTH: _Session._auth,
     Keyword.CAPA: _Session._capa,

@@ -121,8 +121,8 @@ class Login:
         self._pool = PasswordPool()
         self._remembered: OrderedDict[bytes, tuple[Admission, float]] = OrderedDict()
         self._generation = -1
-        self._announced: tuple[int, tuple[bytes, ...]] = (-1, ())
-        self._possible: dict[tuple[bool, bool], tuple[bytes, ...]] = {}
+        self._announced: dict[tuple[bool, bool], tuple[tuple[bytes, ...], Announced]] = {}
+        self._announced_at = -1
         self._clear_text: dict[str, bool] = {}
 
     def may_speak_clearly(self, host: str) -> bool:
@@ -191,33 +191,36 @@ class Login:
         SCRAM only where everybody's passwords can be used with it: a client takes the best that it is told of, and
         tries no other. CRAM-MD5 where somebody wanted it.
         """
-        return await self._mechanisms(channel, await self._directory.generation())
+        mechanisms, _ = await self.announced(channel)
+        return mechanisms
 
     async def announced(self, channel: Channel) -> tuple[tuple[bytes, ...], Announced]:
-        """The mechanisms, and what can be said of terms before anybody has logged in: with one look."""
+        """The mechanisms, and what can be said of terms before anybody has logged in; the same until the directory
+        changes."""
         generation = await self._directory.generation()
-        self.bylaws.note(generation)
-        terms = await self.bylaws.announced()
-        return await self._mechanisms(channel, generation), terms
-
-    async def _mechanisms(self, channel: Channel, generation: int) -> tuple[bytes, ...]:
-        channel = self._as_it_counts(channel)
-        if self._announced[0] != generation:
-            lacking = set() if self._tokens else set(sasl.BEARER)
-            for scheme in scram.SCHEMES:
-                if not await self._directory.everybody_has(scram.marker(scheme)):
-                    lacking.add(scheme.encode())
-            if not self._settings.cram_md5:
-                lacking.add(sasl.CRAM_MD5)
-            usable = tuple(name for name in sasl.MECHANISMS if name.removesuffix(b"-PLUS") not in lacking)
-            self._announced = (generation, usable)
-            self._possible.clear()
+        if generation != self._announced_at:
+            self._announced.clear()
+            self._announced_at = generation
         kind = (bool(channel.binding), bool(channel.certificate))
-        possible = self._possible.get(kind)
-        if possible is None:
-            possible = tuple(name for name in self._announced[1] if _is_possible(name, channel))
-            self._possible[kind] = possible
-        return possible
+        known = self._announced.get(kind)
+        if known is None:
+            self.bylaws.note(generation)
+            terms = await self.bylaws.announced()
+            known = (await self._possible(channel), terms)
+            if generation == self._announced_at:
+                self._announced[kind] = known
+        return known
+
+    async def _possible(self, channel: Channel) -> tuple[bytes, ...]:
+        lacking = set() if self._tokens else set(sasl.BEARER)
+        for scheme in scram.SCHEMES:
+            if not await self._directory.everybody_has(scram.marker(scheme)):
+                lacking.add(scheme.encode())
+        if not self._settings.cram_md5:
+            lacking.add(sasl.CRAM_MD5)
+        channel = self._as_it_counts(channel)
+        usable = [name for name in sasl.MECHANISMS if name.removesuffix(b"-PLUS") not in lacking]
+        return tuple(name for name in usable if _is_possible(name, channel))
 
     async def begin(self, mechanism: bytes, initial: bytes | None, channel: Channel) -> Exchange | None:
         """An exchange, None if there is no such mechanism here. SCRAM may also be used where it is not announced.

@@ -33,15 +33,16 @@ _LETTERS = {
     for fate in _FATES
 }
 _ACCEPTED_OCTETS = counter("postoffice_accepted_octets_total", "Octets of accepted letters.")
-_SESSIONS = {
-    (door, tls): counter("postoffice_sessions_total", "Sessions that ended.", door=door, tls=tls)
+_SESSIONS: dict[Fact, dict[Fact, int]] = {
+    door: {tls: counter("postoffice_sessions_total", "Sessions that ended.", door=door, tls=tls) for tls in _TLS}
     for door in _DOORS
-    for tls in _TLS
 }
-_OCTETS = {
-    (door, way): counter("postoffice_octets_total", "Octets of sessions that ended.", door=door, direction=way)
+_OCTETS: dict[Fact, list[int]] = {
+    door: [
+        counter("postoffice_octets_total", "Octets of sessions that ended.", door=door, direction=way)
+        for way in ("in", "out")
+    ]
     for door in _DOORS
-    for way in ("in", "out")
 }
 TROUBLES = (
     *(
@@ -94,12 +95,13 @@ def _hear(note: Callable[[str], None], name: str, facts: dict[str, Fact]) -> Non
 
 def _add_session(facts: Mapping[str, Fact]) -> None:
     sheet, door = counts.sheet, facts.get("door")
-    if door not in _DOORS:
+    sessions = _SESSIONS.get(door)
+    if sessions is None:
         return
-    tls = facts.get("tls") or NO_TLS
-    sheet[_SESSIONS[str(door), str(tls) if tls in _TLS else OTHER_TLS]] += 1
-    sheet[_OCTETS[str(door), "in"]] += _number(facts.get("octets_in"))
-    sheet[_OCTETS[str(door), "out"]] += _number(facts.get("octets_out"))
+    octets_in, octets_out = _OCTETS[door]
+    sheet[sessions.get(facts.get("tls") or NO_TLS, sessions[OTHER_TLS])] += 1
+    sheet[octets_in] += _number(facts.get("octets_in"))
+    sheet[octets_out] += _number(facts.get("octets_out"))
 
 
 def _number(fact: Fact) -> int:

@@ -159,17 +159,20 @@ def _as_json(at: float, name: str, facts: dict[str, Fact]) -> bytes:
 
 
 def _as_text(at: float, name: str, facts: dict[str, Fact]) -> bytes:
-    words = " ".join([f"{key}={_quoted(value)}" for key, value in facts.items() if value is not None])
+    words = " ".join(
+        [
+            f"{key}={value if type(value) is int else _quoted(str(value))}"
+            for key, value in facts.items()
+            if value is not None
+        ]
+    )
     return f"{_second(int(at))}.{int(at % 1 * 1000):03}Z [{os.getpid()}] {name} {words}\n".encode()
 
 
 _PLAIN = re.compile(r"[!#-~]+").fullmatch
 
 
-def _quoted(value: Fact) -> str:
-    if type(value) is int:
-        return str(value)
-    text = str(value)
+def _quoted(text: str) -> str:
     return text if _PLAIN(text) else json.dumps(text) if text else '""'
 
 

@@ -30,7 +30,7 @@ from postoffice.app.observe import Log, open_log
 from postoffice.app.scrape import answer_readers
 from postoffice.clock import system_clock
 from postoffice.errors import UsageError
-from postoffice.events import event, session_name
+from postoffice.events import event
 from postoffice.net.crowd import Crowd
 from postoffice.net.dialogue import Dialogue, Tracer
 from postoffice.net.listen import Door
@@ -161,10 +161,9 @@ def _tell_unraisable(trouble: sys.UnraisableHookArgs) -> None:
 def _tracer(dialogue: Dialogue[Any]) -> Tracer:
     """Tells the conversation as events, line by line, without secrets."""
     recorder = Recorder()
-    name = session_name(dialogue.number)
 
     def hear(who: str, octets: bytes) -> None:
         for line in recorder.hear(who, octets):
-            event("trace", session=name, port=dialogue.local[1], line=line)
+            event("trace", session=dialogue.name, port=dialogue.local[1], line=line)
 
     return hear

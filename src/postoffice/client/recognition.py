@@ -30,7 +30,7 @@ from postoffice.store.model import Pulled
 DIGEST_OCTETS: Final = 16
 
 _MARKS: Final = re.compile(
-    rb"^(?:Status|X-Status|X-UIDL?|X-IMAP|X-IMAPbase|X-Keywords|Content-Length|Lines)[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*\n?",
+    rb"^(?:X-)?(?:Status|UIDL?|IMAP|IMAPbase|Keywords|Content-Length|Lines)[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*\n?",
     re.IGNORECASE | re.MULTILINE,
 )
 """What servers write into letters when they show them (GNU Mailutils, qpopper, UW)."""

@@ -118,12 +118,9 @@ def _has_bare_line_ends(plain: bytes) -> bool:
 
 def _restuff(wire: bytes, *, at_line_start: bool) -> tuple[bytes, bytes]:
     """The content of a chunk, and its proper wire form."""
-    plain = wire.replace(b"\r\n.", b"\r\n")
-    if at_line_start and plain.startswith(b"."):
-        plain = plain[1:]
-    if plain.count(b"\r\n.") + (at_line_start and plain.startswith(b".")) == len(wire) - len(plain):
-        return plain, wire  # behind each dot that went stands the line's own
-    proper = plain.replace(b"\r\n.", b"\r\n..")
-    if at_line_start and proper.startswith(b"."):
-        proper = b"." + proper
-    return plain, proper
+    first, *others = wire.split(b"\r\n.")
+    first = first[1:] if at_line_start and first.startswith(b".") else first
+    plain = b"\r\n".join([first, *others])
+    dotted = [b"." + first if at_line_start and first.startswith(b".") else first]
+    dotted += [b"." + other if other.startswith(b".") else other for other in others]
+    return plain, b"\r\n".join(dotted)

@@ -46,8 +46,10 @@ def header_of(head: bytes) -> bytes:
     """The header's octets with the last line end, without the empty line that ends it."""
     if head.startswith((b"\n", b"\r\n")):
         return b""
-    ends = [end for end in (head.find(b"\n\r\n"), head.find(b"\n\n")) if end >= 0]
-    return head[: min(ends) + 1] if ends else head
+    end = head.find(b"\n\r\n")
+    head = head if end < 0 else head[: end + 1]
+    end = head.find(b"\n\n")
+    return head if end < 0 else head[: end + 1]
 
 
 def fields(head: bytes) -> Iterator[Field]:

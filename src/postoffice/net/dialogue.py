@@ -18,15 +18,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import socket
 import ssl
 import struct
 import traceback
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
-from postoffice import events, stretch
 from postoffice.errors import ConnectionLost, Disconnected, Draining, PatienceLost
 from postoffice.events import event
 from postoffice.net.pace import is_fair, octets_under_way
@@ -73,7 +73,8 @@ class Wait(Enum):
 class Dialogue(asyncio.Protocol, Generic[M]):
     """One connection with its machine and its conversation.
 
-    `number` is its own in this process, `begun` and `since` are when it began and when it last began to wait.
+    `name` is its own (`1234-17`: process and number), `begun` and `since` are when it began and when it last began to
+    wait.
     `patience` is how many seconds the other side may be silent, `is_amid` whether what comes next belongs to something
     begun that may come to its end before we stop; a conversation sets them as its state demands.
     `is_encrypted`: the other side speaks TLS, with us (`tls` is that connection) or with a balancer whom we believe.
@@ -111,9 +112,8 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         "is_amid",
         "is_encrypted",
         "limit",
-        "local",
         "machine",
-        "number",
+        "name",
         "octets_in",
         "on_end",
         "on_lost",
@@ -133,14 +133,13 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         on_end: Callable[[Any, BaseException | None], None] | None = None,
     ) -> None:
         self.machine = machine
-        self.number = next(_numbers)
+        self.name = f"{os.getpid()}-{next(_numbers)}"
         self.begun = 0.0
         self.octets_in = self._written_octets = 0
         self.patience = 60.0
         self.is_amid = False
         self.since = 0.0
         self.peer: Address = ("", 0)
-        self.local: Address = ("", 0)
         self.tls: ssl.SSLObject | None = None
         self.is_encrypted = False
         self.door = ""
@@ -194,9 +193,13 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         if self._lost:
             raise ConnectionLost("the connection was lost while sending")
 
-    async def more(self) -> None:
+    def more(self) -> Awaitable[None]:
         """Send what was said and wait until more octets have come. Ends with a `Disconnected`."""
         self._write()
+        is_hindered = self._full or self._lost or self._eof or self._switchboard.is_draining
+        return self._more() if is_hindered or not self._reading or self._held is not None else Wait.MORE
+
+    async def _more(self) -> None:
         if self._full or self._lost:
             await self.flush()
         held, self._held = self._held, None
@@ -244,6 +247,13 @@ class Dialogue(asyncio.Protocol, Generic[M]):
             self._tracer("!", b"TLS")
 
     @property
+    def local(self) -> Address:
+        """Where the other side came to, while it is there."""
+        if self._told is not None:
+            return self._told[1]
+        return _address(self._transport.get_extra_info("sockname") if self._transport is not None else None)
+
+    @property
     def tls_version(self) -> str:
         """What the other side speaks, for the log: `TLSv1.3`; empty where nobody told."""
         return self.tls.version() or "" if self.tls is not None else self._told_tls
@@ -278,9 +288,8 @@ class Dialogue(asyncio.Protocol, Generic[M]):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self.peer = _address(transport.get_extra_info("peername"))
-        self.local = _address(transport.get_extra_info("sockname"))
         if self._told is not None:
-            self.peer, self.local = self._told
+            self.peer, _ = self._told
         self.tls = transport.get_extra_info("ssl_object")
         self.is_encrypted = self.is_encrypted or self.tls is not None
         if self.is_encrypted and self._tracer:
@@ -403,8 +412,8 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         if conversation is None:
             return
         self._wait = Wait.NOTHING
-        outer, events.current.session = events.current.session, self.number
-        outer_stretch, stretch.current.number = stretch.current.number, next(stretch.numbers)
+        turn = self._switchboard.turn
+        outer, turn.session = turn.session, self.name
         try:
             wanted = conversation.send(None) if problem is None else conversation.throw(problem)
         except StopIteration as end:
@@ -430,7 +439,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
                 wanted._asyncio_future_blocking = False
                 wanted.add_done_callback(self._future_done)
         finally:
-            events.current.session, stretch.current.number = outer, outer_stretch
+            turn.session = outer
 
     def _receive(self, octets: bytes) -> None:
         if self._tracer:

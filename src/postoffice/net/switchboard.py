@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from postoffice.events import event
+from postoffice.events import event, turn
 from postoffice.net.crowd import Crowd, Limit
 from postoffice.net.dialogue import Dialogue, Tracer
 
@@ -19,7 +19,7 @@ SWEEP_SECONDS = 1.0
 
 class Switchboard:
     """Made inside a running loop. `tracer` gives a listener for the octets of each conversation, if one is wanted;
-    `crowd` knows how many there may be."""
+    `crowd` knows how many there may be; `turn` says whose it is in the loop's thread."""
 
     def __init__(
         self, tracer: Callable[[Dialogue[Any]], Tracer | None] | None = None, crowd: Crowd | None = None
@@ -30,6 +30,7 @@ class Switchboard:
         self._dialogues: set[Dialogue[Any]] = set()
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
+        self.turn = turn()
         self._timer = self._loop.call_later(SWEEP_SECONDS, self._tick)
         self._emptied: asyncio.Future[None] | None = None
 

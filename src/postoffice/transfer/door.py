@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Protocol
 
 from postoffice import counts
 from postoffice.accounts import attempts
@@ -184,18 +184,24 @@ class Session:
 
     async def talk(self) -> None:
         dialogue, machine = self._dialogue, self._machine
+        has_login = self._door.policy.offers_login
         dialogue.patience = self._door.settings.patience_seconds
         machine.is_encrypted = dialogue.is_encrypted
         dialogue.send(machine.greet(self._door.host))
         try:
             while machine.state is not State.CLOSED:
                 received = machine.next_command()
-                if self._is_late(received):
+                if has_login and self._is_late(received):
                     self._ending = "no login"
                     dialogue.send(machine.hang_up(_NO_LOGIN))
                 elif isinstance(received, Command):
                     begun = perf_counter()
-                    await self._obey(received)
+                    try:
+                        answering = _ANSWERS[received.keyword](self, received)
+                        if answering is not None:
+                            await answering
+                    except Exception as problem:
+                        self._excuse(received, problem)
                     self._door.commands.add(received.keyword, machine.outcome, perf_counter() - begun)
                     if self._tries:
                         self._tries = False
@@ -242,7 +248,7 @@ class Session:
 
     def _is_late(self, received: object) -> bool:
         """Whether somebody who has not logged in has spoken for long enough at a door where he must. QUIT may come."""
-        if self._account is not None or not self._door.policy.offers_login:
+        if self._account is not None:
             return False
         if self._dialogue.seconds - self._unknown_from <= LOGIN_PATIENCES * self._door.settings.patience_seconds:
             return False
@@ -252,23 +258,22 @@ class Session:
 
     # --- commands
 
-    async def _obey(self, command: Command) -> None:
-        """Answer one command, whatever happens: what is not known is temporary."""
-        try:
-            await _ANSWERS[command.keyword](self, command)
-        except Refusal as refusal:
-            self._tell(command, refusal)
-            self._say(replies.from_refusal(refusal))
-            self._tire_of(refusal)
-        except Disconnected:
-            raise
-        except StoreError as error:
-            event("smtp.failed", command=command.keyword.name, peer=self._dialogue.peer[0], error=str(error))
-            self._say(replies.from_refusal(temporary(str(error))))
-        except Exception as error:
-            self._ending = "bug"
-            self._say(replies.from_refusal(temporary(str(error))))
-            raise
+    def _excuse(self, command: Command, problem: Exception) -> None:
+        """Answer a command that failed: what is not known is temporary. Raises what ends the session."""
+        match problem:
+            case Refusal():
+                self._tell(command, problem)
+                self._say(replies.from_refusal(problem))
+                self._tire_of(problem)
+            case Disconnected():
+                raise problem
+            case StoreError():
+                event("smtp.failed", command=command.keyword.name, peer=self._dialogue.peer[0], error=str(problem))
+                self._say(replies.from_refusal(temporary(str(problem))))
+            case _:
+                self._ending = "bug"
+                self._say(replies.from_refusal(temporary(str(problem))))
+                raise problem
 
     def _tell(self, command: Command, refusal: Refusal) -> None:
         """Who was refused what, and why: what a sender asks about, and what a guard against guessers reads."""
@@ -447,17 +452,17 @@ class Session:
             raise _too_large(limit)
         return staged
 
-    async def _rset(self, _: Command) -> None:
+    def _rset(self, _: Command) -> None:
         self._forget()
         self._dialogue.send(self._machine.ok("Forgotten"))
 
-    async def _noop(self, _: Command) -> None:
+    def _noop(self, _: Command) -> None:
         self._dialogue.send(self._machine.ok("Nothing done"))
 
-    async def _vrfy(self, _: Command) -> None:
+    def _vrfy(self, _: Command) -> None:
         self._say(Reply(252, ("We do not tell, but take letters",), "2.5.2"))
 
-    async def _quit(self, _: Command) -> None:
+    def _quit(self, _: Command) -> None:
         self._ending = "quit"
         self._say(Reply(221, (f"{self._door.intake.host} says goodbye",), "2.0.0"))
 
@@ -500,7 +505,7 @@ def _too_large(limit: int) -> Refusal:
     return Refusal(permanent=True, status="3.4", public=f"A letter may have {limit} octets here")
 
 
-_ANSWERS: dict[Keyword, Callable[[Session, Command], Awaitable[Any]]] = {
+_ANSWERS: dict[Keyword, Callable[[Session, Command], Awaitable[None] | None]] = {
     Keyword.AUTH: Session._auth,
     Keyword.DATA: Session._data,
     Keyword.EHLO: Session._hello,

@@ -20,6 +20,7 @@ import apsw
 from postoffice.clock import Clock, system_clock
 from postoffice.database.migrate import open_prepared, prepare
 from postoffice.database.sqlite import Connection, Desk, open_reader, open_writer, shut, store_error, transaction
+from postoffice.database.watch import Watch
 from postoffice.errors import DamagedStore, StoreError
 from postoffice.events import event
 from postoffice.store.base import MaildropLock
@@ -72,6 +73,7 @@ class MailboxFile:
         self._pool = pool
         self._own_pool: ThreadPoolExecutor | None = None
         self._near: Connection | None = None
+        self._watch: Watch | None = None
         self.desk = Desk(path, pool, self._open_writer)
         self._far = Desk(path, pool, lambda path: open_reader(path, vfs, CACHE_OCTETS))
         self._version = -1
@@ -116,7 +118,6 @@ class MailboxFile:
         """The connection of the loop's thread."""
         if self._near is None:
             self._near = open_prepared(self.path, MAILBOX, self._vfs, CACHE_OCTETS)
-            self._version = -1
         return self._near
 
     def ask(self, question: Callable[[Connection], T]) -> T:
@@ -133,7 +134,7 @@ class MailboxFile:
         """The cached one, if no other connection wrote since, or what it wrote altered nobody's sight here."""
         near = self._near or self.near()
         try:
-            version = near.execute("PRAGMA data_version").get
+            version = (self._watch or self._begin_watch(near)).version()
             if version != self._version:
                 self._version = version
                 self._forget_outdated(near)
@@ -144,6 +145,10 @@ class MailboxFile:
             return seen
         except apsw.Error as error:
             raise store_error(error, self.path) from error
+
+    def _begin_watch(self, near: Connection) -> Watch:
+        self._watch = Watch(near)
+        return self._watch
 
     def _forget_outdated(self, near: Connection) -> None:
         now = _shown(near) if self._shown else {}
@@ -260,7 +265,7 @@ class MailboxFile:
         self._pool.submit(self._let_go())
 
     def _let_go(self) -> Callable[[], None]:
-        near, self._near = self._near, None
+        near, self._near, self._watch = self._near, None, None
         self._shown.clear()
 
         def close() -> None:

@@ -11,10 +11,10 @@ from typing import TypeVar
 
 import apsw
 
-from postoffice import stretch
 from postoffice.clock import Clock
 from postoffice.database.migrate import Blank
 from postoffice.database.sqlite import Connection, Desk, open_reader, shut, store_error
+from postoffice.database.watch import Watch
 from postoffice.errors import StoreUnavailable
 from postoffice.net.pause import pause
 from postoffice.store.embedded.committer import Committer
@@ -48,8 +48,7 @@ class Premises:
     far: Desk = field(init=False)
     blank: Blank = field(init=False)
     _near: Connection | None = field(init=False, default=None)
-    _version: int = field(init=False, default=0)
-    _looked_in: int = field(init=False, default=0)
+    _watch: Watch | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.blank = Blank(self.data / "mailboxes", MAILBOX)
@@ -58,36 +57,26 @@ class Premises:
     def ask(self, question: Callable[[Connection], T]) -> T:
         """Ask `office.db` something now, on the loop's thread."""
         try:
-            if self._near is None:
-                if self.is_closed:
-                    raise StoreUnavailable("the office is closed")
-                self._near = open_reader(office_path(self.data), self.vfs, CACHE_OCTETS)
-            return question(self._near)
+            return question(self._near or self._open())
         except apsw.Error as error:
             raise store_error(error, office_path(self.data)) from error
 
     def version(self) -> int:
-        """Changes with everything that anybody writes to `office.db`; while it stays, what was asked stays true.
-
-        In one stretch of a conversation it is looked up once.
-        """
-        now = stretch.current.number
-        if not now or now != self._looked_in:
-            self._version, self._looked_in = self._look_up_version(), now
-        return self._version
-
-    def look_again(self) -> None:
-        """What was looked up in this stretch is over: somebody else's word counts from now on."""
-        self._looked_in = 0
-
-    def _look_up_version(self) -> int:
-        near = self._near
-        if near is None:
-            return self.ask(_data_version)
+        """Changes with everything that anybody writes to `office.db`; while it stays, what was asked stays true."""
         try:
-            return _data_version(near)
+            return (self._watch or self._begin_watch()).version()
         except apsw.Error as error:
             raise store_error(error, office_path(self.data)) from error
+
+    def _open(self) -> Connection:
+        if self.is_closed:
+            raise StoreUnavailable("the office is closed")
+        self._near = open_reader(office_path(self.data), self.vfs, CACHE_OCTETS)
+        return self._near
+
+    def _begin_watch(self) -> Watch:
+        self._watch = Watch(self._near or self._open())
+        return self._watch
 
     async def moving(self, account_id: int) -> HeldLock:
         """The right to move an account's arrivals and its files, over all processes of the office."""
@@ -101,13 +90,9 @@ class Premises:
     def close(self) -> None:
         """After the committer is closed and the threads have ended."""
         self.is_closed = True
-        near, self._near = self._near, None
+        near, self._near, self._watch = self._near, None, None
         if near is not None:
             shut(near)
         self.far.close()
         self.spool.close()
         self.locks.close()
-
-
-def _data_version(connection: Connection) -> int:
-    return int(connection.execute("PRAGMA data_version").get)
