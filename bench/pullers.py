@@ -1,0 +1,166 @@
+"""Programs that bring mail home, each set up to keep every letter durably, one pull after the other.
+
+None of them deletes: the server is the floor, which keeps no state. Each is a command, so its start counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from bench.contender import PASSWORD
+from bench.ours import Ours
+from postoffice.protocols.dots import unstuff
+from postoffice.store.embedded import MailboxFile
+from postoffice.testing.check_store.walk import wire_of
+from postoffice.testing.programs import as_sent
+
+USER = "user0@b.example"
+NOBODY = 65534
+"""Who owns nothing, on every Debian; programs look his name up."""
+
+_RETURN_PATH = re.compile(rb"^Return-Path: [^\r\n]*\r\n")
+
+Digests = Counter[bytes]
+"""SHA-256 of letters as they travel."""
+
+
+def digests(letters: Iterable[bytes]) -> Digests:
+    return Counter(hashlib.sha256(letter).digest() for letter in letters)
+
+
+class Puller(Protocol):
+    """`words` are the command for a port and an empty folder, `user` under whom it runs, None: as we do."""
+
+    name: str
+    user: int | None
+
+    def absence(self) -> str | None:
+        """Why it cannot run here, or None."""
+        ...
+
+    def version(self) -> str: ...
+
+    def words(self, home: Path, port: int) -> Sequence[str]:
+        """Prepare `home`; gives the command."""
+        ...
+
+    def kept(self, home: Path) -> Digests:
+        """What it has brought."""
+        ...
+
+
+class Fetch:
+    """`postoffice fetch`: a transaction for each batch, synced."""
+
+    name = "ours"
+    user: int | None = None
+
+    def absence(self) -> str | None:
+        return None
+
+    def version(self) -> str:
+        return Ours().version()
+
+    def words(self, home: Path, port: int) -> Sequence[str]:
+        (home / "password").write_text(f"{PASSWORD}\n")
+        (home / "password").chmod(0o600)
+        program = Path(sys.executable).with_name("postoffice")
+        url = f"pop://{USER}@localhost:{port}"
+        return [str(program), "fetch", url, "--into", str(home / "mailbox"), "--password-file", str(home / "password")]
+
+    def kept(self, home: Path) -> Digests:
+        async def read() -> Digests:
+            mailbox = MailboxFile.open(home / "mailbox")
+            try:
+                keys = (await mailbox.snapshot()).keys
+                return digests([unstuff(await wire_of(mailbox, key) or b"") for key in keys])
+            finally:
+                await mailbox.close()
+
+        return asyncio.run(read())
+
+
+class Mpop:
+    """mpop into a Maildir: each letter is synced before it is linked into `new`."""
+
+    name = "mpop"
+    user: int | None = None
+
+    def absence(self) -> str | None:
+        return None if shutil.which("mpop") else "mpop is not installed"
+
+    def version(self) -> str:
+        return _first_line("mpop", "--version").replace(" version", "")
+
+    def words(self, home: Path, port: int) -> Sequence[str]:
+        maildir = _maildir(home)
+        rc = home / "mpoprc"
+        rc.write_text(
+            f"defaults\ntls off\nreceived_header off\nuidls_file {home}/uidls\naccount there\nhost localhost\n"
+            f"port {port}\nuser {USER}\nauth user\npasswordeval echo {PASSWORD}\nkeep on\ndelivery maildir {maildir}\n"
+        )
+        rc.chmod(0o600)
+        return ["mpop", "-C", str(rc), "-Q", "there"]
+
+    def kept(self, home: Path) -> Digests:
+        return digests(_in_maildir(home))
+
+
+class Getmail:
+    """getmail6 into a Maildir, which it does not do as root."""
+
+    name = "getmail6"
+    user: int | None = NOBODY
+
+    def absence(self) -> str | None:
+        if shutil.which("getmail") is None:
+            return "getmail is not installed"
+        return None if os.geteuid() == 0 else "it is run under another user, which takes root"
+
+    def version(self) -> str:
+        return _first_line("getmail", "--version").replace("getmail", "getmail6")
+
+    def words(self, home: Path, port: int) -> Sequence[str]:
+        maildir = _maildir(home)
+        (home / "getmailrc").write_text(
+            f"[retriever]\ntype = SimplePOP3Retriever\nserver = localhost\nport = {port}\nusername = {USER}\n"
+            f"password = {PASSWORD}\n[destination]\ntype = Maildir\npath = {maildir}/\n"
+            "[options]\nread_all = false\ndelete = false\ndelivered_to = false\nreceived = false\nverbose = 0\n"
+        )
+        for path in (home, *home.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        return ["getmail", "--getmaildir", str(home)]
+
+    def kept(self, home: Path) -> Digests:
+        """It writes a Return-Path above each letter, whatever it is told."""
+        return digests(_RETURN_PATH.sub(b"", letter) for letter in _in_maildir(home))
+
+
+def pullers() -> list[Puller]:
+    """Everybody who can be measured, ours first."""
+    return [Fetch(), Mpop(), Getmail()]
+
+
+def _maildir(home: Path) -> Path:
+    for name in ("cur", "new", "tmp"):
+        (home / "Maildir" / name).mkdir(parents=True)
+    return home / "Maildir"
+
+
+def _in_maildir(home: Path) -> Iterator[bytes]:
+    """As they travel: files have the line ends of this system."""
+    return (as_sent(path.read_bytes()) for path in (home / "Maildir" / "new").iterdir())
+
+
+def _first_line(*words: str) -> str:
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()[0].strip()
