@@ -23,7 +23,7 @@ from postoffice.database.sqlite import (
     shut,
     store_error,
     sync_directory,
-    transaction,
+    unsynced_transaction,
 )
 from postoffice.errors import DamagedStore, StoreUnavailable
 
@@ -86,9 +86,12 @@ def _climb_from_below(path: Path, kind: Kind, vfs: str | None) -> None:
 
 
 def _climb(connection: Connection, kind: Kind) -> None:
-    """Each missing step; another process may be doing the same, so the version is read under the lock."""
+    """Each missing step; another process may be doing the same, so the version is read under the lock.
+
+    None of them is synced: whoever loses one goes it again.
+    """
     while True:
-        with transaction(connection):
+        with unsynced_transaction(connection):
             version = one_number(connection, "PRAGMA user_version")
             if version >= len(kind.steps):
                 return
