@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import os
 import sys
@@ -14,6 +13,7 @@ import click
 
 from postoffice.cli.accounts import config_option
 from postoffice.cli.elsewhere import entrance_options, explained, traced
+from postoffice.cli.home import with_loop
 from postoffice.cli.secrets import known_password
 from postoffice.errors import Refusal, Refused, UsageError
 from postoffice.message.header import safe
@@ -137,7 +137,7 @@ class _Wanted:
         from postoffice.home.writing import check_names, write_accounts
 
         check_names(self.path, [self.address])
-        candidate = self._given(self.url) if self.url else asyncio.run(self._found())
+        candidate = self._given(self.url) if self.url else with_loop(self._found)
         if candidate.provider and not candidate.wants_token:
             click.echo(f"It takes passwords for programs only: {candidate.provider.manage}", err=True)
         needs_login = candidate.wants_token and not self._places and Purse().find(candidate.source.user) is None
@@ -153,12 +153,14 @@ class _Wanted:
     # --- where it is
 
     def _given(self, url: str) -> Candidate:
+        from postoffice.client.login import wants_token
         from postoffice.client.url import parse_url
         from postoffice.home.discovery import Candidate
 
         source = parse_url(url)
         has_user = bool(source.user)
-        return Candidate(source if has_user else replace(source, user=self.address), "you", is_user_told=has_user)
+        source = source if has_user else replace(source, user=self.address)
+        return Candidate(source, "you", is_user_told=has_user, wants_token=wants_token(source))
 
     async def _found(self) -> Candidate:
         """The first that answers, and that a person believes if it is elsewhere."""
@@ -238,8 +240,10 @@ class _Wanted:
         options = replace(options, patience_seconds=self.how["patience"])
         options = traced(options) if self.how["trace"] else options
         with explained(source, has_ca=self._trust.is_of_ones_own):
-            pull = renewing(Purse(), source.user, options, lambda options: survey(source, options, lambda _: ()))
-            return len(asyncio.run(pull).listed)
+            found = with_loop(
+                lambda: renewing(Purse(), source.user, options, lambda now: survey(source, now, lambda _: ()))
+            )
+        return len(found.listed)
 
     # --- what is written
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
+from postoffice.client.collect import CLOSE_SECONDS
 from postoffice.client.entrance import Key, arrive
 from postoffice.client.login import Trust, believed
 from postoffice.client.providers import PRESETS, Provider, known_by
@@ -204,6 +205,7 @@ async def look(source: Source, address: str, trust: Trust) -> bool:
             tls=tls if source.implicit_tls else None,
             server_hostname=source.host,
             connect_seconds=LOOK_SECONDS,
+            close_seconds=CLOSE_SECONDS,
         )
     except PostofficeError:
         return False

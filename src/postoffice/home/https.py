@@ -12,6 +12,7 @@ import io
 import socket
 import ssl
 import urllib.parse
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -73,7 +74,9 @@ class Web:
                 octets += more
             return bytes(octets)
         finally:
-            writer.close()
+            writer.transport.abort()
+            with suppress(OSError):
+                await writer.wait_closed()
 
 
 def _parsed(octets: bytes) -> tuple[int, str | None, bytes]:
