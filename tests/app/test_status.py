@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from postoffice.net.tls import pin_of
 from postoffice.testing.certificates import Authority
 from postoffice.testing.process import OfficeProcess, make_office, wait_until
 from postoffice.testing.raw import Pop3Raw
@@ -137,6 +139,9 @@ def test_every_certificate_is_told_and_the_first_to_end_is_the_fact(data: Path, 
         answer, facts = ask(data), told(data)
     assert answer.returncode == os.EX_TEMPFAIL
     assert answer.stdout.count("until ") == 2
+    pin = pin_of(ssl.PEM_cert_to_DER_cert((folder / "c" / "certificate.pem").read_text()))
+    assert f"pin {pin}" in answer.stdout
+    assert facts["certificate"]["pin"] == pin
     assert all(len(line) <= 80 for line in answer.stdout.splitlines())
     assert facts["certificate"]["file"] == f"{folder}/c/certificate.pem"
     assert [problem.endswith("/c/certificate.pem") for problem in facts["problems"]] == [True]

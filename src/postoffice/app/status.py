@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from postoffice import __version__
 from postoffice.accounts.guard import Guard, Penalty
@@ -22,7 +22,11 @@ from postoffice.app.board import Board
 from postoffice.counts import SESSIONS_FAMILY
 from postoffice.errors import StoreError
 from postoffice.net.crowd import REFUSED_FAMILY
+from postoffice.net.tls import pin_of
 from postoffice.store.base import Store
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 COLUMNS = 66
 """How wide the lines of a section may be."""
@@ -200,14 +204,22 @@ async def _disk(asked: Look) -> Section:
 
 
 async def _certificate(asked: Look) -> Section:
-    """When each ends; the facts are of the first to end."""
+    """When each ends, and what clients may know its key by; the facts are of the first to end."""
+    from cryptography.hazmat.primitives.serialization import Encoding
+
     paths = asked.board.facts["certificates"] if asked.board else ["tls/certificate.pem"]
-    ends = {path: _end_of(Path(path)) for path in paths}
+    shown = {path: _read_certificate(Path(path)) for path in paths}
+    ends = {path: certificate.not_valid_after_utc.timestamp() for path, certificate in shown.items()}
+    pins = {path: pin_of(certificate.public_bytes(Encoding.DER)) for path, certificate in shown.items()}
     first = min(ends, key=ends.__getitem__)
     days = {path: (end - asked.now) / 86400 for path, end in ends.items()}
-    facts = {"file": first, "ends": moment(ends[first]), "days": round(days[first], 1)}
+    facts = {"file": first, "ends": moment(ends[first]), "days": round(days[first], 1), "pin": pins[first]}
     whose = {path: f" {path}" if len(paths) > 1 else "" for path in paths}
-    lines = [f"until {moment(end)} ({days[path]:.0f} days){whose[path]}" for path, end in ends.items()]
+    lines = [
+        line
+        for path, end in ends.items()
+        for line in (f"until {moment(end)} ({days[path]:.0f} days){whose[path]}", f"pin {pins[path]}")
+    ]
     problems = [f"ends {moment(end)}{whose[path]}" for path, end in ends.items() if days[path] < CERTIFICATE_DAYS]
     return Section(
         "certificate",
@@ -217,11 +229,11 @@ async def _certificate(asked: Look) -> Section:
     )
 
 
-def _end_of(path: Path) -> float:
+def _read_certificate(path: Path) -> x509.Certificate:
     from cryptography import x509
 
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc.timestamp()
+        return x509.load_pem_x509_certificate(path.read_bytes())
     except ValueError as error:
         raise OSError(f"{path}: {error}") from error
 
