@@ -121,7 +121,10 @@ async def person(tmp_path: Path) -> AsyncIterator[Person]:
 async def test_an_account_that_is_found_can_be_pulled(person: Person) -> None:
     status, out, errors = await person.run(*person.search, "--yes", "--delete", "--password-command", "echo secret")
     assert status == 0, errors
-    assert errors == f"Found localhost port {person.port} (SRV)\nLogged in as {ADDRESS}: 1 letters are there\n"
+    assert errors == (
+        f"Looking for the server of {ADDRESS}\nFound localhost port {person.port} (SRV)\n"
+        f"Logged in as {ADDRESS}: 1 letters are there\n"
+    )
     assert out == f"{ADDRESS} is in {person.path}\nIts mail comes with: postoffice fetch {ADDRESS}\n"
     account = person.home.account(ADDRESS)
     assert account.source == parse_url(f"pops://bob%40b.example@localhost:{person.port}")
@@ -239,6 +242,8 @@ async def test_accounts_of_another_program_are_taken_over(person: Person) -> Non
         (("add", ADDRESS, "--url", "pop://x@127.0.0.1:1", "--password-command", "exit 1"), 69, "ended with status 1"),
         (("add", ADDRESS, "--url", "pop://x@127.0.0.1:1", "--password-command", "echo x"), 69, "Connection refused"),
         (("add", ADDRESS, "--url", "pop://x@127.0.0.1:1"), 64, "no terminal"),
+        (("add", ADDRESS, "--every", "1s"), 64, "'1s' is no time of 10 s at least"),
+        (("add", "--from", "/nowhere", "--delete"), 64, "only an account that is named"),
         (("add", "--from", "/nowhere"), 66, "/nowhere: cannot be read"),
         (("add", "--list"), 78, "there are no settings yet"),
     ],
@@ -256,4 +261,6 @@ async def test_a_domain_without_any_server_is_told(person: Person) -> None:
     person.names.zone.clear()
     status, _, errors = await person.run(*person.search)
     assert status == 69
-    assert errors.startswith(f"postoffice: no server was found for {ADDRESS}: name it with --url pops://USER@HOST")
+    assert errors.splitlines()[1].startswith(
+        f"postoffice: no server was found for {ADDRESS}: name it with --url pops://USER@HOST"
+    )

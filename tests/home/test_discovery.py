@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from postoffice.client.login import Trust
-from postoffice.client.url import Source
+from postoffice.client.url import Source, format_url, parse_url
 from postoffice.home import autoconfig
 from postoffice.home.discovery import Candidate, Discovery
 from postoffice.home.https import PAGE_OCTETS, Web
@@ -147,6 +149,15 @@ async def test_autoconfig_is_read_at_either_place(world: World, site: WebServer,
     assert ("autoconfig.b.example", f"{CONFIG}?emailaddress={ADDRESS}") in site.asked
 
 
+async def test_a_server_that_takes_tokens_only_is_told_as_one(world: World, site: WebServer) -> None:
+    async with world.pop3("in.b.example") as port:
+        world.zone["in.b.example"] = HERE
+        site.pages[CONFIG] = document(server("in.b.example", port).replace("password-cleartext", "OAuth2"))
+        found = await world.found(site.port)
+    assert found is not None
+    assert (found.wants_token, found.source.mechanism) == (True, "OAUTHBEARER")
+
+
 async def test_autoconfig_that_moved_is_followed_by_https_only(world: World, site: WebServer) -> None:
     async with world.pop3("in.b.example") as port:
         world.zone["in.b.example"] = HERE
@@ -240,3 +251,10 @@ def test_a_document_that_is_no_such_document_names_no_server(page: bytes) -> Non
 
 def test_nested_elements_do_not_break_the_reader() -> None:
     assert autoconfig.parse(b"<a>" * 50_000 + b"</a>" * 50_000, ADDRESS) == []
+
+
+@given(st.binary(max_size=300), st.integers(0, 500), st.integers(0, 500))
+def test_any_octets_are_read_or_passed_over(octets: bytes, begin: int, end: int) -> None:
+    page = document(server("pop.b.example", 995))
+    for told in autoconfig.parse(page[:begin] + octets + page[end:], ADDRESS):
+        assert parse_url(format_url(told.source)) == told.source

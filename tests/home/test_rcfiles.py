@@ -6,11 +6,13 @@ import getpass
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from postoffice.client.url import format_url
+from postoffice.client.url import format_url, parse_url
 from postoffice.errors import UsageError
 from postoffice.home.config import read_home
-from postoffice.home.rcfiles import read
+from postoffice.home.rcfiles import fetchmail, getmail, mpop, read
 from postoffice.home.rcfiles.found import RcFile
 from postoffice.home.rcfiles.taking import take_over
 from postoffice.testing.rcfiles import FETCHMAIL, GETMAIL, MPOP
@@ -139,6 +141,12 @@ def test_what_its_own_program_would_not_read_is_told_with_its_line(tmp_path: Pat
     assert str(problem.value).startswith(f"{tmp_path}/rc: ")
 
 
+def test_a_password_that_no_login_can_carry_is_told(tmp_path: Path) -> None:
+    rc = parsed(tmp_path, "poll a.example proto pop3\n user b pass 'c\\n'\n")
+    assert rc.accounts[0].password == ""
+    assert lines(rc) == [(2, "password")]
+
+
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file") as problem:
         read(tmp_path / "rc")
@@ -168,3 +176,32 @@ def test_accounts_are_taken_over_with_their_passwords_elsewhere(
     with pytest.raises(UsageError, match="there is such an account"):
         take_over(parsed(tmp_path, MPOP), path)
     assert path.read_bytes() == before
+
+
+PARSERS = {"fetchmail": (fetchmail.parse, FETCHMAIL), "mpop": (mpop.parse, MPOP), "getmail": (getmail.parse, GETMAIL)}
+
+
+@pytest.mark.parametrize("name", PARSERS)
+@given(st.data())
+@settings(deadline=None)
+def test_any_text_is_read_or_told(name: str, data: st.DataObject) -> None:
+    parse, sample = PARSERS[name]
+    word = st.sampled_from(sample.split(" ")) | st.text(max_size=5) | st.sampled_from(["\n", "=", '"', "no", "\\"])
+    text = " ".join(data.draw(st.lists(word, max_size=25)))
+    try:
+        rc = parse(text)
+    except UsageError:
+        return
+    for account in rc.accounts:
+        assert parse_url(format_url(account.source)) == account.source
+
+
+@pytest.mark.parametrize("name", PARSERS)
+@given(st.data())
+@settings(deadline=None)
+def test_a_file_that_is_cut_anywhere_is_read_or_told(name: str, data: st.DataObject) -> None:
+    parse, sample = PARSERS[name]
+    try:
+        parse(sample[: data.draw(st.integers(0, len(sample)))])
+    except UsageError:
+        pass

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from postoffice.home.rcfiles import read
+from postoffice.home.rcfiles import fetchmail, read
 from postoffice.testing.programs import Program
 from postoffice.testing.rcfiles import FETCHMAIL, GETMAIL, MPOP
 
@@ -72,7 +72,7 @@ def test_fetchmail_reads_the_same(program: Program, text: str) -> None:
             account.settings["delete"] == [],
             "into" in account.settings,
         )
-        for account in read(path).accounts
+        for account in fetchmail.parse(text).accounts
     ]
     assert ours == theirs
     assert ours

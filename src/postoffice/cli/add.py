@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from postoffice.cli.accounts import config_option
-from postoffice.cli.elsewhere import entrance_options, explained, traced
+from postoffice.cli.elsewhere import OF_A_CALL, entrance_options, explained, traced
 from postoffice.cli.home import with_loop
 from postoffice.cli.secrets import known_password
 from postoffice.errors import Refusal, Refused, UsageError
@@ -63,11 +63,16 @@ def add(
     Its server is looked for: in the DNS (SRV), at the domain's own web server (autoconfig), by who takes its mail, and
     by guessing. Before anything is written it is logged in to.
     """
-    from postoffice.home.config import usual_path
+    from postoffice.home.config import LEAST_SECONDS, seconds, usual_path
 
     path = config or usual_path()
     if (address is not None) + (rcfile is not None) + is_listed != 1:
-        raise UsageError("which account? Name an ADDRESS, or a file with --from, or say --list", os.EX_USAGE)
+        raise UsageError("which account? Name an ADDRESS, or a file with --from, or say --list")
+    said = (url, into, delete, every, yes, ispdb, nameserver, *(how[name] for name in how.keys() - OF_A_CALL))
+    if address is None and any(said):
+        raise UsageError("only an account that is named by its ADDRESS has options")
+    if every and seconds(every) < LEAST_SECONDS:
+        raise UsageError(f"{every!r} is no time of {LEAST_SECONDS:.0f} s at least, written like 90s, 15m, 2h or 1d")
     if is_listed:
         _list(path)
     elif rcfile is not None:
@@ -170,6 +175,7 @@ class _Wanted:
         from postoffice.net.tls import client_context
 
         web = Web(Resolver(_nameservers(self.nameserver)), client_context())
+        click.echo(f"Looking for the server of {self.address}", err=True)
         async for candidate in Discovery(self.address, web, self._trust, asks_ispdb=self.asks_ispdb).answering():
             source = candidate.source
             where = f"{source.host} port {source.port}"

@@ -31,6 +31,7 @@ from postoffice.net.dns import Resolver
 from postoffice.net.switchboard import Switchboard
 from postoffice.protocols.pop3 import commands
 from postoffice.protocols.pop3.client import Pop3Client
+from postoffice.protocols.sasl.server import BEARER
 
 LOOK_SECONDS: Final = 10.0
 MOST_HOSTS: Final = 8
@@ -141,11 +142,14 @@ class Discovery:
     async def _by_autoconfig(self, url: str, told_by: str) -> list[Candidate]:
         page = await self._web.page(url)
         told = autoconfig.parse(page, self._address) if page else []
-        named = [(self._candidate(one.source, told_by), one.wants_token) for one in told]
-        return [
-            replace(candidate, is_user_told=True, wants_token=candidate.wants_token or wants_token)
-            for candidate, wants_token in named
-        ]
+        return [self._told(one, told_by) for one in told]
+
+    def _told(self, told: autoconfig.Told, told_by: str) -> Candidate:
+        candidate = replace(self._candidate(told.source, told_by), is_user_told=True)
+        if told.wants_token and candidate.provider is None:
+            source = replace(told.source, mechanism=BEARER[0].decode())
+            return replace(candidate, source=source, wants_token=True)
+        return candidate
 
     async def _by_mx(self) -> list[Candidate]:
         """Who takes the mail often gives it out too: a provider that is known, or hosts beside those of the MX."""

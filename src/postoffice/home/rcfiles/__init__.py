@@ -42,6 +42,11 @@ def read(path: Path) -> RcFile:
     if parse is None:
         raise UsageError(f"{path}: has no account of fetchmail, getmail or mpop in it", os.EX_DATAERR)
     try:
-        return parse(text)
+        rc = parse(text)
     except UsageError as error:
         raise UsageError(f"{path}: {error}", os.EX_DATAERR) from error
+    for account in rc.accounts:
+        if any(character in account.password for character in "\r\n\0"):
+            account.password = ""
+            rc.remark(account.line, "password", "no login can carry it: there is a line end or a NUL in it")
+    return rc

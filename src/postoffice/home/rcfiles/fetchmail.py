@@ -87,7 +87,7 @@ class _Reading:
 
     def entry(self, verb: Word) -> _Entry:
         """A server, or the defaults, up to the next statement."""
-        name = "" if verb.text == "defaults" else self._string(verb)
+        name = "" if verb.text == "defaults" else self._string()
         entry = _Entry(verb.text, name, verb.line)
         while (word := self.peek()) is not None and (word.is_quoted or word.text not in _STATEMENTS):
             key = word.text.removeprefix("no") if word.text != "no" else self._after(word)
@@ -108,7 +108,7 @@ class _Reading:
 
     def _user(self, word: Word) -> list[Option]:
         """`user NAME`, `user NAME there`, or `user NAME here` which is the other way round."""
-        name = self._string(word)
+        name = self._string()
         here = self._is_here()
         return [Option("is" if here else "user", word.line, (name,))]
 
@@ -122,10 +122,11 @@ class _Reading:
     def option(self, known: dict[str, Kind]) -> Option:
         """One with its values, as its kind wants them."""
         word = self.next()
-        assert word is not None
+        if word is None:
+            raise self._missing()
         is_no, key = False, word.text
         if key not in known and key == "no":
-            is_no, key = True, self._string(word)
+            is_no, key = True, self._string()
         elif key not in known and key.startswith("no"):
             is_no, key = True, key.removeprefix("no")
         if key not in known:
@@ -138,9 +139,9 @@ class _Reading:
             return self._names(option)
         if kind.values == "list":
             return replace(option, values=tuple(self._list(known)))
-        value = self._string(word)
+        value = self._string()
         if kind.values == "skipping" and value.isdecimal() and self._is_value(known):
-            value = self._string(word)
+            value = self._string()
         return replace(option, values=(value,))
 
     def _names(self, option: Option) -> Option:
@@ -148,12 +149,12 @@ class _Reading:
         names: list[str] = []
         while (word := self.peek()) is not None:
             if not names:
-                names.append(self._string(word))
+                names.append(self._string())
             elif word.is_equals:
                 self.next()
-                names[-1] = f"{names[-1]}={self._string(word)}"
+                names[-1] = f"{names[-1]}={self._string()}"
             elif self._is_value(USER | SERVER):
-                names.append(self._string(word))
+                names.append(self._string())
             else:
                 break
         is_there = (word := self.peek()) is not None and word.text == "there" and not word.is_quoted
@@ -161,8 +162,8 @@ class _Reading:
         return replace(option, name="user" if is_there else option.name, values=tuple(names))
 
     def _list(self, known: dict[str, Kind]) -> Iterator[str]:
-        while (word := self.peek()) is not None and self._is_value(known):
-            yield self._string(word)
+        while self._is_value(known):
+            yield self._string()
 
     def _is_value(self, known: dict[str, Kind]) -> bool:
         """Whether what follows is no word of the language."""
@@ -173,12 +174,15 @@ class _Reading:
         language = _STATEMENTS | {"here", "there", "no", "user", "username"} | known.keys() | USER.keys()
         return word.is_quoted or not (word.text in language or bare in language)
 
-    def _string(self, before: Word) -> str:
+    def _string(self) -> str:
         """The word that must follow, whatever it is."""
         if self._place == len(self._words):
-            raise UsageError(f"line {before.line}: something is missing at the end")
+            raise self._missing()
         self._place += 1
         return self._words[self._place - 1].text
+
+    def _missing(self) -> UsageError:
+        return UsageError(f"line {self._words[-1].line}: something is missing at the end")
 
     def _after(self, word: Word) -> str:
         following = self._words[self._place + 1] if self._place + 1 < len(self._words) else word
