@@ -12,6 +12,9 @@ from postoffice.client.rules import NOW, AfterDays
 from postoffice.client.secrets import Places
 from postoffice.client.url import Source
 from postoffice.errors import UsageError
+from postoffice.handing.round import Doubtful
+from postoffice.handing.target import InFile, InMaildir
+from postoffice.handing.way import Way
 from postoffice.home.config import Account, Home, read_home, usual_path
 
 NAME = "me@example.org"
@@ -38,7 +41,7 @@ def test_an_account_needs_a_url_and_a_file(tmp_path: Path) -> None:
     home = read(tmp_path, LEAST)
     account = home.account(NAME)
     assert account == Account(NAME, Source("pop.example.org", 995, "me", True), (str(tmp_path / "mail.mailbox"),))
-    assert account.file == tmp_path / "mail.mailbox"
+    assert account.way() == Way(tmp_path / "mail.mailbox", InFile(tmp_path / "mail.mailbox"))
     assert account.every == 900.0
     assert account.rules == ()
 
@@ -48,7 +51,7 @@ def test_every_setting_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     text = f"""
         [accounts."{NAME}"]
         url = "pop://pop.example.org:1110"      # its user is the name of the account
-        into = ["~/mail.mailbox", "maildir:~/Mail"]
+        into = ["maildir:~/Mail"]
         delete = ["now", "14 days"]
         password_file = "secret"
         ca = "/etc/office.pem"
@@ -57,6 +60,7 @@ def test_every_setting_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         clear_text = true
         every = "2h"
         largest = "5 MB"
+        doubtful = "hold"
 
         [accounts.other]
         url = "pops://o@pop.example.org"
@@ -69,19 +73,30 @@ def test_every_setting_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert home.account(NAME) == Account(
         NAME,
         Source("pop.example.org", 1110, NAME),
-        ("/home/me/mail.mailbox", "maildir:~/Mail"),
+        ("maildir:/home/me/Mail",),
         (NOW, AfterDays(14)),
         Trust(Path("/etc/office.pem"), None, tmp_path / "me.pem", tmp_path / "key.pem", True),
         Places(file=tmp_path / "secret"),
         largest=5_000_000,
         every=7200.0,
+        doubtful=Doubtful.HOLD,
     )
     assert home.account("other").password == "secret"
     assert home.account("other").trust.pin == PIN
     assert "secret" not in repr(home.account("other"))
-    with pytest.raises(UsageError, match="one mailbox file") as problem:
-        _ = home.account(NAME).file
-    assert problem.value.status == 78
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    there = home.account(NAME).way()
+    assert there.file.parent == tmp_path / "postoffice" / "spool"
+    assert (there.target, there.doubtful) == (InMaildir(Path("/home/me/Mail")), Doubtful.HOLD)
+
+
+@pytest.mark.parametrize(
+    ("into", "meant"),
+    [("mbox:in/mbox", "mbox:{}/in/mbox"), ("command:cat > x:y", "command:cat > x:y"), ("a/b", "{}/a/b")],
+)
+def test_relative_places_begin_at_the_folder_of_the_settings(tmp_path: Path, into: str, meant: str) -> None:
+    home = read(tmp_path, LEAST.replace("mail.mailbox", into))
+    assert home.account(NAME).into == (meant.format(tmp_path),)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +115,8 @@ def test_every_setting_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ('[accounts.a]\ninto = "m"\n', "1: accounts.a.url: is missing"),
         ('[accounts.a]\nurl = "pop://a@b"\n', "1: accounts.a.into: is missing"),
         ('[accounts.a]\nurl = "pop://a@b"\ninto = []\n', "3: accounts.a.into: is missing"),
+        ('[accounts.a]\nurl = "pop://a@b"\ninto = ["a", "b"]\n', "3: accounts.a.into: letters of an account go to one"),
+        ('[accounts.a]\nurl = "pop://a@b"\ninto = "imap://b"\n', "3: accounts.a.into: letters cannot go into imap"),
         ('accounts.a = "x"\n', "1: accounts.a: must be a section, written [accounts.a]"),
         ("accounts = 1\n", "1: accounts: must be sections"),
         ("[account.a]\n", "1: account: there is no such section"),

@@ -28,7 +28,7 @@ def settings(tmp_path: Path) -> Path:
     path = folder / "home.toml"
     path.write_text(
         '[accounts."me@b.example"]\nurl = "pops://me@b.example"\ninto = "in/m.mailbox"\nevery = "2h"\n'
-        f'[accounts.other]\nurl = "pops://o@b.example"\ninto = ["maildir:{tmp_path}/other/Mail", "lmtp://b.example"]\n'
+        f'[accounts.other]\nurl = "pops://o@b.example"\ninto = "maildir:{tmp_path}/other/Mail"\n'
         'every = "20m"\npassword_command = "pass show mail"\n'
     )
     return path

@@ -19,10 +19,12 @@ from postoffice.errors import PostofficeError, UsageError, status_of
 
 if TYPE_CHECKING:
     from postoffice.cli.fetch_telling import Telling
-    from postoffice.client.collect import Options, Order, Report
+    from postoffice.client.collect import Options, Order
     from postoffice.client.rules import Rule
     from postoffice.client.url import Source
+    from postoffice.handing.round import Doubtful
     from postoffice.home.config import Account
+    from postoffice.home.pulling import Outcome
 
 config_option = click.option(
     "--config",
@@ -34,7 +36,8 @@ config_option = click.option(
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How a person wants a pull this time. `rules` go with those of an account; `hook` None: that of the settings."""
+    """How a person wants a pull this time. `rules` go with those of an account; `hook` and `doubtful` None: as the
+    settings say."""
 
     rules: tuple[Rule, ...]
     order: Order
@@ -42,6 +45,7 @@ class Wish:
     headers_only: bool
     only: frozenset[str]
     hook: str | None
+    doubtful: Doubtful | None
     dry_run: bool
     patience: float
     trace: bool
@@ -81,16 +85,19 @@ def fetch_accounts(names: Sequence[str], is_all: bool, config: Path | None, wish
     def label(account: Account) -> str:
         return account.name if len(accounts) > 1 else ""
 
-    async def work(account: Account) -> Report | None:
+    async def work(account: Account) -> Outcome | None:
         source, options = await _opened(account, wish, terminal)
         with explained(account.source, has_ca=account.trust.is_of_ones_own):
             if not wish.dry_run:
-                make_folder(account.file)
-                return await pull_into(account.file, account.name, source, options, hooks)
-            tell.previewed(await preview(source, account.file, options, needs_folder=False), label(account))
+                there = account.way(wish.doubtful)
+                make_folder(there.file)
+                return await pull_into(there, account.name, source, options, hooks)
+            tell.previewed(
+                await preview(source, account.way(wish.doubtful).file, options, needs_folder=False), label(account)
+            )
             return None
 
-    def over(account: Account, outcome: Report | PostofficeError | None) -> None:
+    def over(account: Account, outcome: Outcome | PostofficeError | None) -> None:
         if isinstance(outcome, PostofficeError):
             problems.append(outcome)
             statuses.append(status_of(outcome))
@@ -105,11 +112,10 @@ def fetch_accounts(names: Sequence[str], is_all: bool, config: Path | None, wish
     return max(statuses, key=lambda status: (status != os.EX_OK, status != os.EX_TEMPFAIL, status))
 
 
-def ended(tell: Telling, report: Report, account: str = "") -> int:
+def ended(tell: Telling, outcome: Outcome, account: str = "") -> int:
     """A pull is over: say it, and give its exit status."""
-    status = os.EX_TEMPFAIL if report.refused else os.EX_OK
-    tell.closed(report, status, account)
-    return status
+    tell.closed(outcome, account)
+    return outcome.status
 
 
 async def _opened(account: Account, wish: Wish, terminal: asyncio.Lock) -> tuple[Source, Options]:

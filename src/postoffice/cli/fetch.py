@@ -1,4 +1,4 @@
-"""`fetch`: a maildrop is pulled into a mailbox file, or only looked at (`--dry-run`)."""
+"""`fetch`: a maildrop is pulled into a mailbox file, and on to where else it goes, or only looked at (`--dry-run`)."""
 
 from __future__ import annotations
 
@@ -20,16 +20,25 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("names", metavar="URL | ACCOUNT...", nargs=-1)
-@click.option("--into", "file", type=click.Path(path_type=Path, readable=False), help="The mailbox file for a URL.")
+@click.option(
+    "--into",
+    metavar="WHERE",
+    help="For a URL: a mailbox file, maildir:PATH, mbox:PATH, command:CMD, lmtp://HOST/RECIPIENT, smtp://, smtps://",
+)
+@click.option(
+    "--doubtful",
+    type=click.Choice(["again", "hold"]),
+    help="A letter that a command or server may have got already, from a run that died: give it again, or hold it.",
+)
 @click.option("--all", "is_all", is_flag=True, help="Pull every account of the settings.")
 @config_option
-@click.option("--delete", is_flag=True, help="Remove from the server what is safe in FILE.")
+@click.option("--delete", is_flag=True, help="Remove from the server what is safe here.")
 @click.option(
     "--delete-when",
     "rules",
     metavar="RULE",
     multiple=True,
-    help="Remove from the server what is safe in FILE and: 14 days | removed | copied to FILE | above 80% of 1 GB",
+    help="Remove from the server what is safe here and: 14 days | removed | copied to FILE | above 80% of 1 GB",
 )
 @click.option(
     "--order", type=click.Choice(["oldest", "newest", "smallest"]), default="oldest", help="What comes first."
@@ -44,7 +53,8 @@ if TYPE_CHECKING:
 @entrance_options
 def fetch(
     names: tuple[str, ...],
-    file: Path | None,
+    into: str | None,
+    doubtful: str | None,
     is_all: bool,
     config: Path | None,
     delete: bool,
@@ -59,21 +69,24 @@ def fetch(
     as_json: bool,
     **how: Any,
 ) -> None:
-    """Pull a maildrop into a mailbox FILE, which is made if it is not there; or accounts of the settings, into theirs.
+    """Pull a maildrop into a mailbox file, which is made if it is not there, or on to where else letters shall go; or
+    accounts of the settings, into theirs.
 
-    URL is pops://USER@HOST, or pop://USER@HOST, where TLS is used if the server has it. Letters that are in FILE
-    already are not fetched again.
+    URL is pops://USER@HOST, or pop://USER@HOST, where TLS is used if the server has it. Letters that are known already
+    are not fetched again.
     """
     from postoffice.client.rules import NOW, octets_of, parse_rule
+    from postoffice.handing.round import Doubtful
 
     with telling(as_json=as_json, verbose=verbose, shows_bar=not how["trace"]) as tell:
         chosen = (*((NOW,) if delete else ()), *map(parse_rule, rules))
         most = octets_of(largest) if largest is not None else None
-        wish = Wish(chosen, order, most, headers, frozenset(only), hook, dry_run, how["patience"], how["trace"])
+        doubt = Doubtful(doubtful) if doubtful is not None else None
+        wish = Wish(chosen, order, most, headers, frozenset(only), hook, doubt, dry_run, how["patience"], how["trace"])
         if any("://" in name for name in names):
-            status = _fetch_url(names, file, is_all, wish, tell, how)
+            status = _fetch_url(names, into, is_all, wish, tell, how)
         else:
-            if file is not None or any(how[name] for name in how.keys() - OF_A_CALL):
+            if into is not None or any(how[name] for name in how.keys() - OF_A_CALL):
                 raise UsageError(
                     "where an account goes and how it is opened stands in its settings: only a URL needs it"
                 )
@@ -82,21 +95,26 @@ def fetch(
 
 
 def _fetch_url(
-    names: tuple[str, ...], file: Path | None, is_all: bool, wish: Wish, tell: Telling, how: dict[str, Any]
+    names: tuple[str, ...], into: str | None, is_all: bool, wish: Wish, tell: Telling, how: dict[str, Any]
 ) -> int:
+    from postoffice.handing.round import Doubtful
+    from postoffice.handing.target import target
+    from postoffice.handing.way import way
     from postoffice.home.hooks import Hooks
     from postoffice.home.preview import preview
     from postoffice.home.pulling import pull_into
 
     if len(names) > 1 or is_all:
         raise UsageError("a URL is pulled alone: postoffice fetch URL --into FILE")
-    if file is None:
-        raise UsageError("into which mailbox file? Name it with --into")
+    if into is None:
+        raise UsageError("into which mailbox file, or where else? Name it with --into")
+    aim = target(into)
     source, options = entrance(names[0], **how)
     options = wish.on(options)
+    there = way(source, aim, wish.doubtful or Doubtful.AGAIN)
     with explained(source, has_ca=bool(how["ca"] or how["pin"])):
         if wish.dry_run:
-            tell.previewed(with_loop(lambda: preview(source, file, options)))
+            tell.previewed(with_loop(lambda: preview(source, there.file, options)))
             return os.EX_OK
-        report = with_loop(lambda: pull_into(file, source.user, source, options, Hooks(new_mail=wish.hook or "")))
-    return ended(tell, report)
+        outcome = with_loop(lambda: pull_into(there, source.user, source, options, Hooks(new_mail=wish.hook or "")))
+    return ended(tell, outcome)

@@ -17,7 +17,7 @@ from postoffice.events import Fact
 from postoffice.home.pulling import account_pulled
 
 if TYPE_CHECKING:
-    from postoffice.client.collect import Report
+    from postoffice.home.pulling import Outcome
 
 
 @dataclass(slots=True)
@@ -77,8 +77,8 @@ class WithBar(InWords):
     def _sum(self, name: str) -> int:
         return sum(getattr(share, name) for share in self._shares.values())
 
-    def closed(self, report: Report, status: int, account: str = "") -> None:
-        self._when_it_is_gone(partial(super().closed, report, status, account), account)
+    def closed(self, outcome: Outcome, account: str = "") -> None:
+        self._when_it_is_gone(partial(super().closed, outcome, account), account)
 
     def failed(self, error: PostofficeError, account: str = "") -> None:
         self._when_it_is_gone(partial(super().failed, error, account), account)

@@ -19,11 +19,13 @@ from postoffice.events import Fact, listen
 from postoffice.message.header import safe
 
 if TYPE_CHECKING:
-    from postoffice.client.collect import Report
     from postoffice.home.preview import Preview
+    from postoffice.home.pulling import Outcome
 
 NOT_TOLD = frozenset({"home.arriving", "home.closed"})
 """Events of pieces of letters, and of the ends of sessions: letters are told, and the end of a pull when it is over."""
+
+MOST_TROUBLES = 20
 
 
 class Telling(Protocol):
@@ -33,7 +35,7 @@ class Telling(Protocol):
 
     def previewed(self, preview: Preview, account: str = "") -> None: ...
 
-    def closed(self, report: Report, status: int, account: str = "") -> None: ...
+    def closed(self, outcome: Outcome, account: str = "") -> None: ...
 
     def failed(self, error: PostofficeError, account: str = "") -> None: ...
 
@@ -67,12 +69,17 @@ class InWords:
 
     def __init__(self, *, verbose: bool = False) -> None:
         self._verbose = verbose
+        self._troubles = 0
 
     def hear(self, name: str, facts: dict[str, Fact]) -> None:
         if self._verbose and name == "home.fetched":
             click.echo(f"{safe(str(facts['source_id']))}  {facts['octets']} octets")
         if name == "home.hook_failed":
             click.echo(f"postoffice: the hook: {facts['because']}", err=True)
+        if (trouble := trouble_of(name, facts)) and self._troubles <= MOST_TROUBLES:
+            self._troubles += 1
+            is_last = self._troubles > MOST_TROUBLES
+            click.echo(f"postoffice: {'and so on: --json tells all' if is_last else safe(trouble)}", err=True)
 
     def previewed(self, preview: Preview, account: str = "") -> None:
         if self._verbose:
@@ -89,11 +96,13 @@ class InWords:
             words.append(f"would delete {len(preview.deleted)} from the server")
         click.echo((f"{safe(account)}: " if account else "") + "; ".join(words))
 
-    def closed(self, report: Report, status: int, account: str = "") -> None:
+    def closed(self, outcome: Outcome, account: str = "") -> None:
         who = f"{safe(account)}: " if account else ""
-        click.echo(f"{who}{summary(report)}")
-        if report.refused:
-            click.echo(f"postoffice: {who}the server did not give {report.refused} letters; try again", err=True)
+        click.echo(f"{who}{summary(outcome)}")
+        if refused := outcome.report.refused:
+            click.echo(f"postoffice: {who}the server did not give {refused} letters; try again", err=True)
+        if staying := outcome.handed.staying:
+            click.echo(f"postoffice: {who}{staying} letters wait to be handed over; the next run tries again", err=True)
 
     def failed(self, error: PostofficeError, account: str = "") -> None:
         """Whoever ends the program says it, unless others go on."""
@@ -102,6 +111,20 @@ class InWords:
 
     def end(self) -> None:
         """It leaves nothing on the terminal but lines."""
+
+
+def trouble_of(name: str, facts: dict[str, Fact]) -> str:
+    """Of a letter that goes nowhere, or perhaps a second time; empty for all else."""
+    match name:
+        case "handing.declined":
+            return f"letter {facts['letter']} is not taken: {facts['because']}"
+        case "handing.doubtful":
+            ends = "held; --doubtful again gives it" if facts["is_held"] else "given again"
+            return f"letter {facts['letter']} may have been handed over by a run that died; it is {ends}"
+        case "handing.failed":
+            return f"letters wait to be handed over: {facts['because']}"
+        case _:
+            return ""
 
 
 class AsJson:
@@ -114,7 +137,7 @@ class AsJson:
 
     def hear(self, name: str, facts: dict[str, Fact]) -> None:
         if name not in NOT_TOLD:
-            say(name.removeprefix("home."), **_of(self._account.get()) | facts)
+            say(name.removeprefix("home.").removeprefix("handing."), **_of(self._account.get()) | facts)
 
     def previewed(self, preview: Preview, account: str = "") -> None:
         kinds = {
@@ -128,8 +151,11 @@ class AsJson:
                 say(name, **_of(account), source_id=item.source_id, octets=item.octets)
         say("previewed", **_of(account), status=0, **{name: len(items) for name, items in kinds.items()})
 
-    def closed(self, report: Report, status: int, account: str = "") -> None:
-        say("closed", **_of(account), status=status, **{name: getattr(report, name) for name in report.__slots__})
+    def closed(self, outcome: Outcome, account: str = "") -> None:
+        report, handed = outcome.report, outcome.handed
+        facts = {name: getattr(report, name) for name in report.__slots__}
+        facts |= {f"handed_{name}": getattr(handed, name) for name in handed.__slots__}
+        say("closed", **_of(account), status=outcome.status, **facts)
 
     def failed(self, error: PostofficeError, account: str = "") -> None:
         say("failed", **_of(account), status=status_of(error), because=str(error))
@@ -147,8 +173,9 @@ def say(name: str, **facts: object) -> None:
     click.echo(json.dumps({"event": name, "at": at, **facts}))
 
 
-def summary(report: Report) -> str:
-    """What came of a pull, in one line."""
+def summary(outcome: Outcome) -> str:
+    """What came of a pull, and of handing over, in one line."""
+    report, handed = outcome.report, outcome.handed
     words = [f"{report.letters} letters, {report.octets} octets, already had {report.known}"]
     if report.deleted:
         words.append(f"{report.deleted} deleted from the server")
@@ -158,4 +185,12 @@ def summary(report: Report) -> str:
         words.append(f"{report.relinked} known under new unique-ids")
     if report.left:
         words.append(f"{report.left} left there (ls --there)")
+    if handed.letters:
+        words.append(f"{handed.letters} handed over")
+    if handed.recognised:
+        words.append(f"{handed.recognised} had been handed over before")
+    if handed.doubtful:
+        words.append(f"{handed.doubtful} in doubt {'and held' if handed.held else 'and given again'}")
+    if handed.declined:
+        words.append(f"{handed.declined} not taken")
     return "; ".join(words)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from postoffice.cli.accounts import config_option
-from postoffice.cli.fetch_telling import NOT_TOLD, say
+from postoffice.cli.fetch_telling import NOT_TOLD, say, trouble_of
 from postoffice.cli.home import with_loop
 from postoffice.events import Fact, listen
 from postoffice.message.header import safe
@@ -66,17 +66,20 @@ def _as_json(name: str, facts: dict[str, Fact]) -> None:
     if name in NOT_TOLD:
         return
     account = account_pulled.get()
-    say(name.removeprefix("home."), **({"account": account} if account else {}) | facts)
+    say(name.removeprefix("home.").removeprefix("handing."), **({"account": account} if account else {}) | facts)
 
 
 def _in_words(name: str, facts: dict[str, Fact]) -> None:
     """What is worth a line of the log: letters that came, and what goes wrong."""
+    from postoffice.home.pulling import account_pulled
+
     who = safe(str(facts.get("account", "")))
     match name:
         case "home.ready":
             click.echo(f"ready {facts['accounts']} accounts")
-        case "home.pulled" if facts["letters"]:
-            click.echo(f"{who}: {facts['letters']} letters, {facts['octets']} octets")
+        case "home.pulled" if facts["letters"] or facts["staying"]:
+            waiting = f"; {facts['staying']} wait to be handed over" if facts["staying"] else ""
+            click.echo(f"{who}: {facts['letters']} letters, {facts['octets']} octets{waiting}")
         case "home.well_again":
             click.echo(f"{who}: well again")
         case "home.reloaded":
@@ -88,4 +91,5 @@ def _in_words(name: str, facts: dict[str, Fact]) -> None:
         case "home.not_reloaded":
             click.echo(f"postoffice: the settings of before stay: {facts['because']}", err=True)
         case _:
-            pass
+            if trouble := trouble_of(name, facts):
+                click.echo(f"postoffice: {who or safe(account_pulled.get())}: {safe(trouble)}", err=True)

@@ -25,7 +25,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, Literal, get_type_hints
 
 import msgspec
 
@@ -35,6 +35,9 @@ from postoffice.client.rules import Rule, octets_of, parse_rule
 from postoffice.client.secrets import Places
 from postoffice.client.url import Source, parse_url
 from postoffice.errors import UsageError
+from postoffice.handing.round import Doubtful
+from postoffice.handing.target import target
+from postoffice.handing.way import Way, way
 from postoffice.home.copies import whole_in
 from postoffice.home.hooks import Hooks
 from postoffice.net.tls import pinned_context
@@ -46,11 +49,13 @@ LEAST_SECONDS: Final = 10.0
 _TIME: Final = re.compile(r"([0-9]{1,6}) ?([smhd])")
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _TARGET: Final = re.compile(r"[a-z]{2,}:")
+_IN_FILES: Final = re.compile(r"(maildir|mbox):[^:]*$")
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A maildrop that is pulled. `into` is where its letters go; `rules` say when one may go from the server;
+    """A maildrop that is pulled. `into` is where its letters go, `doubtful` what becomes of one that may have got there
+    already; `rules` say when one may go from the server;
     one is enough, and without any a copy is left there. Letters of more octets than `largest` are not fetched.
     `every` is in seconds."""
 
@@ -63,13 +68,11 @@ class Account:
     password: str = field(default="", repr=False)
     largest: int | None = None
     every: float = 900.0
+    doubtful: Doubtful = Doubtful.AGAIN
 
-    @property
-    def file(self) -> Path:
-        """The mailbox file that it is pulled into. Raises UsageError if that is something else."""
-        if len(self.into) != 1 or _TARGET.match(self.into[0]):
-            raise UsageError(f"{self.name}: into: letters can go into one mailbox file and nowhere else", EX_CONFIG)
-        return Path(self.into[0])
+    def way(self, doubtful: Doubtful | None = None) -> Way:
+        """The way of its letters; `doubtful` in the place of what the settings say. Raises UsageError."""
+        return way(self.source, target(self.into[0]), doubtful or self.doubtful)
 
     def opened(self, ask: Callable[[Source], str] | None = None) -> tuple[Source, Options]:
         """Whose maildrop, and how it is pulled.
@@ -125,6 +128,7 @@ class _Table:
     clear_text: bool = False
     largest: str = ""
     every: str = "15m"
+    doubtful: Literal["again", "hold"] = "again"
 
 
 _KINDS: Final[dict[str, Any]] = get_type_hints(_Table)
@@ -236,10 +240,15 @@ class _Reading:
             table.password,
             octets_of(table.largest) if table.largest else None,
             seconds(table.every),
+            Doubtful(table.doubtful),
         )
 
     def _place(self, text: str) -> str:
-        return text if not text or _TARGET.match(text) else str(self._path_of(Path, text))
+        """Of relative paths the one that begins at the folder of the file."""
+        scheme, _, path = text.rpartition(":") if _IN_FILES.match(text) else ("", "", text)
+        if not path or (not scheme and _TARGET.match(text)):
+            return text
+        return f"{scheme}:{self._path_of(Path, path)}" if scheme else str(self._path_of(Path, path))
 
     def _path_of(self, kind: type, value: Any) -> Any:
         """The one type that TOML does not have."""
@@ -258,6 +267,7 @@ def _wrong_values(table: _Table, *, is_ours_alone: bool) -> Iterator[tuple[str, 
         ("pin", table.pin, pinned_context),
         ("largest", table.largest, octets_of),
         *(("delete", rule, parse_rule) for rule in table.delete),
+        *(("into", one, target) for one in _listed(table.into)),
     ]
     for key, value, read in checked:
         try:
@@ -270,6 +280,8 @@ def _wrong_values(table: _Table, *, is_ours_alone: bool) -> Iterator[tuple[str, 
     into = _listed(table.into)
     if not into or not all(into):
         yield "into", "is missing: where do the letters go?"
+    if len(into) > 1:
+        yield "into", "letters of an account go to one place; another account may pull them to another"
     if seconds(table.every) < LEAST_SECONDS:
         yield "every", f"{table.every!r} is no time of {LEAST_SECONDS:.0f} s at least, written like 90s, 15m, 2h or 1d"
     if table.password and not is_ours_alone:

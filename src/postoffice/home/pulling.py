@@ -1,10 +1,11 @@
-"""One pull of an account into its mailbox file, and the hook that hears of what came."""
+"""One pull of an account to where its letters go, and the hook that hears of what came."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,8 @@ from postoffice.client.collect import Options, Report, collect
 from postoffice.client.purse import Purse, renewing
 from postoffice.client.url import Source
 from postoffice.errors import UsageError
+from postoffice.handing.round import Handed
+from postoffice.handing.way import Way
 from postoffice.home.hooks import Hooks, introduced
 from postoffice.home.mailbox import pulling_into
 
@@ -22,12 +25,26 @@ account_pulled: Final[ContextVar[str]] = ContextVar("account_pulled", default=""
 """The account whose pull runs; also while events of its conversation are told."""
 
 
-async def pull(account: Account, hooks: Hooks) -> Report:
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came, and what of it, and of what came before, was handed over."""
+
+    report: Report
+    handed: Handed
+
+    @property
+    def status(self) -> int:
+        """For sysexits(3)."""
+        return self.handed.status or (os.EX_TEMPFAIL if self.report.refused else os.EX_OK)
+
+
+async def pull(account: Account, hooks: Hooks) -> Outcome:
     """Pull an account of the settings file. Raises what `pull_into` raises."""
     account_pulled.set(account.name)
     source, options = await asyncio.to_thread(account.opened)
-    make_folder(account.file)
-    return await pull_into(account.file, account.name, source, options, hooks)
+    there = account.way()
+    make_folder(there.file)
+    return await pull_into(there, account.name, source, options, hooks)
 
 
 def make_folder(file: Path) -> None:
@@ -38,21 +55,26 @@ def make_folder(file: Path) -> None:
         raise UsageError(f"{file.parent}: cannot be made: {error.strerror}", os.EX_CANTCREAT) from error
 
 
-async def pull_into(file: Path, name: str, source: Source, options: Options, hooks: Hooks) -> Report:
-    """Pull a maildrop, and run the hook if letters came, also where the pull failed behind them.
+async def pull_into(there: Way, name: str, source: Source, options: Options, hooks: Hooks) -> Outcome:
+    """Pull a maildrop, hand over what came if it goes on, and run the hook if letters came, also where the pull, or the
+    handing over, failed behind them.
 
-    Raises what `collect` raises, and a UsageError (75) if somebody else pulls into the file.
+    Raises what `collect` and `Way.through` raise, and a UsageError (75) if somebody else pulls into the file.
     """
     came: list[bytes] = []
     try:
-        async with pulling_into(file) as mailbox:
-            before = set((await mailbox.snapshot()).keys) if hooks.new_mail else set()
-            try:
-                return await renewing(Purse(), source.user, options, lambda now: collect(source, mailbox, now))
-            finally:
-                if hooks.new_mail:
-                    keys = [key for key in (await mailbox.snapshot()).keys if key not in before]
-                    came = await introduced(mailbox, keys)
+        async with pulling_into(there.file) as mailbox:
+
+            async def pulled() -> Report:
+                before = set((await mailbox.snapshot()).keys) if hooks.new_mail else set()
+                try:
+                    return await renewing(Purse(), source.user, options, lambda now: collect(source, mailbox, now))
+                finally:
+                    if hooks.new_mail:
+                        keys = [key for key in (await mailbox.snapshot()).keys if key not in before]
+                        came.extend(await introduced(mailbox, keys))
+
+            return Outcome(*await there.through(mailbox, pulled))
     finally:
         if came:
-            await hooks.letters_came(name, str(file.absolute()), came)
+            await hooks.letters_came(name, str(there.place.absolute()), came)

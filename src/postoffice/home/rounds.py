@@ -141,7 +141,7 @@ class Rounds:
 
     async def _pull(self, account: Account, turn: Turn) -> None:
         try:
-            report = await pull(account, self._home.hooks)
+            outcome = await pull(account, self._home.hooks)
         except PostofficeError as problem:
             await self._failed(account, turn, problem)
         except Exception as error:
@@ -153,7 +153,8 @@ class Rounds:
                 event("home.well_again", account=account.name)
             turn.succeeded(self._clock(), self._chance())
             names = ("letters", "octets", "known", "deleted", "refused")
-            event("home.pulled", account=account.name, **{name: getattr(report, name) for name in names})
+            facts = {name: getattr(outcome.report, name) for name in names}
+            event("home.pulled", account=account.name, **facts, staying=outcome.handed.staying)
 
     async def _failed(self, account: Account, turn: Turn, problem: PostofficeError) -> None:
         if turn.failed(self._clock(), problem):

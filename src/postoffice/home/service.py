@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from postoffice.errors import UsageError
+from postoffice.handing.target import InFile, InMaildir, InMbox, ToCommand, target
 from postoffice.home.config import Home
 
 BOOTED: Final = Path("/run/systemd/system")
@@ -174,17 +175,21 @@ def mail_folders(home: Home) -> set[Path]:
     """Where all that is pulled into lies."""
     folders = set()
     for account in home.accounts.values():
-        for into in account.into:
-            path = into if into.startswith("/") else into.partition(":")[2]
-            if path.startswith("/") and not path.startswith("//"):
-                folders.add(Path(path).parent)
+        match target(account.into[0]):
+            case InFile(path) | InMaildir(path) | InMbox(path):
+                folders.add(path.parent)
+            case _:
+                pass
     return folders
 
 
 def _written_to(home: Home, state: Path) -> Sequence[Path]:
+    """These, and what logins, spools and commands need."""
     folders = mail_folders(home) | {state}
     if any(account.places.command for account in home.accounts.values()):
         folders.add(Path.home() / ".gnupg")  # `pass` asks gpg, which locks its files
+    if any(isinstance(target(account.into[0]), ToCommand) for account in home.accounts.values()):
+        folders.add(Path.home())  # nobody knows where a command writes
     return sorted(folders)
 
 

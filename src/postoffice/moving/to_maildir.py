@@ -108,7 +108,7 @@ class _Folder:
     async def _give(self, given: Given, written: list[_Written]) -> None:
         """One letter into `tmp`, if it is not here already."""
         entry = given.entry
-        name = self._there.get(_stem(entry))
+        name = self._there.get(stem(entry))
         if name is None:
             try:
                 written.append(await self._write(given))
@@ -121,8 +121,7 @@ class _Folder:
         self._lines.append(f"{entry.uid} P{entry.unique_id} :{name}\n")
 
     async def _write(self, given: Given) -> _Written:
-        stem = _stem(given.entry)
-        temporary = f"{self._path}/{TMP}/{stem}"
+        temporary = f"{self._path}/{TMP}/{stem(given.entry)}"
         descriptor = self._outlet.make(temporary)
         try:
             is_plain = await given.is_plain()
@@ -136,7 +135,7 @@ class _Folder:
             raise
         entry = given.entry
         flags = "".join(sorted(letter for letter, flag in FLAGS.items() if flag in entry.flags))
-        return _Written(descriptor, temporary, f"{stem},S={octets},W={entry.octets}", flags, entry.octets)
+        return _Written(descriptor, temporary, file_name(entry, octets), flags, entry.octets)
 
     async def _finish(self, written: list[_Written]) -> None:
         """What lies in `tmp` becomes letters, durably."""
@@ -173,6 +172,11 @@ class _Folder:
         self._outlet.sync(self._path)
 
 
-def _stem(entry: Entry) -> str:
+def stem(entry: Entry) -> str:
     """What stays the same of the name of a letter's file; names sort as letters do that came in one second."""
     return f"{int(entry.internal_date)}.U{entry.uid:010}E{entry.email_id}.postoffice"
+
+
+def file_name(entry: Entry, octets: int) -> str:
+    """The whole name of a letter's file that has so many octets, without flags."""
+    return f"{stem(entry)},S={octets},W={entry.octets}"

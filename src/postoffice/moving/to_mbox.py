@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from postoffice.errors import UsageError
@@ -63,7 +64,8 @@ async def _give(given: Given, descriptor: int, outlet: Outlet, witness: Witness,
     start = os.lseek(descriptor, 0, os.SEEK_CUR)
     try:
         is_plain = await given.is_plain()
-        await _write(given, descriptor)
+        async for portion in in_mbox(given, _above(given)):
+            write_all(descriptor, portion)
     except GoneMeanwhile:
         os.ftruncate(descriptor, start)
         os.lseek(descriptor, start, os.SEEK_SET)
@@ -75,19 +77,24 @@ async def _give(given: Given, descriptor: int, outlet: Outlet, witness: Witness,
     report.octets += given.entry.octets
 
 
-async def _write(given: Given, descriptor: int) -> None:
-    write_all(descriptor, _above(given))
+async def in_mbox(given: Given, above: bytes) -> AsyncIterator[bytes]:
+    """The octets of a letter in an mbox, from what stands `above` it to the empty line behind it."""
+    yield above
     quoter, last = fromlines.Quoter(), b""
     async for portion in given.octets():
         last = portion[-1:] or last
-        write_all(descriptor, quoter.feed(portion.replace(b"\r\n", b"\n")))
-    write_all(descriptor, quoter.end() + (b"\n" if last in (b"", b"\n") else b"\n\n"))
+        yield quoter.feed(portion.replace(b"\r\n", b"\n"))
+    yield quoter.end() + (b"\n" if last in (b"", b"\n") else b"\n\n")
+
+
+def from_line(given: Given) -> bytes:
+    sender = header.first(given.beginning[:HEAD_OCTETS], b"Return-Path") or b""
+    return fromlines.from_line(sender.strip(b"<>"), given.entry.internal_date)
 
 
 def _above(given: Given) -> bytes:
     """The From_ line, and what programs note in a header."""
-    sender = header.first(given.beginning[:HEAD_OCTETS], b"Return-Path") or b""
-    line = fromlines.from_line(sender.strip(b"<>"), given.entry.internal_date)
+    line = from_line(given)
     if given.beginning.startswith((b" ", b"\t")):
         return line  # a line that begins so would become a part of the field above
     return line + b"X-UIDL: %s\n" % given.entry.unique_id.encode() + fromlines.status_fields(given.entry.flags)

@@ -1,0 +1,77 @@
+"""What a run is about to do, durable before it does it, so that the next one knows where this one died.
+
+A journal lies beside its spool and holds one line: the letters that are being handed over now, and how long the mbox
+was before them. A line that is not whole is none: what it was to tell of has not begun. A line about letters that have
+left the spool is none either: they were handed over. It is locked while it is open; the lock dies with its process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from zlib import crc32
+
+import msgspec
+
+from postoffice.client.private import sync_folder
+from postoffice.errors import UsageError
+
+_LINE_OCTETS: Final = 1024 * 1024
+
+
+class Note(msgspec.Struct, frozen=True):
+    """`letters` are email ids in their order; `length` is in octets, 0 where it means nothing."""
+
+    letters: tuple[str, ...] = ()
+    length: int = 0
+
+
+class Journal:
+    """`died` is what a run before this one was doing when it ended."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be opened: {error.strerror}", os.EX_CANTCREAT) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            sync_folder(path.parent)
+            self.died = _read(os.pread(self._file, _LINE_OCTETS, 0))
+        except BlockingIOError as error:
+            os.close(self._file)
+            raise UsageError(f"{path}: another run is handing these letters over", os.EX_TEMPFAIL) from error
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def begin(self, letters: Sequence[str], length: int = 0) -> None:
+        """These are handed over now. Durable. May raise OSError."""
+        payload = msgspec.json.encode(Note(tuple(letters), length))
+        self._write(b"%08x %b\n" % (crc32(payload), payload))
+        os.fsync(self._file)
+
+    def end(self) -> None:
+        """It is known what became of them. Not durable: to be in doubt without need harms nobody."""
+        self._write(b"\n")
+
+    def _write(self, line: bytes) -> None:
+        if os.pwrite(self._file, line, 0) != len(line):
+            raise OSError(28, os.strerror(28))
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def _read(octets: bytes) -> Note:
+    line, ends, _ = octets.partition(b"\n")
+    told, _, payload = line.partition(b" ")
+    if not ends or told != b"%08x" % crc32(payload) or not payload:
+        return Note()
+    try:
+        return msgspec.json.decode(payload, type=Note)
+    except msgspec.DecodeError:
+        return Note()
