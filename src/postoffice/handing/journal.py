@@ -7,14 +7,14 @@ left the spool is none either: they were handed over. It is locked while it is o
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from zlib import crc32
-
-import msgspec
 
 from postoffice.client.private import sync_folder
 from postoffice.errors import UsageError
@@ -22,7 +22,7 @@ from postoffice.errors import UsageError
 _LINE_OCTETS: Final = 1024 * 1024
 
 
-class Note(msgspec.Struct, frozen=True):
+class Note(NamedTuple):
     """`letters` are email ids in their order; `length` is in octets, 0 where it means nothing."""
 
     letters: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ class Journal:
 
     def begin(self, letters: Sequence[str], length: int = 0) -> None:
         """These are handed over now. Durable. May raise OSError."""
-        payload = msgspec.json.encode(Note(tuple(letters), length))
+        payload = json.dumps([*letters, length]).encode()
         self._write(b"%08x %b\n" % (crc32(payload), payload))
         os.fsync(self._file)
 
@@ -60,18 +60,16 @@ class Journal:
 
     def _write(self, line: bytes) -> None:
         if os.pwrite(self._file, line, 0) != len(line):
-            raise OSError(28, os.strerror(28))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def close(self) -> None:
         os.close(self._file)
 
 
 def _read(octets: bytes) -> Note:
-    line, ends, _ = octets.partition(b"\n")
+    line, end, _ = octets.partition(b"\n")
     told, _, payload = line.partition(b" ")
-    if not ends or told != b"%08x" % crc32(payload) or not payload:
+    if not end or not payload or told != b"%08x" % crc32(payload):
         return Note()
-    try:
-        return msgspec.json.decode(payload, type=Note)
-    except msgspec.DecodeError:
-        return Note()
+    *letters, length = json.loads(payload)
+    return Note(tuple(letters), length)
