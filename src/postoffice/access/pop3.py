@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Final
 
 from postoffice import counts
 from postoffice.access.languages import LISTING, chosen
@@ -44,6 +45,7 @@ from postoffice.store.base import Office
 from postoffice.store.model import Piece
 from postoffice.store.view import FrozenView, NoSuchLetter
 
+_CLOSED: Final = State.CLOSED
 _UNKNOWN = ("something is wrong here, try again later", Code.SYS_TEMP)
 FLIGHT_LETTERS = 64
 PORTS = frozenset({110, 995})
@@ -179,7 +181,7 @@ class _Session:
         stamp = self._door.make_stamp() if self._door.make_stamp and self._door.settings.apop else ""
         dialogue.send(machine.greet(f"{self._door.host} POP3 server ready", stamp))
         try:
-            while machine.state is not State.CLOSED:
+            while machine.state is not _CLOSED:
                 command = machine.next_command()
                 if command is NEED_DATA:
                     await dialogue.more()

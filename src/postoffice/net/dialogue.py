@@ -25,7 +25,7 @@ import struct
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 
 from postoffice.errors import ConnectionLost, Disconnected, Draining, PatienceLost
 from postoffice.events import event
@@ -68,6 +68,13 @@ class Wait(Enum):
 
     def __await__(self) -> Generator[Wait, None, None]:
         yield self
+
+
+NOTHING: Final = Wait.NOTHING
+FUTURE: Final = Wait.FUTURE
+MORE: Final = Wait.MORE
+ROOM: Final = Wait.ROOM
+"""By these names they are found in a third of the time."""
 
 
 class Dialogue(asyncio.Protocol, Generic[M]):
@@ -156,7 +163,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self._tracer = switchboard.tracer(self) if switchboard.tracer else None
         self._role = "S" if is_server else "C"
         self._transport: asyncio.Transport | None = None
-        self._wait = Wait.NOTHING
+        self._wait = NOTHING
         self._out: list[bytes] = []
         self._out_octets = 0
         self._reading = True
@@ -189,7 +196,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         """Send what was said, and wait until the other side has room for more."""
         self._write()
         while self._full and not self._lost:
-            await Wait.ROOM
+            await ROOM
         if self._lost:
             raise ConnectionLost("the connection was lost while sending")
 
@@ -197,7 +204,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         """Send what was said and wait until more octets have come. Ends with a `Disconnected`."""
         self._write()
         is_hindered = self._full or self._lost or self._eof or self._switchboard.is_draining
-        return self._more() if is_hindered or not self._reading or self._held is not None else Wait.MORE
+        return self._more() if is_hindered or not self._reading or self._held is not None else MORE
 
     async def _more(self) -> None:
         if self._full or self._lost:
@@ -213,7 +220,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         if not self._reading and self._transport is not None:
             self._reading = True
             self._transport.resume_reading()
-        await Wait.MORE
+        await MORE
 
     async def start_tls(self, context: ssl.SSLContext, server_hostname: str | None = None) -> None:
         """Speak TLS from here on. A handshake that fails ends the connection.
@@ -308,9 +315,9 @@ class Dialogue(asyncio.Protocol, Generic[M]):
             self._began = self._switchboard.now()
         self._heard += len(octets)
         self._receive(octets)
-        if self._wait is Wait.MORE:
+        if self._wait is MORE:
             self._step()
-        elif self._role == "C" and self._wait is Wait.ROOM:
+        elif self._role == "C" and self._wait is ROOM:
             # Replies to what we said already: if both sides waited for room, they would wait for ever.
             self.since = self._switchboard.now()
         elif self._reading and self._transport is not None:
@@ -320,7 +327,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
 
     def eof_received(self) -> bool:
         self._eof = True
-        if self._wait is Wait.MORE:
+        if self._wait is MORE:
             self._step(ConnectionLost("the other side closed the connection"))
         return self.tls is None and self._conversation is not None
 
@@ -329,7 +336,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self._transport = None
         if self.on_lost is not None:
             self.on_lost()
-        if self._wait in (Wait.MORE, Wait.ROOM):
+        if self._wait in (MORE, ROOM):
             self._step(ConnectionLost("the connection was lost" if exc is None else f"the connection was lost: {exc}"))
 
     def pause_writing(self) -> None:
@@ -337,7 +344,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
 
     def resume_writing(self) -> None:
         self._full = False
-        if self._wait is Wait.ROOM:
+        if self._wait is ROOM:
             self._step()
 
     # --- what the switchboard calls
@@ -345,7 +352,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
     @property
     def waits_for_peer(self) -> bool:
         """Whether the next move is the other side's."""
-        return self._wait in (Wait.MORE, Wait.ROOM)
+        return self._wait in (MORE, ROOM)
 
     def look_at_pace(self) -> None:
         """End it if the other side, whose move it is, is silent for too long or too slow."""
@@ -355,7 +362,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
                 self.since = now
             else:
                 self._lose_patience("reads too slowly" if self._full else "silent")
-        elif self._wait is Wait.MORE and self._role == "S" and self._heard and now - self._began > self.patience:
+        elif self._wait is MORE and self._role == "S" and self._heard and now - self._began > self.patience:
             if is_fair(self._heard, now - self._began):
                 self._heard = 0
             else:
@@ -368,7 +375,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         before, self._under_way = self._under_way, octets_under_way(self._transport)
         if before < 0:
             return self._under_way > 0
-        has_all = self._wait is Wait.MORE and self._under_way == 0 < before
+        has_all = self._wait is MORE and self._under_way == 0 < before
         return has_all or is_fair(before - self._under_way, self.patience)
 
     def _lose_patience(self, because: str) -> None:
@@ -396,7 +403,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
 
         Only a server does: a client has begun something, and comes to its end.
         """
-        if self._wait is Wait.MORE and self._role == "S" and not self.is_amid:
+        if self._wait is MORE and self._role == "S" and not self.is_amid:
             self._step(Draining("this office is closing"))
 
     def abort(self) -> None:
@@ -411,7 +418,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         conversation = self._conversation
         if conversation is None:
             return
-        self._wait = Wait.NOTHING
+        self._wait = NOTHING
         turn = self._switchboard.turn
         outer, turn.session = turn.session, self.name
         try:
@@ -429,13 +436,13 @@ class Dialogue(asyncio.Protocol, Generic[M]):
                 self._wait = wanted
                 self.since = self._switchboard.now()
                 self._under_way = -1
-                if wanted is Wait.ROOM and self._transport is not None:
+                if wanted is ROOM and self._transport is not None:
                     self._under_way = octets_under_way(self._transport)
             elif wanted is None:
                 asyncio.get_running_loop().call_soon(self._step)
             else:
                 # A future awaited outside of a task: we do what the task would have done.
-                self._wait = Wait.FUTURE
+                self._wait = FUTURE
                 wanted._asyncio_future_blocking = False
                 wanted.add_done_callback(self._future_done)
         finally:

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol
+from typing import Final, Protocol
 
 from postoffice import counts
 from postoffice.accounts import attempts
@@ -48,6 +48,7 @@ ROOM_CHECK_OCTETS = 16 * 1024 * 1024
 _DOORS = ("smtp", "submission", "submissions", "lmtp", "sendmail")
 _OPEN = {name: gauge(SESSIONS_FAMILY, "Sessions open now.", door=name) for name in _DOORS}
 
+_CLOSED: Final = State.CLOSED
 _IDLE = Reply(421, ("Silent for too long, closing",), "4.4.2")
 _NO_LOGIN = Reply(421, ("No login for too long, closing",), "4.4.2")
 _CLOSING = Reply(421, ("This office is closing, come back",), "4.3.2")
@@ -189,7 +190,7 @@ class Session:
         machine.is_encrypted = dialogue.is_encrypted
         dialogue.send(machine.greet(self._door.host))
         try:
-            while machine.state is not State.CLOSED:
+            while machine.state is not _CLOSED:
                 received = machine.next_command()
                 if has_login and self._is_late(received):
                     self._ending = "no login"

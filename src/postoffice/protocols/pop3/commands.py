@@ -28,9 +28,8 @@ class Command(NamedTuple):
     @property
     def after(self) -> State | None:
         """The state that +OK leads to, None where nothing changes: an AUTH that only asks for a list logs nobody in."""
-        if self.keyword is Keyword.AUTH and not self.arguments:
-            return None
-        return RULES[self.keyword].after
+        after = RULES[self.keyword].after
+        return None if after is not None and not self.arguments and self.keyword is Keyword.AUTH else after
 
     @property
     def number(self) -> int:
@@ -90,11 +89,11 @@ def _arguments(kind: Arguments, rest: bytes) -> tuple[Argument, ...] | None:
     match kind:
         case Arguments.NUMBER | Arguments.OPTIONAL_NUMBER:
             return (int(rest),) if _NUMBER.fullmatch(rest) else None
+        case Arguments.TEXT:
+            return (rest,) if _NO_NUL.fullmatch(rest) else None
         case Arguments.NUMBER_AND_COUNT:
             found = _TWO_NUMBERS.fullmatch(rest)
             return (int(found[1]), int(found[2])) if found else None
-        case Arguments.TEXT:
-            return (rest,) if _NO_NUL.fullmatch(rest) else None
         case Arguments.NAME_AND_DIGEST:
             found = _NAME_AND_DIGEST.fullmatch(rest)
             return (found[1], found[2]) if found else None

@@ -21,6 +21,12 @@ from postoffice.protocols.pop3.table import COMMAND_OCTETS, EXCHANGE_OCTETS, RUL
 _RETR_OR_DELE: Final = re.compile(rb"(?i:RETR) ([0-9]{1,18})\r?\n|(?i:DELE) [0-9]{1,18}\r?\n")
 _TOO_LONG: Final = Invalid("command line is too long")
 _MAY_CHANGE: Final = frozenset({Code.IN_USE, Code.LOGIN_DELAY, Code.SYS_TEMP})
+# Looked at for every command: a name of a module is found in a third of the time of an enum's member.
+_CLOSED: Final = State.CLOSED
+_TRANSACTION: Final = State.TRANSACTION
+_QUIT: Final = Keyword.QUIT
+_UTF8: Final = Keyword.UTF8
+_OK: Final = Outcome.OK
 
 
 class Response:
@@ -65,7 +71,7 @@ class Pop3Server:
         """The next command, or `NEED_DATA`. Every command and every `Invalid` must be answered before the next."""
         if self._owed is not None and not self._in_exchange:
             raise LocalProtocolError("the last command is not answered yet")
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return NEED_DATA
         line = self._lines.take()
         if line is NEED_DATA:
@@ -80,7 +86,7 @@ class Pop3Server:
             if isinstance(command, Command):
                 if self.state not in RULES[command.keyword].states:
                     command = Invalid(f"{command.keyword.value.decode()} is not allowed now")
-                elif command.keyword is Keyword.QUIT and self.state is State.TRANSACTION:
+                elif command.keyword is _QUIT and self.state is _TRANSACTION:
                     self.state = State.UPDATE
         self._owed = command
         return command
@@ -100,15 +106,28 @@ class Pop3Server:
 
     def ok(self, text: str = "") -> bytes:
         """+OK to the command that is owed an answer, and the state that follows."""
-        return self._answered(text)
+        owed = self._take_owed()
+        if isinstance(owed, Invalid):
+            raise LocalProtocolError("+OK to a line that is no command")
+        self.outcome = _OK
+        after = owed.after
+        if after is not None:
+            self.state = after
+            if after is _TRANSACTION:
+                self._lines.limit = COMMAND_OCTETS
+        elif owed.keyword is _UTF8:
+            self.is_utf8 = True
+        if self.translate is None:
+            return format_ok(text)
+        return format_ok(text if owed.shape is Shape.FACTS else self.translate(text), "utf-8")
 
     def ok_listing(self, text: str, listing: bytes) -> bytes:
         """+OK and a multi-line body: lines with their ends, none beginning with a dot."""
-        return self._answered(text) + listing + b".\r\n"
+        return self.ok(text) + listing + b".\r\n"
 
     def ok_letter(self, text: str) -> bytes:
         """+OK before a letter; the caller sends its wire form, then `END_OF_LETTER`."""
-        return self._answered(text)
+        return self.ok(text)
 
     def error(self, text: str, code: Code | None = None) -> bytes:
         """-ERR to the command that is owed an answer."""
@@ -134,22 +153,6 @@ class Pop3Server:
         self._lines = LineReader(EXCHANGE_OCTETS)
         self.is_utf8 = False
         self.translate = None
-
-    def _answered(self, text: str) -> bytes:
-        owed = self._take_owed()
-        if isinstance(owed, Invalid):
-            raise LocalProtocolError("+OK to a line that is no command")
-        self.outcome = Outcome.OK
-        after = owed.after
-        if after is not None:
-            self.state = after
-            if after is State.TRANSACTION:
-                self._lines.limit = COMMAND_OCTETS
-        elif owed.keyword is Keyword.UTF8:
-            self.is_utf8 = True
-        if self.translate is None:
-            return format_ok(text)
-        return format_ok(text if owed.shape is Shape.FACTS else self.translate(text), "utf-8")
 
     def _take_owed(self) -> Command | Invalid:
         owed = self._owed

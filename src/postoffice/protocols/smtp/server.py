@@ -46,6 +46,9 @@ _AUTHENTICATED: Final = Invalid(503, "5.5.1", "You are authenticated already")
 _TEACHING: Final = frozenset(
     {Keyword.AUTH, Keyword.DATA, Keyword.EHLO, Keyword.END_OF_DATA, Keyword.HELO, Keyword.LHLO, Keyword.STARTTLS}
 )
+# Looked at for every command: a name of a module is found in a third of the time of an enum's member.
+_CLOSED: Final = State.CLOSED
+_OK: Final = Outcome.OK
 _GO_AHEAD: Final = Reply(354, ("End data with <CRLF>.<CRLF>",))
 
 
@@ -95,7 +98,7 @@ class SmtpServer:
     # --- in
 
     def receive(self, octets: bytes) -> None:
-        if self.state is not State.CLOSED:
+        if self.state is not _CLOSED:
             self._lines.receive(octets)
 
     @property
@@ -110,7 +113,7 @@ class SmtpServer:
         """
         if self._owed is not None and not self._in_exchange:
             raise LocalProtocolError("the last command is not answered yet")
-        if self.state is State.CLOSED or self._awaits_tls:
+        if self.state is _CLOSED or self._awaits_tls:
             return NEED_DATA
         if self._content is not None:
             return self._next_of_content(self._content)
@@ -136,9 +139,9 @@ class SmtpServer:
             return UNKNOWN
         if self.state not in RULES[keyword].states:
             return _out_of_order(keyword, self.state)
-        if keyword is Keyword.AUTH and self.is_authenticated:
+        if self.is_authenticated and keyword is Keyword.AUTH:
             return _AUTHENTICATED
-        if keyword is Keyword.STARTTLS and self.is_encrypted:
+        if self.is_encrypted and keyword is Keyword.STARTTLS:
             return _TLS_ALREADY
         return command
 
@@ -256,7 +259,7 @@ class SmtpServer:
 
 def _outcome(reply: Reply) -> Outcome:
     if reply.code < 400:
-        return Outcome.OK
+        return _OK
     return Outcome.FAILED if reply.code < 500 else Outcome.REFUSED
 
 
