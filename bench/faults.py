@@ -37,11 +37,12 @@ nothing came and nothing is gone. No crash, no endless growth, no manual step. *
 
 The server and what must be so stand in `postoffice.testing.faults`; `python -m postoffice.testing.faults NAME` serves
 one of them to any program. Letters are 15 kB, five unless the row says otherwise. A run has 45 seconds, 24 MiB for a
-file and 6 GiB of memory; with the letter of more than 2 GiB 240 seconds, and 8 GiB for a file. The programs are
-Debian's packages, as nobody, each with its default behaviour, into a Maildir (fetchmail: by a program that keeps a
-letter whole or fails), and they wait five seconds for a silent server. Fields that a program puts above a letter, the
-line ends of the system and one more at the end are taken for intact; postoffice is compared octet by octet, and its
-exit status must be the documented one too.
+file and 6 GiB of memory; 128 MiB for a file where the server means harm (what has no end there has 96 MiB); with the
+letter of more than 2 GiB 240 seconds, and 8 GiB for a file. The programs are Debian's packages, as nobody, each with
+its default behaviour, into a Maildir (fetchmail: by a program that keeps a letter whole or fails), and they wait five
+seconds for a silent server. Fields that a program puts above a letter, the line ends of the system and one more at
+the end are taken for intact; postoffice is compared octet by octet, and its exit status must be the documented one
+too.
 
 """
 

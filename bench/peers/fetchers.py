@@ -55,7 +55,7 @@ class Fetcher(ABC):
         maildir = place.letters / "mail"
         words = list(self.configured(place, door, maildir, delete=delete))
         for name in ("new", "cur", "tmp"):
-            place.seen(maildir / name).mkdir(parents=True, exist_ok=True)
+            place.seen(maildir / name).mkdir(0o700, parents=True, exist_ok=True)
         if os.geteuid() == 0:
             for root in {place.folder, place.seen(place.folder)}:
                 for folder, _, names in os.walk(root):

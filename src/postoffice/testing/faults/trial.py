@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from postoffice.testing.faults.cells import Cell, Fault, Trial
+from postoffice.testing.faults.cells import HOSTILE, Cell, Fault, Trial
 from postoffice.testing.faults.judging import Stored, judge
 from postoffice.testing.faults.opening import Door, opened
 from postoffice.testing.faults.places import Place, make_place, small_disk
@@ -25,7 +25,8 @@ RUN_SECONDS = 45.0
 REST_SECONDS = 0.3
 SLOW_RUN_SECONDS = 240.0
 FILE_OCTETS = 24 * 1024 * 1024
-PLACE_OCTETS = 48 * 1024 * 1024
+HOSTILE_FILE_OCTETS = 128 * 1024 * 1024
+"""Where a server tries to fill the disk itself: more than it sends."""
 MEMORY_OCTETS = 6 * 1024 * 1024 * 1024
 SLOW_FILE_OCTETS = 8 * 1024 * 1024 * 1024
 
@@ -137,6 +138,9 @@ class _Attempt:
         self._door = door
         self._place = place
         self._is_slow = cell.fault.is_slow
+        self._file_octets = HOSTILE_FILE_OCTETS if cell.fault in HOSTILE else FILE_OCTETS
+        if self._is_slow:
+            self._file_octets = SLOW_FILE_OCTETS
         self._words = program.prepare(place, door, delete=cell.delete)
         self._found = Finding()
 
@@ -179,7 +183,7 @@ class _Attempt:
         if any(process.returncode in _CRASHES for process in processes) and "crashes" not in self._found.problems:
             self._found.problems.append("crashes")
         if is_large := any(process.returncode == -signal.SIGXFSZ for process in processes) or (
-            not self._is_slow and self._place.octets() > PLACE_OCTETS
+            self._place.octets() > 2 * self._file_octets
         ):
             self._found.problems.append("fills the disk")
         return all(is_over) and not is_large
@@ -191,8 +195,7 @@ class _Attempt:
             time.sleep(REST_SECONDS)
 
     def _begin(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
-        octets = SLOW_FILE_OCTETS if self._is_slow else FILE_OCTETS
-        limited = ["prlimit", f"--fsize={octets}", f"--as={MEMORY_OCTETS}", "--core=0", "--", *words]
+        limited = ["prlimit", f"--fsize={self._file_octets}", f"--as={MEMORY_OCTETS}", "--core=0", "--", *words]
         folder = self._place.folder
         log = folder.with_name("log")
         with log.open("ab") as said:
