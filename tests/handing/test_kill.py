@@ -38,6 +38,14 @@ async def into_mbox(folder: Path, vfs: str) -> None:
     await run(folder, f"mbox:{folder}/mbox", vfs)
 
 
+async def into_command(folder: Path, vfs: str) -> None:
+    await run(folder, command(folder), vfs)
+
+
+def command(folder: Path) -> str:
+    return f'command:cat > "{folder}/$POSTOFFICE_LETTER_ID.$$"'
+
+
 async def _kill_everywhere(spool: Spool, tmp_path: Path, kind: str, *, in_half: bool, stride: int) -> int:
     """Gives how many steps there were."""
     deed = into_maildir if kind == "maildir" else into_mbox
@@ -73,3 +81,24 @@ async def test_killed_at_some_steps(spool: Spool, tmp_path: Path, kind: str, in_
 async def test_killed_at_every_step(spool: Spool, tmp_path: Path, kind: str, in_half: bool) -> None:
     await spool.put(*LETTERS)
     assert await _kill_everywhere(spool, tmp_path, kind, in_half=in_half, stride=1) > 40
+
+
+@pytest.mark.parametrize("stride", [5, pytest.param(1, marks=pytest.mark.slow)])
+async def test_a_command_gets_no_letter_twice_without_a_word(spool: Spool, tmp_path: Path, stride: int) -> None:
+    """At every step none is lost or cut; at most one is given twice, and that one is told."""
+    await spool.put(*LETTERS)
+    step, is_killed, doubled = 1, True, 0
+    while is_killed:
+        folder = tmp_path / f"run-{step}"
+        shutil.copytree(spool.file.parent, folder)
+        is_killed = killed_at(step, into_command, folder)
+        again = Spool(folder / "bob.mailbox")
+        handed = await again.hand_over(command(folder))
+        kept = sorted(file.read_bytes().replace(b"\n", b"\r\n") for file in folder.glob("m*.*[0-9]"))
+        assert set(kept) == set(LETTERS), step
+        assert len(kept) - len(LETTERS) <= handed.doubtful <= 1, step
+        doubled += len(kept) - len(LETTERS)
+        assert await again.left() == 0
+        shutil.rmtree(folder)
+        step += stride
+    assert doubled or stride > 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -62,3 +62,29 @@ async def test_the_power_fails_at_every_sync(spool: Spool, tmp_path: Path, kind:
             assert letters_in_mbox(after / kind) == sorted((*LETTERS, b"Subject: hers\r\n\r\nbody\r\n")), moment
         moment += 1
     assert moment > (len(LETTERS) if kind == "maildir" else 2)
+
+
+@pytest.mark.parametrize("kind", ["maildir", "mbox"])
+async def test_a_disk_that_fails_at_any_sync_costs_nothing_but_another_run(
+    spool: Spool, tmp_path: Path, kind: str
+) -> None:
+    await spool.put(*LETTERS)
+    moment, has_failed = 1, True
+    while has_failed:
+        file, folder = tmp_path / "now.mailbox", tmp_path / f"at-{moment}"
+        shutil.copy(spool.file, file)
+        folder.mkdir()
+        if kind == "mbox":
+            (folder / "mbox").write_bytes(OTHERS)
+        with Disk(folder, moment) as disk:
+            with suppress(PostofficeError):  # and nothing else
+                await run(file, folder, f"{kind}:{folder}/{kind}")
+            has_failed = disk.is_off
+            disk.mend()
+            await run(file, folder, f"{kind}:{folder}/{kind}")
+        assert await Spool(file).left() == 0
+        if kind == "maildir":
+            assert letters_in_maildir(folder / kind) == sorted(LETTERS), moment
+        else:
+            assert letters_in_mbox(folder / kind) == sorted((*LETTERS, b"Subject: hers\r\n\r\nbody\r\n")), moment
+        moment += 1

@@ -71,8 +71,9 @@ async def test_a_certificate_that_nobody_vouches_for_gets_no_letter(
 ) -> None:
     await spool.put(LETTERS[0])
     port = office.port("submissions")
-    with pytest.raises(Disconnected, match="certificate"):
+    with pytest.raises(UsageError, match=r"certificate is not trusted.*with .ca= behind the URL") as problem:
         await spool.hand_over(f"smtps://{BOB}@127.0.0.1:{port}/{BOB}?password-file={password}")
+    assert problem.value.status == os.EX_UNAVAILABLE
     password.write_text("wrong\n")
     with pytest.raises(Refused, match="refused the login of bob") as caught:
         await spool.hand_over(f"smtps://{BOB}@127.0.0.1:{port}/{BOB}?password-file={password}&ca={office.certificate}")
@@ -295,7 +296,7 @@ async def test_letters_go_over_a_network_in_tls_or_not_at_all(
     monkeypatch.setattr("postoffice.handing.target.ToServer.is_on_this_machine", False)
     await spool.put(*LETTERS[:2])
     url = f"lmtp://127.0.0.1:{office.port('lmtp')}/{BOB}"
-    with pytest.raises(Disconnected, match="certificate is not trusted"):
+    with pytest.raises(UsageError, match="certificate is not trusted"):
         await spool.hand_over(url)
     assert (await spool.hand_over(f"{url}?ca={office.certificate}")).letters == 2
     await spool.put(LETTERS[0])

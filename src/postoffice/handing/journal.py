@@ -18,6 +18,7 @@ from zlib import crc32
 
 from postoffice.client.private import sync_folder
 from postoffice.errors import UsageError
+from postoffice.handing.places import explained
 
 _LINE_OCTETS: Final = 1024 * 1024
 
@@ -30,33 +31,31 @@ class Note(NamedTuple):
 
 
 class Journal:
-    """`died` is what a run before this one was doing when it ended."""
+    """`died` is what a run before this one was doing when it ended. Raises UsageError, StoreError."""
 
     def __init__(self, path: Path) -> None:
-        try:
+        self._path = path
+        with explained(path):
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be opened: {error.strerror}", os.EX_CANTCREAT) from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            sync_folder(path.parent)
-            self.died = _read(os.pread(self._file, _LINE_OCTETS, 0))
-        except BlockingIOError as error:
-            os.close(self._file)
-            raise UsageError(f"{path}: another run is handing these letters over", os.EX_TEMPFAIL) from error
-        except BaseException:
-            os.close(self._file)
-            raise
+            try:
+                _hold_alone(self._file, path)
+                sync_folder(path.parent)
+                self.died = _read(os.pread(self._file, _LINE_OCTETS, 0))
+            except BaseException:
+                os.close(self._file)
+                raise
 
     def begin(self, letters: Sequence[str], length: int = 0) -> None:
-        """These are handed over now. Durable. May raise OSError."""
+        """These are handed over now. Durable. Raises UsageError, StoreError."""
         payload = json.dumps([*letters, length]).encode()
-        self._write(b"%08x %b\n" % (crc32(payload), payload))
-        os.fsync(self._file)
+        with explained(self._path):
+            self._write(b"%08x %b\n" % (crc32(payload), payload))
+            os.fsync(self._file)
 
     def end(self) -> None:
         """It is known what became of them. Not durable: to be in doubt without need harms nobody."""
-        self._write(b"\n")
+        with explained(self._path):
+            self._write(b"\n")
 
     def _write(self, line: bytes) -> None:
         if os.pwrite(self._file, line, 0) != len(line):
@@ -64,6 +63,13 @@ class Journal:
 
     def close(self) -> None:
         os.close(self._file)
+
+
+def _hold_alone(file: int, path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UsageError(f"{path}: another run is handing these letters over", os.EX_TEMPFAIL) from error
 
 
 def _read(octets: bytes) -> Note:

@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from postoffice.errors import UsageError
+from postoffice.errors import PostofficeError, UsageError
 from postoffice.events import event
 from postoffice.handing.journal import Journal
 from postoffice.handing.locks import locked
@@ -31,7 +31,7 @@ from postoffice.moving.letters import Found
 from postoffice.moving.mbox import Mbox
 from postoffice.moving.to_mbox import from_line, in_mbox
 
-_OPEN: Final = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+_OPEN: Final = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class MboxHand:
@@ -40,13 +40,10 @@ class MboxHand:
     def __init__(self, path: Path) -> None:
         self._path = path
         with explained(path):
-            is_new = not path.exists()
             file = self._open()
             try:
                 if os.pread(file, 5, 0) not in (b"", b"From "):
                     raise UsageError(f"{path}: is no mbox; its first line does not begin with `From `", os.EX_DATAERR)
-                if is_new:
-                    sync(path.parent)
             finally:
                 os.close(file)
 
@@ -84,7 +81,11 @@ class MboxHand:
                 os.close(file)
 
     def _open(self) -> int:
-        file = os.open(self._path, _OPEN, 0o600)
+        try:
+            file = os.open(self._path, _OPEN)
+        except FileNotFoundError:
+            file = os.open(self._path, _OPEN | os.O_CREAT, 0o600)
+            sync(self._path.parent)
         try:
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 raise UsageError(f"{self._path}: is no file, so it is no mbox", os.EX_CANTCREAT)
@@ -121,7 +122,7 @@ async def _append(file: int, flight: Sequence[Given], journal: Journal) -> list[
             taken.append(given)
         await asyncio.to_thread(os.fsync, file)
     except BaseException:
-        with suppress(OSError):
+        with suppress(OSError, PostofficeError):
             os.ftruncate(file, length)
             os.fsync(file)
             journal.end()

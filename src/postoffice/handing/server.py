@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import ssl
 from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from postoffice.client.login import believed
 from postoffice.errors import (
+    Disconnected,
     LocalProtocolError,
     Refusal,
     Refused,
@@ -79,6 +81,11 @@ class ServerHand:
                 tls=believed(aim.trust) if aim.implicit_tls else None,
                 close_seconds=CLOSE_SECONDS,
             )
+        except Disconnected as error:
+            if isinstance(error.__cause__, ssl.SSLCertVerificationError) and not aim.trust.is_of_ones_own:
+                sentence = f"{aim.host}: {error}; if you know better, say who vouches for it with ?ca= behind the URL"
+                raise UsageError(sentence, os.EX_UNAVAILABLE) from error
+            raise
         finally:
             await visit.ended()
             switchboard.close()
