@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from _pytest.mark import ParameterSet
 from bench.contender import PASSWORD
 from bench.peers.pop3 import Peer, Running, peers, peers_in_clear
 
@@ -48,16 +47,10 @@ BROKEN = {"Twisted": {"50,000 dotted lines"}}
 _MARKS = re.compile(rb"^(?:X-UIDL|X-UID|X-IMAPbase|Status): [^\r\n]*\r\n", re.MULTILINE)
 """What Mailutils writes into the header, more of it after each of the first sessions."""
 
-MARKS_LETTERS = "Mailutils writes into the header of what it has shown, and we take that for another letter"
-
-
-def servers(**failing: str) -> list[ParameterSet]:
-    """All of them; with the reasons why some are known to fail."""
-    found = [(peer, peer.name) for peer in peers()] + [(peer, f"{peer.name} in clear") for peer in peers_in_clear()]
-    return [
-        pytest.param(peer, id=name, marks=[pytest.mark.xfail(reason=failing[name])] if name in failing else [])
-        for peer, name in found
-    ]
+SERVERS = [
+    *(pytest.param(peer, id=peer.name) for peer in peers()),
+    *(pytest.param(peer, id=f"{peer.name} in clear") for peer in peers_in_clear()),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +129,7 @@ def opened(peer: Peer) -> Iterator[Home]:
             yield Home(running, folder / "home.mailbox")
 
 
-@pytest.mark.parametrize("peer", servers())
+@pytest.mark.parametrize("peer", SERVERS)
 def test_every_letter_comes_home_once_with_the_octets_of_the_server(peer: Peer) -> None:
     with opened(peer) as home:
         home.running.post.place_all(ORDINARY)
@@ -152,7 +145,7 @@ def test_every_letter_comes_home_once_with_the_octets_of_the_server(peer: Peer) 
         assert without_marks(given(home.running)) == without_marks(there), "a pull changed something at the server"
 
 
-@pytest.mark.parametrize("peer", servers(Mailutils=MARKS_LETTERS))
+@pytest.mark.parametrize("peer", SERVERS)
 def test_what_is_safe_at_home_is_deleted_there_and_nothing_comes_twice(peer: Peer) -> None:
     with opened(peer) as home:
         home.running.post.place_all(ORDINARY[:20])

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from postoffice.errors import Refusal
@@ -34,12 +35,17 @@ _WIDE = "\\xa0-\\u2027\\u202a-\\ud7ff\\ue000-\\U0010ffff"
 _DOT_STRING = rf"[{_WIDE}{_ATOM}]+(?:\.[{_WIDE}{_ATOM}]+)*"
 _QUOTED_STRING = rf'"(?:[ !#-\[\]-~{_WIDE}]|\\[ -~])*"'
 _WIDE_DOMAIN = rf"[A-Za-z0-9.{_WIDE}-]+"
-_IS_DOT_STRING = re.compile(_DOT_STRING)
-_PATH = re.compile(
+_PATH = (
     rf"[ ]*<(?:@{_WIDE_DOMAIN}(?:,@{_WIDE_DOMAIN})*:)?"
     rf"(?P<local>{_DOT_STRING}|{_QUOTED_STRING})(?:@(?P<domain>{_WIDE_DOMAIN}|\[[0-9A-Za-z:.]+\]))?>(?=[ ]|\Z)"
 )
 _NULL = re.compile(rb"[ ]*<>(?=[ ]|\Z)")
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Of a wide pattern, when it is first needed: it takes the time in which a command begins."""
+    return re.compile(pattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ class Address:
         """
         local = unicodedata.normalize("NFC", unquoted(self.local))
         local = unicodedata.normalize("NFC", local.lower())
-        if not _IS_DOT_STRING.fullmatch(local):
+        if not _compiled(_DOT_STRING).fullmatch(local):
             local = '"' + local.replace("\\", "\\\\").replace('"', '\\"') + '"'
         return f"{local}@{self.domain}" if self.domain else local
 
@@ -141,7 +147,7 @@ def _parse_any_path(octets: bytes, utf8: bool, status: str) -> tuple[Address, by
         text = octets.decode()
     except UnicodeDecodeError as error:
         raise _bad(status, "The address is neither ASCII nor UTF-8", octets) from error
-    found = _PATH.match(text)
+    found = _compiled(_PATH).match(text)
     if found is None:
         raise _bad(status, "The address is not written as RFC 5321 wants it", octets)
     if not utf8 and not found.group().isascii():
