@@ -202,6 +202,15 @@ async def test_an_account_that_is_there_is_told_before_anything_is_asked(person:
     assert person.path.read_bytes() == before
 
 
+async def test_letters_may_go_elsewhere_from_the_beginning(person: Person) -> None:
+    words = ("add", ADDRESS, "--url", f"pops://localhost:{person.port}", "--ca", person.ca, "--password-stdin")
+    status, _, errors = await person.run(*words, "--into", "maildir:Maildir", stdin="secret\n")
+    assert status == 0, errors
+    assert person.home.account(ADDRESS).into == (f"maildir:{person.folder}/Maildir",)
+    status, _, errors = await person.run(*words, "--into", "nowhere:x", stdin="secret\n")
+    assert (status, errors.count("\n")) == (64, 1)
+
+
 async def test_where_a_token_is_needed_the_next_step_is_told(person: Person) -> None:
     url = f"pops://{ADDRESS};AUTH=XOAUTH2@localhost:{person.port}"
     status, out, _ = await person.run("add", ADDRESS, "--url", url)
@@ -229,6 +238,21 @@ async def test_accounts_of_another_program_are_taken_over(person: Person) -> Non
     person.path.write_text(person.path.read_text() + f'ca = "{person.ca}"\n')
     assert (await person.run("fetch", "bob@localhost"))[:2] == (0, "1 letters, 19 octets, already had 0\n")
     assert list(person.peer.letters) == ["id-1"]
+
+
+async def test_letters_go_on_to_where_the_other_program_put_them(person: Person) -> None:
+    rc = person.folder / "rc"
+    maildir = person.folder / "Maildir"
+    rc.write_text(
+        f"account a\nhost localhost\nport {person.port}\ntls on\ntls_starttls off\ntls_trust_file {person.ca}\n"
+        f"user bob\npassword secret\nkeep on\ndelivery maildir {maildir}\n"
+    )
+    for name in ("cur", "new", "tmp"):
+        (maildir / name).mkdir(parents=True)
+    assert (await person.run("add", "--from", rc))[::2] == (0, "")
+    status, _, errors = await person.run("fetch", "--all")
+    assert status == 0, errors
+    assert [one.read_bytes() for one in (maildir / "new").iterdir()] == [b"Subject: one\n\nx\n"]
 
 
 @pytest.mark.parametrize(

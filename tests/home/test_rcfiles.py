@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from postoffice.client.url import format_url, parse_url
 from postoffice.errors import UsageError
+from postoffice.handing.target import target
 from postoffice.home.config import read_home
 from postoffice.home.rcfiles import fetchmail, getmail, mpop, read
 from postoffice.home.rcfiles.found import RcFile
@@ -97,6 +98,50 @@ def test_getmail(tmp_path: Path) -> None:
         (9, "timeout = 60"),
         (22, "[filter-1]"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "into"),
+    [
+        ("is me here smtphost mx.example.org/2525", "smtp://mx.example.org:2525/me%40mx.example.org"),
+        ("is me here smtphost mx.example.org smtpaddress example.org", "smtp://mx.example.org/me%40example.org"),
+        ("lmtp smtphost localhost/24 smtpname me@example.org", "lmtp://localhost:24/me%40example.org"),
+        ("is me here smtphost /run/dovecot/lmtp", "lmtp:///run/dovecot/lmtp/me%40localhost"),
+    ],
+)
+def test_fetchmail_that_brings_letters_to_a_server(tmp_path: Path, words: str, into: str) -> None:
+    rc = parsed(tmp_path, f"poll a.example proto pop3\n user b pass c\n {words}\n")
+    assert rc.accounts[0].settings["into"] == into
+    assert lines(rc) == []
+    target(into)
+
+
+def test_what_no_target_takes_is_told(tmp_path: Path) -> None:
+    rc = parsed(tmp_path, "poll a.example proto pop3\n user b pass c\n smtphost mx_1\n lmtp bsmtp /x\n")
+    assert "into" not in rc.accounts[0].settings
+    assert lines(rc) == [(3, "smtphost mx_1"), (4, "bsmtp /x"), (4, "lmtp")]
+    rc = parsed(tmp_path, "poll a.example proto pop3 user b pass c is me here\n smtphost x.example y.example\n")
+    assert rc.accounts[0].settings["into"] == "smtp://x.example/me%40x.example"
+    assert lines(rc) == [(2, "smtphost x.example y.example")]
+
+
+@pytest.mark.parametrize(
+    ("destination", "into"),
+    [
+        ("host = /run/lmtp\noverride = me", "lmtp:///run/lmtp/me"),
+        ("host = localhost\nport = 24\noverride = me@example.org", "lmtp://localhost:24/me%40example.org"),
+        ("host = localhost", None),
+        ("host = \noverride = me", None),
+    ],
+)
+def test_getmail_that_hands_letters_on_by_lmtp(tmp_path: Path, destination: str, into: str | None) -> None:
+    rc = parsed(
+        tmp_path,
+        "[retriever]\ntype = SimplePOP3Retriever\nserver = b.example\nusername = c\npassword = d\n"
+        f"[destination]\ntype = MDA_lmtp\n{destination}\n",
+    )
+    assert rc.accounts[0].settings.get("into") == into
+    assert lines(rc) == ([] if into else [(7, "type = MDA_lmtp")])
 
 
 @pytest.mark.parametrize("kind", ["SimpleIMAPRetriever", "MultidropPOP3Retriever", "MultidropSDPSRetriever"])

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("address", required=False)
 @click.option("--url", metavar="URL", help="Its server, pops://USER@HOST, instead of looking for it.")
-@click.option("--into", metavar="FILE", help="The mailbox file (default: ~/Mail/ADDRESS.mailbox).")
+@click.option("--into", metavar="WHERE", help="Where letters go, as in `fetch` (default: ~/Mail/ADDRESS.mailbox).")
 @click.option("--delete", is_flag=True, help="Let `fetch` remove from the server what is safe at home.")
 @click.option("--every", default="", metavar="TIME", help="How often to pull, 90s, 15m or 2h (default: 15m).")
 @click.option("--yes", is_flag=True, help="Believe a server outside of the address's domain without asking.")
@@ -117,9 +117,19 @@ def _address(text: str) -> str:
 
 
 def _into(address: str, into: str | None) -> str:
+    """Where its letters go, with paths from the root on, as the settings are read from another folder."""
+    from postoffice.handing.target import InFile, ToServer, target
     from postoffice.home.writing import usual_file
 
-    return usual_file(address) if into is None else str(Path(into).expanduser().absolute())
+    if into is None:
+        return usual_file(address)
+    match target(into):
+        case InFile(path):
+            return str(path.absolute())
+        case ToServer():
+            return into
+        case aim:
+            return aim.name
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ from postoffice.home.rcfiles.found import (
     RcFile,
     full,
     mechanism_of,
+    server_url,
     source_of,
 )
 
@@ -108,7 +109,7 @@ _OTHERWISE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("envelope", "qvirtual", "aka", "localdomains", "dns", "checkalias", "fetchdomains"), _MANY),
     **dict.fromkeys(("plugin", "plugout", "interface", "monitor", "principal", "timeout", "tracepolls"), OUR_OWN),
     **dict.fromkeys(("preconnect", "postconnect"), _HOOKS),
-    **dict.fromkeys(("esmtpname", "esmtppassword", "smtphost", "smtpaddress", "smtpname", "bsmtp", "lmtp"), NO_TARGET),
+    **dict.fromkeys(("esmtpname", "esmtppassword", "bsmtp"), NO_TARGET),
     **dict.fromkeys(("antispam", "bad-header"), NO_TARGET),
     **dict.fromkeys(("sslcertpath", "sslcommonname", "no sslcertck"), CHECKED),
     "sslfingerprint": OF_A_KEY,
@@ -214,16 +215,18 @@ def _unlock(rc: RcFile, account: Found, said: Mapping[str, Option]) -> None:
 
 
 def _deliver(rc: RcFile, account: Found, said: Mapping[str, Option]) -> None:
-    """By a command, else into a mailbox file: to the mail server of this machine nothing goes."""
+    """By a command, or to a server that is named; else into a mailbox file, and not to this machine's mail server."""
     names = [option for option in (said.get("is"), said.get("to")) if option is not None]
     local = [name for option in names for name in option.values]
-    if len(local) > 1 or any("=" in name or name == "*" for name in local):
+    is_for_many = len(local) > 1 or any("=" in name or name == "*" for name in local)
+    if is_for_many:
         rc.remark(names[0].line, names[0].text, _MANY)
     if not _is_on(said, "mda"):
-        if names and len(local) == 1:
-            rc.remark(
-                names[0].line, names[0].text, "a mailbox file takes the letters, and no mail server of this machine"
-            )
+        if any(_is_on(said, name) for name in ("smtphost", "smtpname", "smtpaddress", "lmtp")):
+            _bring(rc, account, said, getpass.getuser() if is_for_many or not local else local[0])
+        elif len(local) == 1:
+            because = "a mailbox file takes the letters, and no mail server of this machine"
+            rc.remark(names[0].line, names[0].text, because)
         return
     mda = said["mda"]
     if _VALUES_OF_LETTERS.search(mda.value):
@@ -232,3 +235,19 @@ def _deliver(rc: RcFile, account: Found, said: Mapping[str, Option]) -> None:
     name = local[0] if local else getpass.getuser()
     command = _LOCAL_USER.sub(shlex.quote(name).replace("\\", r"\\"), mda.value)
     account.settings["into"] = f"command:{command.replace('%%', '%')}"
+
+
+def _bring(rc: RcFile, account: Found, said: Mapping[str, Option], local: str) -> None:
+    """To a server, whose hosts are a list of which the first that answers is taken: here the first."""
+    hosts = said["smtphost"].values if _is_on(said, "smtphost") else ("localhost",)
+    host, port = (hosts[0], "") if hosts[0].startswith("/") else hosts[0].partition("/")[::2]
+    domain = said["smtpaddress"].value if _is_on(said, "smtpaddress") else "localhost" if host.startswith("/") else host
+    recipient = said["smtpname"].value if _is_on(said, "smtpname") else f"{local}@{domain}"
+    url = server_url(host, port, recipient, is_lmtp=_is_on(said, "lmtp"))
+    if url is not None:
+        account.settings["into"] = url
+    for name in ("smtphost", "smtpname", "smtpaddress", "lmtp"):
+        if url is None and _is_on(said, name):
+            rc.remark(said[name].line, said[name].text, NO_TARGET)
+    if url is not None and len(hosts) > 1:
+        rc.remark(said["smtphost"].line, said["smtphost"].text, "letters go to one server, the first")

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from postoffice.client.url import PORT, TLS_PORT, Source, format_url, parse_url
+from postoffice.errors import UsageError
+from postoffice.handing.target import target
 from postoffice.protocols.sasl import client as sasl
 
 AS_THEY_CAME: Final = "letters are kept exactly as they come"
@@ -73,6 +76,21 @@ def source_of(host: str, port: int | None, user: str, *, implicit_tls: bool, mec
 def full(path: str) -> str:
     """With `~` and variables filled in, and from the root on, as the settings are read from another folder."""
     return str(Path(os.path.expandvars(path)).expanduser().absolute())
+
+
+def server_url(host: str, port: str, recipient: str, *, is_lmtp: bool) -> str | None:
+    """Where letters go by SMTP or LMTP, as `into` names it; None where it cannot. A host that begins with a slash is
+    a socket."""
+    if host.startswith("/"):
+        url = f"lmtp://{quote(host)}/{quote(recipient)}"
+    else:
+        where = f"[{host}]" if ":" in host else host
+        url = f"{'lmtp' if is_lmtp else 'smtp'}://{where}{f':{port}' if port else ''}/{quote(recipient)}"
+    try:
+        target(url)
+    except UsageError:
+        return None
+    return url
 
 
 def mechanism_of(name: str) -> str | None:

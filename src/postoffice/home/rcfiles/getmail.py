@@ -33,6 +33,7 @@ from postoffice.home.rcfiles.found import (
     Found,
     RcFile,
     full,
+    server_url,
     source_of,
 )
 
@@ -48,7 +49,7 @@ _UNDERSTOOD: Final[Mapping[str, frozenset[str]]] = {
             *("ca_certs", "certfile", "keyfile"),
         }
     ),
-    "destination": frozenset({"type", "path", "arguments"}),
+    "destination": frozenset({"type", "path", "arguments", "host", "port", "override"}),
     "options": frozenset({"delete", "delete_after", "max_message_size"}),
 }
 
@@ -180,6 +181,15 @@ def _deliver(rc: RcFile, account: Found, destination: Values) -> None:
                 rc.remark(line, f"type = {kind}", NO_VALUES)
             else:
                 account.settings["into"] = f"command:{shlex.join(words)}"
+        case "MDA_lmtp" if "override" in destination:
+            host, port, recipient = (destination.get(key, (0, ""))[1] for key in ("host", "port", "override"))
+            url = server_url(host, port, recipient, is_lmtp=True)
+            if url is None:
+                rc.remark(line, f"type = {kind}", NO_TARGET)
+            else:
+                account.settings["into"] = url
+        case "MDA_lmtp":
+            rc.remark(line, f"type = {kind}", "no override says who the recipient is; a mailbox file takes the letters")
         case _:
             rc.remark(line, f"type = {kind}", NO_TARGET)
 
