@@ -101,7 +101,7 @@ async def test_nobody_there(spool: Spool, tmp_path: Path) -> None:
     await spool.put(LETTERS[0])
     with pytest.raises(Disconnected, match="cannot reach"):
         await spool.hand_over(f"lmtp://{tmp_path}/socket/bob")
-    assert (await spool.left(), spool.told("doubtful")) == (1, [])
+    assert (await spool.left(), spool.told("in_doubt")) == (1, [])
 
 
 # --- a server that also does what none should
@@ -249,7 +249,7 @@ async def test_a_connection_that_breaks_behind_the_final_dot_leaves_one_letter_i
             await spool.hand_over(url)
         assert await spool.left() == 2
         handed = await spool.hand_over(url, doubtful)
-    assert [facts["letter"] for facts in spool.told("doubtful")] == [name]
+    assert [facts["letter"] for facts in spool.told("in_doubt")] == [name]
     again = doubtful is Doubtful.AGAIN
     assert (handed.letters, handed.doubtful, handed.held) == (2 if again else 1, 1, 0 if again else 1)
     assert peer.letters == [LETTERS[0], *([LETTERS[1]] if again else []), LETTERS[2]]
@@ -276,7 +276,7 @@ async def test_a_server_that_closes_is_not_asked_on(spool: Spool, tmp_path: Path
         assert (await spool.hand_over(url)).doubtful == 0
 
 
-@pytest.mark.parametrize("said", ["nonsense", "299", "999 x"])
+@pytest.mark.parametrize("said", ["nonsense", "299", "999 x", "250-a\r\n" * 300, "250 " + "a" * 20_000])
 async def test_a_server_that_breaks_the_protocol_is_left(spool: Spool, tmp_path: Path, said: str) -> None:
     await spool.put(LETTERS[0])
     peer = SmtpPeer(says={"LHLO": [said]})

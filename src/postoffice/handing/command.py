@@ -32,6 +32,9 @@ from postoffice.moving.giving import Given, GoneMeanwhile, write_all
 COMMAND_SECONDS: Final = 300.0
 """How long a command may take for one letter."""
 
+STOP_SECONDS: Final = 10.0
+"""How long who stops us waits for one that runs; then it is killed."""
+
 LETTER_ID: Final = "POSTOFFICE_LETTER_ID"
 IS_DOUBTFUL: Final = "POSTOFFICE_DOUBTFUL"
 
@@ -66,6 +69,27 @@ class CommandHand:
                 await self._give(given, letter, said, round_)
 
     async def _give(self, given: Given, letter: IO[bytes], said: IO[bytes], round_: Round) -> None:
+        running = asyncio.ensure_future(self._run(given, letter, said))
+        try:
+            status = await asyncio.shield(running)
+        except TimeoutError:
+            await round_.doubt(given)
+            round_.declined(given, f"the command took longer than {self._seconds:g} s", is_permanent=False)
+            return
+        except asyncio.CancelledError:
+            # Whoever stops us waits a little, so that a letter is not in doubt for that.
+            await asyncio.wait((running,), timeout=STOP_SECONDS)
+            if running.done() and running.exception() is None:
+                await _settle(given, running.result(), said, round_)
+            running.cancel()
+            await asyncio.wait((running,))
+            raise
+        await _settle(given, status, said, round_)
+        if status in _NOT_RUN:
+            raise Refused(safe(_because(status, said)), os.EX_UNAVAILABLE)
+
+    async def _run(self, given: Given, letter: IO[bytes], said: IO[bytes]) -> int:
+        """Its exit status, negative for a signal. Raises TimeoutError, OSError; it does not run on then."""
         process = await asyncio.create_subprocess_exec(
             *("/bin/sh", "-c", self._text),
             stdin=letter,
@@ -76,25 +100,26 @@ class CommandHand:
         )
         try:
             async with asyncio.timeout(self._seconds):
-                status = await process.wait()
-        except TimeoutError:
-            _kill(process)
-            await process.wait()
-            await round_.doubt(given)
-            round_.declined(given, f"the command took longer than {self._seconds:g} s", is_permanent=False)
-            return
-        except BaseException:
-            _kill(process)
-            raise
-        if status == 0:
-            await round_.taken([given])
-            return
-        round_.journal.end()
-        how = f"status {status}" if status > 0 else signal.Signals(-status).name
-        because = ": ".join(filter(None, (f"the command ended with {how}", _last_line(said))))
-        if status in _NOT_RUN:
-            raise Refused(safe(because), os.EX_UNAVAILABLE)
-        round_.declined(given, because, is_permanent=status in _PERMANENT)
+                return await process.wait()
+        finally:
+            if process.returncode is None:
+                _kill(process)
+                await process.wait()
+
+
+async def _settle(given: Given, status: int, said: IO[bytes], round_: Round) -> None:
+    """What becomes of a letter whose command has ended."""
+    if status == 0:
+        await round_.taken([given])
+        return
+    round_.journal.end()
+    if status not in _NOT_RUN:
+        round_.declined(given, _because(status, said), is_permanent=status in _PERMANENT)
+
+
+def _because(status: int, said: IO[bytes]) -> str:
+    how = f"status {status}" if status > 0 else signal.Signals(-status).name
+    return ": ".join(filter(None, (f"the command ended with {how}", _last_line(said))))
 
 
 async def _write(given: Given, file: int) -> None:
