@@ -118,6 +118,8 @@ class SmtpPeer:
     letters: list[bytes] = field(default_factory=list)
     connections: int = 0
     left: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    answers: asyncio.Event | None = None
 
     @asynccontextmanager
     async def listening(self, path: Path) -> AsyncIterator[str]:
@@ -147,6 +149,9 @@ class SmtpPeer:
                     if not has_recipient:
                         assert octets == b""
                         continue  # in LMTP there is nobody to answer for
+                    self.asked.set()
+                    if self.answers is not None:
+                        await self.answers.wait()
                     reply = self._reply(".")
                     if reply.startswith(b"2"):
                         self.letters.append(unstuff(octets))
@@ -263,6 +268,22 @@ async def test_a_connection_that_breaks_before_the_final_dot_leaves_none(spool: 
             await spool.hand_over(url)
         assert (await spool.hand_over(url)).doubtful == 0
     assert peer.letters == list(LETTERS[:2])
+
+
+async def test_who_is_stopped_waits_for_the_answer_to_the_final_dot(spool: Spool, tmp_path: Path) -> None:
+    await spool.put(*LETTERS[:3])
+    peer = SmtpPeer(answers=asyncio.Event())
+    async with peer.listening(tmp_path / "s") as url:
+        run = asyncio.create_task(spool.hand_over(url))
+        await peer.asked.wait()
+        run.cancel()
+        assert peer.answers is not None
+        asyncio.get_running_loop().call_soon(peer.answers.set)
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        assert await spool.left() == 2
+        assert (await spool.hand_over(url)).doubtful == 0
+    assert peer.letters == list(LETTERS[:3])
 
 
 async def test_a_server_that_closes_is_not_asked_on(spool: Spool, tmp_path: Path) -> None:

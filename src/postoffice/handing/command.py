@@ -26,14 +26,12 @@ from typing import IO, Final
 from postoffice.errors import Refused
 from postoffice.handing.places import explained
 from postoffice.handing.round import DOUBTFUL, WORDS, Round
+from postoffice.handing.stopping import finished
 from postoffice.message.header import safe
 from postoffice.moving.giving import Given, GoneMeanwhile, write_all
 
 COMMAND_SECONDS: Final = 300.0
 """How long a command may take for one letter."""
-
-STOP_SECONDS: Final = 10.0
-"""How long who stops us waits for one that runs; then it is killed."""
 
 LETTER_ID: Final = "POSTOFFICE_LETTER_ID"
 IS_DOUBTFUL: Final = "POSTOFFICE_DOUBTFUL"
@@ -66,27 +64,22 @@ class CommandHand:
             ):
                 await _write(given, letter.fileno())
                 await asyncio.to_thread(round_.journal.begin, [given.entry.email_id])
-                await self._give(given, letter, said, round_)
+                await finished(self._give(given, letter, said, round_))
 
     async def _give(self, given: Given, letter: IO[bytes], said: IO[bytes], round_: Round) -> None:
-        running = asyncio.ensure_future(self._run(given, letter, said))
         try:
-            status = await asyncio.shield(running)
+            status = await self._run(given, letter, said)
         except TimeoutError:
             await round_.doubt(given)
             round_.declined(given, f"the command took longer than {self._seconds:g} s", is_permanent=False)
             return
-        except asyncio.CancelledError:
-            # Whoever stops us waits a little, so that a letter is not in doubt for that.
-            await asyncio.wait((running,), timeout=STOP_SECONDS)
-            if running.done() and running.exception() is None:
-                await _settle(given, running.result(), said, round_)
-            running.cancel()
-            await asyncio.wait((running,))
-            raise
-        await _settle(given, status, said, round_)
+        if status == 0:
+            await round_.taken([given])
+            return
+        round_.journal.end()
         if status in _NOT_RUN:
             raise Refused(safe(_because(status, said)), os.EX_UNAVAILABLE)
+        round_.declined(given, _because(status, said), is_permanent=status in _PERMANENT)
 
     async def _run(self, given: Given, letter: IO[bytes], said: IO[bytes]) -> int:
         """Its exit status, negative for a signal. Raises TimeoutError, OSError; it does not run on then."""
@@ -105,16 +98,6 @@ class CommandHand:
             if process.returncode is None:
                 _kill(process)
                 await process.wait()
-
-
-async def _settle(given: Given, status: int, said: IO[bytes], round_: Round) -> None:
-    """What becomes of a letter whose command has ended."""
-    if status == 0:
-        await round_.taken([given])
-        return
-    round_.journal.end()
-    if status not in _NOT_RUN:
-        round_.declined(given, _because(status, said), is_permanent=status in _PERMANENT)
 
 
 def _because(status: int, said: IO[bytes]) -> str:
