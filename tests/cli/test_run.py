@@ -236,3 +236,19 @@ async def test_wrong_settings_end_it_at_once(
     _, errors = await process.communicate()
     assert process.returncode == 78
     assert said in errors.decode()
+
+
+async def test_what_goes_on_is_handed_over_and_what_waits_is_told(
+    settings: Callable[..., Path], tmp_path: Path
+) -> None:
+    letters = {f"id-{number}": b"Subject: %d\r\n\r\nx\r\n" % number for number in range(3)}
+    async with Pop3Peer(letters).listening() as port, Pop3Peer(letters).listening() as other:
+        refuses_one = "command:! grep -q '^Subject: 1'"
+        path = settings(
+            account("one", port, tmp_path / "one").replace('into = "', 'into = "maildir:'),
+            account("two", other, tmp_path / "two").replace(str(tmp_path / "two"), refuses_one),
+        )
+        async with service(path, XDG_STATE_HOME=str(tmp_path / "state")) as run:
+            told = [await run.heard("pulled"), await run.heard("pulled")]
+    assert {one["account"]: (one["letters"], one["staying"]) for one in told} == {"one": (3, 0), "two": (3, 1)}
+    assert len(list((tmp_path / "one" / "new").iterdir())) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from postoffice.moving.letters import Found
 from postoffice.moving.mbox import Mbox
 from postoffice.store.memory import MemoryStore
 from postoffice.testing.office import run_office
@@ -29,7 +31,7 @@ class Person:
     peer: Pop3Peer
     port: int
 
-    async def run(self, *words: str) -> tuple[int | None, str, str]:
+    async def run(self, *words: str, dies_after: float | None = None) -> tuple[int | None, str, str]:
         process = await asyncio.create_subprocess_exec(
             *PROGRAM,
             *words,
@@ -40,17 +42,26 @@ class Person:
             | {"HOME": str(self.folder), "XDG_STATE_HOME": str(self.folder / "state"), "PASSWORD": PASSWORD},
             cwd=self.folder,
         )
+        if dies_after is not None:
+            asyncio.get_running_loop().call_later(dies_after, kill, process)
         out, errors = await process.communicate()
         return process.returncode, out.decode(), errors.decode()
 
-    async def fetch(self, into: str, *words: str) -> tuple[int | None, str, str]:
+    async def fetch(self, into: str, *words: str, dies_after: float | None = None) -> tuple[int | None, str, str]:
         url = f"pop://{USER}@127.0.0.1:{self.port}"
-        return await self.run("fetch", url, "--into", into, "--password-variable", "PASSWORD", *words)
+        return await self.run(
+            "fetch", url, "--into", into, "--password-variable", "PASSWORD", *words, dies_after=dies_after
+        )
 
     @property
     def spool(self) -> Path:
         [file] = (self.folder / "state" / "postoffice" / "spool").glob("*.mailbox")
         return file
+
+
+def kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
 
 
 @pytest.fixture
@@ -120,6 +131,31 @@ async def test_who_is_killed_while_a_command_runs_tells_it_the_next_time(person:
     octets = sorted(file.stat().st_size for file in (person.folder / "kept").iterdir())
     plain = sorted(len(letter.replace(b"\r\n", b"\n")) for letter in LETTERS.values())
     assert octets == sorted((plain[0], plain[1], 2 * plain[2]))  # doubled, and said so
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["maildir", "mbox"])
+async def test_killed_at_random_moments_of_pulling_and_handing_over(person: Person, kind: str) -> None:
+    """With everything that is between a maildrop and a target, until nothing is on the way any more."""
+    letters = {f"id-{number}": b"Subject: %d\r\n\r\n" % number + b"x" * 5000 + b"\r\n" for number in range(400)}
+    person.peer.letters = dict(letters)
+    dice, killed = random.Random(7), 0
+    while True:
+        ended = await person.fetch(f"{kind}:place", "--delete", dies_after=dice.uniform(0.3, 2.0))
+        killed += ended[0] == -9
+        if ended[0] == 0 and not person.peer.letters:
+            break
+    place = person.folder / "place"
+    if kind == "maildir":
+        assert letters_of([file for name in ("new", "cur") for file in (place / name).iterdir()]) == sorted(
+            letters.values()
+        )
+    else:
+        with closing(Mbox(place)) as box:
+            found = [b"".join(one.open().octets) for one in box.letters() if isinstance(one, Found)]
+        assert sorted(found) == sorted(letters.values())
+    assert (await person.run("ls", str(person.spool)))[1] == ""
+    assert killed > 0
 
 
 async def test_into_a_server(person: Person) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from contextlib import closing
@@ -66,7 +67,7 @@ async def test_what_a_command_does_not_take_stays_and_is_tried_again(
     assert told["letter"] == first
     assert str(told["because"]).endswith(": \N{REPLACEMENT CHARACTER}[31mno")
     assert (await spool.hand_over(text)).declined == 1
-    assert spool.told("doubtful") == []  # it said that it has not got it
+    assert spool.told("in_doubt") == []  # it said that it has not got it
     assert (await spool.hand_over("command:true")).letters == 1
 
 
@@ -93,6 +94,22 @@ async def test_a_command_that_takes_too_long_is_ended_with_all_that_it_began(spo
     assert (handed.letters, handed.doubtful) == (1, 1)  # it may have done its work before that
 
 
+@pytest.mark.parametrize("status", [0, 75])
+async def test_who_is_stopped_waits_for_the_command_that_runs(spool: Spool, tmp_path: Path, status: int) -> None:
+    await spool.put(*LETTERS[:2])
+    for name in ("begun", "goes on"):
+        os.mkfifo(tmp_path / name)
+    text = f'command:echo > {tmp_path}/begun; read go < "{tmp_path}/goes on"; exit {status}'
+    run = asyncio.create_task(spool.hand_over(text))
+    await asyncio.to_thread((tmp_path / "begun").read_bytes)
+    run.cancel()
+    await asyncio.to_thread((tmp_path / "goes on").write_text, "\n")
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert await spool.left() == (1 if status == 0 else 2)
+    assert (await spool.hand_over("command:true")).doubtful == 0
+
+
 @pytest.mark.parametrize("doubtful", Doubtful)
 async def test_who_died_while_a_command_ran_leaves_a_letter_in_doubt(
     spool: Spool, tmp_path: Path, doubtful: Doubtful
@@ -103,7 +120,7 @@ async def test_who_died_while_a_command_ran_leaves_a_letter_in_doubt(
         journal.begin(names[1:2])
     text = f'command:echo "$POSTOFFICE_LETTER_ID $POSTOFFICE_DOUBTFUL" >> {tmp_path}/log'
     handed = await spool.hand_over(text, doubtful)
-    assert [facts["letter"] for facts in spool.told("doubtful")] == [names[1]]
+    assert [facts["letter"] for facts in spool.told("in_doubt")] == [names[1]]
     log = (tmp_path / "log").read_text().splitlines()
     if doubtful is Doubtful.AGAIN:
         assert log == [f"{names[0]} ", f"{names[1]} 1", f"{names[2]} "]

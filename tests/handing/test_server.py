@@ -101,7 +101,7 @@ async def test_nobody_there(spool: Spool, tmp_path: Path) -> None:
     await spool.put(LETTERS[0])
     with pytest.raises(Disconnected, match="cannot reach"):
         await spool.hand_over(f"lmtp://{tmp_path}/socket/bob")
-    assert (await spool.left(), spool.told("doubtful")) == (1, [])
+    assert (await spool.left(), spool.told("in_doubt")) == (1, [])
 
 
 # --- a server that also does what none should
@@ -118,6 +118,8 @@ class SmtpPeer:
     letters: list[bytes] = field(default_factory=list)
     connections: int = 0
     left: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    answers: asyncio.Event | None = None
 
     @asynccontextmanager
     async def listening(self, path: Path) -> AsyncIterator[str]:
@@ -147,6 +149,9 @@ class SmtpPeer:
                     if not has_recipient:
                         assert octets == b""
                         continue  # in LMTP there is nobody to answer for
+                    self.asked.set()
+                    if self.answers is not None:
+                        await self.answers.wait()
                     reply = self._reply(".")
                     if reply.startswith(b"2"):
                         self.letters.append(unstuff(octets))
@@ -249,7 +254,7 @@ async def test_a_connection_that_breaks_behind_the_final_dot_leaves_one_letter_i
             await spool.hand_over(url)
         assert await spool.left() == 2
         handed = await spool.hand_over(url, doubtful)
-    assert [facts["letter"] for facts in spool.told("doubtful")] == [name]
+    assert [facts["letter"] for facts in spool.told("in_doubt")] == [name]
     again = doubtful is Doubtful.AGAIN
     assert (handed.letters, handed.doubtful, handed.held) == (2 if again else 1, 1, 0 if again else 1)
     assert peer.letters == [LETTERS[0], *([LETTERS[1]] if again else []), LETTERS[2]]
@@ -265,6 +270,22 @@ async def test_a_connection_that_breaks_before_the_final_dot_leaves_none(spool: 
     assert peer.letters == list(LETTERS[:2])
 
 
+async def test_who_is_stopped_waits_for_the_answer_to_the_final_dot(spool: Spool, tmp_path: Path) -> None:
+    await spool.put(*LETTERS[:3])
+    peer = SmtpPeer(answers=asyncio.Event())
+    async with peer.listening(tmp_path / "s") as url:
+        run = asyncio.create_task(spool.hand_over(url))
+        await peer.asked.wait()
+        run.cancel()
+        assert peer.answers is not None
+        asyncio.get_running_loop().call_soon(peer.answers.set)
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        assert await spool.left() == 2
+        assert (await spool.hand_over(url)).doubtful == 0
+    assert peer.letters == list(LETTERS[:3])
+
+
 async def test_a_server_that_closes_is_not_asked_on(spool: Spool, tmp_path: Path) -> None:
     await spool.put(*LETTERS[:3])
     peer = SmtpPeer(says={".": ["250 fine", "421 4.3.2 going down"]})
@@ -276,7 +297,7 @@ async def test_a_server_that_closes_is_not_asked_on(spool: Spool, tmp_path: Path
         assert (await spool.hand_over(url)).doubtful == 0
 
 
-@pytest.mark.parametrize("said", ["nonsense", "299", "999 x"])
+@pytest.mark.parametrize("said", ["nonsense", "299", "999 x", "250-a\r\n" * 300, "250 " + "a" * 20_000])
 async def test_a_server_that_breaks_the_protocol_is_left(spool: Spool, tmp_path: Path, said: str) -> None:
     await spool.put(LETTERS[0])
     peer = SmtpPeer(says={"LHLO": [said]})

@@ -118,7 +118,7 @@ def trouble_of(name: str, facts: dict[str, Fact]) -> str:
     match name:
         case "handing.declined":
             return f"letter {facts['letter']} is not taken: {facts['because']}"
-        case "handing.doubtful":
+        case "handing.in_doubt":
             ends = "held; --doubtful again gives it" if facts["is_held"] else "given again"
             return f"letter {facts['letter']} may have been handed over by a run that died; it is {ends}"
         case "handing.failed":

@@ -26,6 +26,7 @@ from typing import IO, Final
 from postoffice.errors import Refused
 from postoffice.handing.places import explained
 from postoffice.handing.round import DOUBTFUL, WORDS, Round
+from postoffice.handing.stopping import finished
 from postoffice.message.header import safe
 from postoffice.moving.giving import Given, GoneMeanwhile, write_all
 
@@ -63,9 +64,25 @@ class CommandHand:
             ):
                 await _write(given, letter.fileno())
                 await asyncio.to_thread(round_.journal.begin, [given.entry.email_id])
-                await self._give(given, letter, said, round_)
+                await finished(self._give(given, letter, said, round_))
 
     async def _give(self, given: Given, letter: IO[bytes], said: IO[bytes], round_: Round) -> None:
+        try:
+            status = await self._run(given, letter, said)
+        except TimeoutError:
+            await round_.doubt(given)
+            round_.declined(given, f"the command took longer than {self._seconds:g} s", is_permanent=False)
+            return
+        if status == 0:
+            await round_.taken([given])
+            return
+        round_.journal.end()
+        if status in _NOT_RUN:
+            raise Refused(safe(_because(status, said)), os.EX_UNAVAILABLE)
+        round_.declined(given, _because(status, said), is_permanent=status in _PERMANENT)
+
+    async def _run(self, given: Given, letter: IO[bytes], said: IO[bytes]) -> int:
+        """Its exit status, negative for a signal. Raises TimeoutError, OSError; it does not run on then."""
         process = await asyncio.create_subprocess_exec(
             *("/bin/sh", "-c", self._text),
             stdin=letter,
@@ -76,25 +93,16 @@ class CommandHand:
         )
         try:
             async with asyncio.timeout(self._seconds):
-                status = await process.wait()
-        except TimeoutError:
-            _kill(process)
-            await process.wait()
-            await round_.doubt(given)
-            round_.declined(given, f"the command took longer than {self._seconds:g} s", is_permanent=False)
-            return
-        except BaseException:
-            _kill(process)
-            raise
-        if status == 0:
-            await round_.taken([given])
-            return
-        round_.journal.end()
-        how = f"status {status}" if status > 0 else signal.Signals(-status).name
-        because = ": ".join(filter(None, (f"the command ended with {how}", _last_line(said))))
-        if status in _NOT_RUN:
-            raise Refused(safe(because), os.EX_UNAVAILABLE)
-        round_.declined(given, because, is_permanent=status in _PERMANENT)
+                return await process.wait()
+        finally:
+            if process.returncode is None:
+                _kill(process)
+                await process.wait()
+
+
+def _because(status: int, said: IO[bytes]) -> str:
+    how = f"status {status}" if status > 0 else signal.Signals(-status).name
+    return ": ".join(filter(None, (f"the command ended with {how}", _last_line(said))))
 
 
 async def _write(given: Given, file: int) -> None:

@@ -114,7 +114,7 @@ class Round:
             return True
         self.handed.doubtful += 1
         self.handed.held += self._holds
-        event("handing.doubtful", letter=given.entry.email_id, is_held=self._holds)
+        event("handing.in_doubt", letter=given.entry.email_id, is_held=self._holds)
         return not self._holds
 
     async def taken(self, letters: Sequence[Given]) -> None:

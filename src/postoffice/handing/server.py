@@ -28,6 +28,7 @@ from postoffice.errors import (
     UsageError,
 )
 from postoffice.handing.round import WORDS, Round
+from postoffice.handing.stopping import finished
 from postoffice.handing.target import ToServer
 from postoffice.message import header
 from postoffice.message.address import parse_reverse_path
@@ -73,7 +74,7 @@ class ServerHand:
         visit = _Visit(aim, password, round_)
         switchboard = Switchboard()
         try:
-            await dial(
+            conversation = dial(
                 aim.address,
                 LmtpClient() if aim.is_lmtp else SmtpClient(is_encrypted=aim.implicit_tls),
                 visit.converse,
@@ -81,6 +82,7 @@ class ServerHand:
                 tls=believed(aim.trust) if aim.implicit_tls else None,
                 close_seconds=CLOSE_SECONDS,
             )
+            await finished(conversation, visit.stop)
         except Disconnected as error:
             if isinstance(error.__cause__, ssl.SSLCertVerificationError) and not aim.trust.is_of_ones_own:
                 sentence = f"{aim.host}: {error}; if you know better, say who vouches for it with ?ca= behind the URL"
@@ -99,6 +101,11 @@ class _Visit:
         self._password = password
         self._round = round_
         self._end: asyncio.Future[None] | None = None
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Behind the letter that is on its way."""
+        self._is_stopping = True
 
     async def ended(self) -> None:
         """Wait for the end of the conversation, if it began: it finishes what it does to the spool."""
@@ -113,6 +120,8 @@ class _Visit:
             await self._arrive()
             async for [given] in self._round.flights(1):
                 await self._offer(given)
+                if self._is_stopping:
+                    break
         except RemoteProtocolError as problem:
             raise RemoteProtocolError(f"{self._aim.host} broke the protocol: {problem}") from problem
         except (Refused, UsageError):
