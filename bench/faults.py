@@ -105,7 +105,7 @@ def _statuses(cell: Cell, finding: Finding) -> list[str]:
 def page(columns: Sequence[Column], faults: Sequence[Fault], left_out: Sequence[str], date: str) -> str:
     """The document."""
     notes: dict[str, int] = {}
-    lines = [_HEAD.format(date=date), "| program | version | passed of those tried |", "|---|---|---|"]
+    lines = [_HEAD.format(date=date).rstrip() + "\n", "| program | version | passed of those tried |", "|---|---|---|"]
     lines += [f"| {column.name} | {column.version} | {column.sum} |" for column in columns]
     lines += [f"\nNot tried: {one}." for one in left_out]
     for part, rows in _PARTS.items():
