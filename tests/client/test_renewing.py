@@ -57,7 +57,7 @@ class Desk:
 
     async def pull(self, password: str | None = None, retries: int = 3) -> Report:
         token = self.purse.token(BOB) if password is None else password
-        options = Options(token, self._tls, window_letters=10, retries=retries)
+        options = Options(token, self._tls, window_letters=10, batch_letters=10, retries=retries)
         return await renewing(self.purse, BOB, options, lambda options: collect(self._source, self.home, options))
 
 

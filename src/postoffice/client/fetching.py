@@ -1,6 +1,7 @@
 """Letters on their way: asked for ahead of their answers, taken from the wire into stages, kept in batches.
 
-As many are asked for as a window of letters and octets allows (RFC 2449 §6.6); a batch is one transaction.
+As many are asked for as a window of letters and octets allows (RFC 2449 §6.6). A batch is one transaction, and while it
+becomes durable the next one comes: neither the network nor the disk waits for the other.
 
 A letter of another size than was announced may be cut, by a line that is only a dot and was not stuffed, or mixed with
 another one, by a server that cannot do two things at a time. It is kept when the next answer shows that both sides are
@@ -9,8 +10,10 @@ in step; what is behind a letter that ended in the wrong place is no answer.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import deque
+from contextlib import suppress
 from typing import Final
 
 from postoffice.client.ledger import Ledger
@@ -18,11 +21,14 @@ from postoffice.client.recognition import Met, header_digest
 from postoffice.client.run import Run
 from postoffice.client.settling import Settling, must_end
 from postoffice.client.talk import Talk, said
+from postoffice.errors import PostofficeError, StoreError
 from postoffice.events import event
 from postoffice.protocols.pop3 import commands
 from postoffice.protocols.pop3.client import Body
 from postoffice.store.base import Mailbox, Stage
 from postoffice.store.model import Letter, Origin
+
+Batch = list[tuple[Stage, Letter, Met]]
 
 _FIT_TO_SHOW: Final = re.compile(r"[!-~]{1,70}")
 
@@ -45,8 +51,9 @@ class Fetching:
         self._asked: deque[Met] = deque()
         self._unproved: Met | None = None
         self._arriving: Stage | None = None
-        self._batch: list[tuple[Stage, Letter, Met]] = []
+        self._batch: Batch = []
         self._batch_octets = 0
+        self._keeping: asyncio.Task[None] | None = None
 
     @property
     def coming(self) -> Met | None:
@@ -71,9 +78,11 @@ class Fetching:
             else:
                 self.give_up(asked[0], said(answer.reply.text))
             on_the_way -= asked.popleft().item.octets
-            is_full = len(self._batch) >= self._options.window_letters or self._batch_octets >= limit
+            is_full = (
+                len(self._batch) >= self._options.batch_letters or self._batch_octets >= self._options.batch_octets
+            )
             if is_full and self._unproved is None:
-                await self.keep()
+                await self._begin_to_keep()
         if self._unproved is not None:
             await talk.ask(commands.NOOP)
             self._unproved = None
@@ -111,7 +120,8 @@ class Fetching:
 
     def _met_again(self, met: Met) -> None:
         self.here.append(met)
-        self._run.known.add(met.source_id)
+        if met.source_id not in self._run.fetched:
+            self._run.known.add(met.source_id)
         self._report.known = len(self._run.known)
 
     def _showable(self, met: Met) -> str | None:
@@ -126,13 +136,32 @@ class Fetching:
         return None
 
     async def keep(self) -> None:
-        """The batch becomes durable."""
-        if not self._batch:
-            return
-        if self._options.make_room is not None:
-            await self._options.make_room(self._batch_octets)
-        keys = await self._mailbox.append([letter for _, letter, _ in self._batch])
-        batch, self._batch, self._batch_octets = self._batch, [], 0
+        """All that is here becomes durable."""
+        await self._begin_to_keep()
+        await self._kept()
+
+    async def _begin_to_keep(self) -> None:
+        """The batch is on its way to the disk when the one before it is there."""
+        await self._kept()
+        if self._batch:
+            if self._options.make_room is not None:
+                await self._options.make_room(self._batch_octets)
+            batch, self._batch, self._batch_octets = self._batch, [], 0
+            self._keeping = asyncio.create_task(self._append(batch))
+
+    async def _kept(self) -> None:
+        """What is on its way to the disk is there. Raises what went wrong with it."""
+        keeping, self._keeping = self._keeping, None
+        if keeping is not None:
+            await keeping
+
+    async def _append(self, batch: Batch) -> None:
+        try:
+            keys = await self._mailbox.append([letter for _, letter, _ in batch])
+        except StoreError:
+            for stage, _, _ in batch:
+                await stage.abandon()
+            raise
         for key, (stage, letter, met) in zip(keys, batch, strict=True):
             if key:
                 self.here.append(met)
@@ -144,6 +173,11 @@ class Fetching:
                 self._met_again(met)
                 await stage.abandon()
         event("home.kept", letters=len(batch))
+
+    async def ended(self) -> None:
+        """Nothing of it is on its way to the disk any more, whatever came of it."""
+        with suppress(PostofficeError):
+            await self._kept()
 
     async def abandon(self, *, all_of_it: bool) -> None:
         """Forget the letter that was half here, or may be, or all that is not kept."""

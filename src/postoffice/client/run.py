@@ -39,8 +39,8 @@ class Options:
     `tls` None trusts the authorities of this system. `rules` say which letters that are here may go from the server.
     `allows_clear_text`: the password may go over a network without TLS. `largest`: letters of more octets are left
     there; `headers_only`: all are; of what is left the headers are fetched. `only`: nothing but the letters of these
-    unique-ids is fetched, however large they are. The windows bound what was asked for and has not come, and what has
-    come and is not kept. `retries` is how many sessions one after the other may bring nothing before the run ends, and
+    unique-ids is fetched, however large they are. The windows bound what was asked for and has not come, the batches
+    what has come and is not being kept. `retries` is how many sessions one after the other may bring nothing before the run ends, and
     `longest_wait` how many seconds it waits between two. `dated` gives a letter's date from its beginning and the time
     now. `make_room` is awaited before so many octets are kept, and raises a StoreError if there is no room for them.
     `whole_in` looks into other mailbox files, for the rule about copies; `renewal` gives another password in place of
@@ -56,8 +56,10 @@ class Options:
     headers_only: bool = False
     only: frozenset[str] = frozenset()
     patience_seconds: float = 120.0
-    window_letters: int = 256
-    window_octets: int = 4 * 1024 * 1024
+    window_letters: int = 1024
+    window_octets: int = 16 * 1024 * 1024
+    batch_letters: int = 256
+    batch_octets: int = 4 * 1024 * 1024
     retries: int = 3
     longest_wait: float = 300.0
     tracer: Callable[[Dialogue[Any]], Tracer | None] | None = None

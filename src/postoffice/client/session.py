@@ -60,6 +60,8 @@ class Session:
         """Wait for the end of the conversation, if it began: it finishes what it does to the mailbox."""
         if self._end is not None:
             await self._end
+        if self._fetching is not None:
+            await self._fetching.ended()
 
     async def converse(self, dialogue: Dialogue[Pop3Client]) -> None:
         self._end = asyncio.get_running_loop().create_future()

@@ -49,6 +49,7 @@ class Pull:
                 PASSWORD,
                 rules=(NOW,),
                 window_letters=self.window_letters,
+                batch_letters=self.window_letters,
                 tracer=(lambda _: tracer) if tracer else None,
             )
             await collect(Source("127.0.0.1", self.port, USER), mailbox, options)
