@@ -121,9 +121,7 @@ async def test_many_letters_go_in_windows(
 ) -> None:
     many = [b"Subject: %d\r\n\r\n" % number + b".x\r\n" * number for number in range(150)]
     await deliver(*many)
-    narrow = Options(
-        "secret", tls=client_context(office.certificate), window_letters=7, window_octets=2000, batch_letters=7
-    )
+    narrow = replace(options(office), window_letters=7, window_octets=2000, batch_letters=7)
     report = await collect(source, home, narrow)
     assert report.letters == 150
     assert await letters_of(home) == many

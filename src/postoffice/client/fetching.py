@@ -78,15 +78,16 @@ class Fetching:
             else:
                 self.give_up(asked[0], said(answer.reply.text))
             on_the_way -= asked.popleft().item.octets
-            is_full = (
-                len(self._batch) >= self._options.batch_letters or self._batch_octets >= self._options.batch_octets
-            )
-            if is_full and self._unproved is None:
+            if self._is_full and self._unproved is None:
                 await self._begin_to_keep()
         if self._unproved is not None:
             await talk.ask(commands.NOOP)
             self._unproved = None
         await self.keep()
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._batch) >= self._options.batch_letters or self._batch_octets >= self._options.batch_octets
 
     async def _take(self, talk: Talk, met: Met) -> None:
         """One letter, from the wire into a stage."""

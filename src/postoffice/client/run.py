@@ -40,11 +40,11 @@ class Options:
     `allows_clear_text`: the password may go over a network without TLS. `largest`: letters of more octets are left
     there; `headers_only`: all are; of what is left the headers are fetched. `only`: nothing but the letters of these
     unique-ids is fetched, however large they are. The windows bound what was asked for and has not come, the batches
-    what has come and is not being kept. `retries` is how many sessions one after the other may bring nothing before the run ends, and
-    `longest_wait` how many seconds it waits between two. `dated` gives a letter's date from its beginning and the time
-    now. `make_room` is awaited before so many octets are kept, and raises a StoreError if there is no room for them.
-    `whole_in` looks into other mailbox files, for the rule about copies; `renewal` gives another password in place of
-    one that ended. A server that `needs_unique_ids` and has none is left alone.
+    what has come and is not being kept. `retries` is how many sessions one after the other may bring nothing before the
+    run ends, and `longest_wait` how many seconds it waits between two. `dated` gives a letter's date from its beginning
+    and the time now. `make_room` is awaited before so many octets are kept, and raises a StoreError if there is no room
+    for them. `whole_in` looks into other mailbox files, for the rule about copies; `renewal` gives another password in
+    place of one that ended. A server that `needs_unique_ids` and has none is left alone.
     """
 
     password: str = field(repr=False)
