@@ -5,7 +5,8 @@ server's whole tree of processes and is the figure to steer by: rates depend on 
 the largest sum of proportional set sizes. For POP3 the server has one core and the generator another; deliveries
 share all cores.
 
-`./po bench home` measures the other end, programs that pull (see `bench.home`). Two more are other matters:
+`./po bench home` measures the other end, programs that pull (see `bench.home`), and `./po bench search` looks for
+letters in what came home (see `bench.search`). Two more are other matters:
 `./po bench conformance` asks POP3 servers what they do right (see `bench.conformance`), and `./po bench faults` tries
 programs that pull with servers that fail (see `bench.faults`).
 """
@@ -23,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import conformance, faults, home, programs
+from bench import conformance, faults, home, programs, search
 from bench.contender import Contender
 from bench.figures import Summary, summaries, table
 from bench.floor import Floor
@@ -136,6 +137,8 @@ def main(words: Sequence[str]) -> int:
         return conformance.main(words[1:])
     if words[:1] == ["home"]:
         return home.main(words[1:])
+    if words[:1] == ["search"]:
+        return search.main(words[1:])
     if words[:1] == ["faults"]:
         return faults.main(words[1:])
     options = arguments(words)

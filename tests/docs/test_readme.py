@@ -123,13 +123,15 @@ def test_the_lines_of_the_readme_make_an_office_and_pull_from_it(serving: tuple[
         client.sendmail("x@y.example", ["me@example.org"], "Subject: hello\r\n\r\nfrom afar\r\n")
     authority = folder / "authority.pem"
     shutil.copyfile(folder / "mail/tls/certificate.pem", authority)
-    fetch, ls, read = (line for line in LINES if "mail.mailbox" in line)
+    fetch, ls, read, search = (line for line in LINES if "mail.mailbox" in line)
     here = fetch.replace("pops://me@mail.example.org", f"pops://me%40example.org@localhost:{port[1]}")
     answer_prompts([*words(here), "--ca", str(authority)], folder, "first secret")
     listed = subprocess.run(words(ls), cwd=folder, capture_output=True, text=True, check=True).stdout
     assert "hello" in listed
     shown = subprocess.run(words(read), cwd=folder, capture_output=True, text=True, check=True).stdout
     assert "from afar" in shown
+    found = subprocess.run(words(search), cwd=folder, capture_output=True, text=True, check=True).stdout
+    assert "from afar" in found
 
 
 def test_every_command_stands_in_the_design() -> None:

@@ -16,8 +16,10 @@ import pytest
 
 from postoffice.database.sqlite import open_reader, open_writer, shut
 from postoffice.errors import StoreUnavailable, UsageError
+from postoffice.home.search.extraction import document
 from postoffice.store.embedded import EmbeddedStore, backup
 from postoffice.store.embedded.backup import Contents, Restored, Taken, Vault
+from postoffice.store.embedded.index import Index
 from postoffice.store.embedded.places import mailbox_path
 from postoffice.store.model import CHUNK_OCTETS, INBOX, Acceptance, Flag
 from postoffice.testing.check_store.walk import PREFIX, deliver, letter, new_account, seen, staged
@@ -121,6 +123,29 @@ async def test_an_office_with_nothing_in_it_can_be_backed_up(place: Place) -> No
     place.take()
     assert place.restore().letters == 0
     assert await place.restored(BOB) == []
+
+
+async def test_a_mailbox_that_was_searched_is_restored_without_its_index(place: Place) -> None:
+    await fill(place.store)
+    await place.store.office.tidy()
+    path = mailbox_path(place.data, BOB)
+    index = Index(path)
+    assert await index.add(document) > 0
+    await index.close()
+    shown = await place.shown(BOB)
+    place.take()
+    place.restore()
+    assert await place.restored(BOB) == shown
+    index = Index(mailbox_path(place.folder / "restored", BOB))
+    assert not await index.is_there()
+    while await index.add(document):
+        pass
+    assert await index.missing() == 0
+    await index.close()
+    store = EmbeddedStore.open(place.folder / "restored")
+    mailbox = await store.office.mailbox(BOB)
+    await mailbox.remove((await mailbox.snapshot()).keys)
+    await store.close()
 
 
 async def test_unique_ids_stay_and_uids_begin_anew(place: Place) -> None:

@@ -127,8 +127,8 @@ def _row(name: str, head: bytes, came: float, octets: int, width: int) -> str:
     subject = header.decoded(head, b"Subject") or "(no subject)"
     if width:
         rest = width - len(name) - _DATE - _FROM - _OCTETS - 8
-        subject = _cut(subject, max(rest, 8))
-    sender = _cut(header.decoded(head, b"From") or "(nobody)", _FROM)
+        subject = cut(subject, max(rest, 8))
+    sender = cut(header.decoded(head, b"From") or "(nobody)", _FROM)
     date = _date(header.decoded(head, b"Date"), came)
     return f"{name}  {date}  {sender}  {subject}  {octets:>{_OCTETS}}"
 
@@ -142,7 +142,7 @@ def _date(written: str, internal_date: float) -> str:
     return date.strftime("%Y-%m-%d %H:%M")
 
 
-def _cut(text: str, columns: int) -> str:
+def cut(text: str, columns: int) -> str:
     """Text in exactly so many columns of a terminal; wide characters take two, combining ones none."""
     kept, used = [], 0
     for character in text:

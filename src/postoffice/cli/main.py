@@ -51,6 +51,7 @@ COMMANDS = {
     "recover": ("postoffice.cli.recover", "recover", "List deleted letters, and put them back."),
     "restore": ("postoffice.cli.restore", "restore", "Make an office of a backup, or bring one mailbox back."),
     "run": ("postoffice.cli.run", "run", "Pull every account of the settings again and again."),
+    "search": ("postoffice.cli.search", "search", "Search the letters of an offline mailbox file."),
     "sendmail": ("postoffice.cli.sendmail", "sendmail", "Send a letter from standard input, as programs do."),
     "serve": ("postoffice.cli.office", "serve", "Open the doors."),
     "status": ("postoffice.cli.status", "status", "Say how the office is."),

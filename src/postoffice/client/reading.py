@@ -77,7 +77,7 @@ def _taken_apart(octets: bytes) -> tuple[str, list[Attachment]]:
         else:
             shown = header.safe(header.decode_words((name or "without a name")[:NAME_CHARACTERS]))
             attachments.append(Attachment(shown, header.safe(kind), len(_octets(part))))
-    return "\n".join(plain or map(_without_tags, html)), attachments
+    return "\n".join(plain or map(without_tags, html)), attachments
 
 
 def _leaves(letter: Message) -> list[Message]:
@@ -106,7 +106,7 @@ def _text(part: Message) -> str:
     return header.text_of(_octets(part), str(part.get_content_charset() or "utf-8"))
 
 
-def _without_tags(html: str) -> str:
+def without_tags(html: str) -> str:
     """What is written in HTML, roughly: for letters that bring no plain text. Takes linear time for any input."""
     first, *pieces = html.split("<")
     shown = [first]

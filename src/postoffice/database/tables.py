@@ -1,7 +1,8 @@
 """Copying the tables of one file into another, whatever they are: rows, indexes, kind and version.
 
 The copy is as the source was at one moment, if that is inside a transaction. Tables that are left out are there and
-empty, so the copy is a file of the same kind, and what is missing in it can be filled in later.
+empty, so the copy is a file of the same kind, and what is missing in it can be filled in later. Virtual tables and
+triggers are not copied: what they keep is made of the rest, by whoever asks for it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from collections.abc import Container
 
 from postoffice.database.sqlite import Connection, one_number, transaction
 
-_TABLES = "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-_INDEXES = "SELECT sql FROM sqlite_schema WHERE type != 'table' AND sql IS NOT NULL"
+_TABLES = (
+    "SELECT s.name, s.sql FROM sqlite_schema s JOIN pragma_table_list t ON t.name = s.name AND t.schema = 'main'"
+    " WHERE t.type = 'table' AND s.type = 'table' AND s.name NOT LIKE 'sqlite_%'"
+)
+_INDEXES = "SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL"
 _HAS_COUNTERS = "SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'"
 """Which ids were given in tables that never give one twice."""
 

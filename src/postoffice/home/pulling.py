@@ -17,6 +17,7 @@ from postoffice.handing.round import Handed
 from postoffice.handing.way import Way
 from postoffice.home.hooks import Hooks, introduced
 from postoffice.home.mailbox import pulling_into
+from postoffice.home.search.keeping import keep_up
 
 if TYPE_CHECKING:
     from postoffice.home.config import Account
@@ -57,7 +58,7 @@ def make_folder(file: Path) -> None:
 
 async def pull_into(there: Way, name: str, source: Source, options: Options, hooks: Hooks) -> Outcome:
     """Pull a maildrop, hand over what came if it goes on, and run the hook if letters came, also where the pull, or the
-    handing over, failed behind them.
+    handing over, failed behind them. At last, what came is added to the file's index, if it was ever searched.
 
     Raises what `collect` and `Way.through` raise, and a UsageError (75) if somebody else pulls into the file.
     """
@@ -74,7 +75,10 @@ async def pull_into(there: Way, name: str, source: Source, options: Options, hoo
                         keys = [key for key in (await mailbox.snapshot()).keys if key not in before]
                         came.extend(await introduced(mailbox, keys))
 
-            return Outcome(*await there.through(mailbox, pulled))
+            outcome = Outcome(*await there.through(mailbox, pulled))
     finally:
         if came:
             await hooks.letters_came(name, str(there.place.absolute()), came)
+    if outcome.report.letters:
+        await keep_up(there.file)
+    return outcome

@@ -130,6 +130,38 @@ UPDATE pulled SET fetched = 0;
     functions=FUNCTIONS,
 )
 
+SEARCH = """
+CREATE VIRTUAL TABLE search USING fts5(
+    sender, recipients, copies, subject, names, text,
+    content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 0'
+);
+CREATE TABLE searchable (
+    entry_id INTEGER PRIMARY KEY,
+    date REAL NOT NULL,
+    octets INTEGER NOT NULL,
+    attachments INTEGER NOT NULL
+);
+CREATE TABLE search_state (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    edition INTEGER NOT NULL,
+    watermark INTEGER NOT NULL DEFAULT 0
+);
+CREATE TRIGGER search_forgets AFTER DELETE ON entries BEGIN
+    DELETE FROM search WHERE rowid = old.entry_id;
+    DELETE FROM searchable WHERE entry_id = old.entry_id;
+END;
+"""
+"""The index of a mailbox file (`index`), made by its first search and no step of `MAILBOX`: an office has a file for
+each account, and would pay eight pages in every one of them for what is asked at home alone. That letters leave it with
+their entries is a trigger, so whatever removes them need not know of it."""
+
+NO_SEARCH = """
+DROP TRIGGER IF EXISTS search_forgets;
+DROP TABLE IF EXISTS search;
+DROP TABLE IF EXISTS searchable;
+DROP TABLE IF EXISTS search_state;
+"""
+
 OFFICE = Kind(
     application_id=0x706F6F66,
     name="an office's file",
