@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from postoffice.cli.search import TOLD_LETTERS
 from postoffice.home.search.face import LIMIT
 from postoffice.protocols.dots import stuff
 from postoffice.store.embedded import MailboxFile
@@ -126,6 +127,21 @@ async def test_more_than_is_shown_is_told(tmp_path: Path) -> None:
     assert len(found.text.splitlines()) == LIMIT
     assert found.errors == f"{LIMIT} of {LIMIT + 2} letters; --limit shows more\n"
     assert len(run("search", path, "many", "--limit", "50").text.splitlines()) == LIMIT + 2
+
+
+async def test_that_the_index_is_made_is_told_where_it_takes_long(tmp_path: Path) -> None:
+    path = tmp_path / "many.mailbox"
+    mailbox = MailboxFile.open(path, create=True)
+    kept = []
+    for number in range(TOLD_LETTERS):
+        stage = await mailbox.stage()
+        await stage.write(b"Subject: word%d\r\n\r\n" % number)
+        kept.append(Letter(await stage.finish(), 1_000_000_000.0))
+    await mailbox.append(kept)
+    await mailbox.close()
+    first = run("search", path, "word1234")
+    assert (first.text.split()[0], first.errors) == ("1235", f"making the index of {TOLD_LETTERS} letters\n")
+    assert run("search", path, "word1234") == Run(0, first.text, "")
 
 
 def test_nothing_found_is_no_error(file: Path) -> None:

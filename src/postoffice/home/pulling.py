@@ -17,7 +17,6 @@ from postoffice.handing.round import Handed
 from postoffice.handing.way import Way
 from postoffice.home.hooks import Hooks, introduced
 from postoffice.home.mailbox import pulling_into
-from postoffice.home.search.keeping import keep_up
 
 if TYPE_CHECKING:
     from postoffice.home.config import Account
@@ -76,9 +75,12 @@ async def pull_into(there: Way, name: str, source: Source, options: Options, hoo
                         came.extend(await introduced(mailbox, keys))
 
             outcome = Outcome(*await there.through(mailbox, pulled))
+            is_searched = bool(outcome.report.letters) and mailbox.has_index()
     finally:
         if came:
             await hooks.letters_came(name, str(there.place.absolute()), came)
-    if outcome.report.letters:
+    if is_searched:
+        from postoffice.home.search.keeping import keep_up
+
         await keep_up(there.file)
     return outcome

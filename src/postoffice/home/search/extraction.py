@@ -19,6 +19,9 @@ from postoffice.store.embedded.index import Document
 TEXT_CHARACTERS: Final = 1024 * 1024
 """How much text of a letter is looked for."""
 
+HTML_CHARACTERS: Final = 2 * TEXT_CHARACTERS
+"""How much of it is read for that: each tag costs memory, and a letter may be made of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Extract:
@@ -83,7 +86,7 @@ def _read_parts(letter: bytes, plain: list[str], html: list[str], names: list[st
         elif room > 0:
             text = part.text(room)
             room -= len(text)
-            plain.append(text) if kind == "text/plain" else html.append(without_tags(text))
+            plain.append(text) if kind == "text/plain" else html.append(without_tags(text[:HTML_CHARACTERS]))
 
 
 def _date(written: str) -> float | None:

@@ -32,7 +32,7 @@ from postoffice.database.sqlite import (
 from postoffice.errors import DamagedStore
 from postoffice.protocols.dots import Unstuffer
 from postoffice.store.embedded import folders, sight
-from postoffice.store.embedded.schema import NO_SEARCH, SEARCH
+from postoffice.store.embedded.schema import HAS_SEARCH, NO_SEARCH, SEARCH
 from postoffice.store.model import INBOX
 
 EDITION: Final = 1
@@ -203,7 +203,6 @@ class Index:
 
 # --- adding -------------------------------------------------------------------------------------------------------
 
-_EXISTS = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'search' AND type = 'table')"
 _STATE = "SELECT watermark FROM search_state WHERE edition = ?"
 _NEXT = (
     "SELECT entry_id, octets, internal_date FROM entries WHERE entry_id > ? AND folder_id = ? ORDER BY entry_id LIMIT ?"
@@ -221,7 +220,7 @@ def _is_there(connection: Connection) -> bool:
 
 def _watermark(connection: Connection) -> int | None:
     """The last entry that was looked at; None if there is no index, or one of another edition."""
-    if not connection.execute(_EXISTS).get:
+    if not connection.execute(HAS_SEARCH).get:
         return None
     row = connection.execute(_STATE, (EDITION,)).fetchone()
     return row[0] if row else None

@@ -26,7 +26,7 @@ from postoffice.events import event
 from postoffice.store.base import MaildropLock
 from postoffice.store.embedded import contents, folders, pulls, sight
 from postoffice.store.embedded.folders import Leave
-from postoffice.store.embedded.schema import MAILBOX
+from postoffice.store.embedded.schema import HAS_SEARCH, MAILBOX
 from postoffice.store.embedded.soundness import wrong_in_mailbox
 from postoffice.store.embedded.staging import GrowingStage, RowOverflow
 from postoffice.store.identity import new_email_id
@@ -177,6 +177,10 @@ class MailboxFile:
 
     async def pulled(self, source: str) -> dict[str, Pulled]:
         return await self._far.run(lambda connection: pulls.pulled(connection, source))
+
+    def has_index(self) -> bool:
+        """Whether it was ever searched (`index`)."""
+        return bool(self.ask(lambda near: near.execute(HAS_SEARCH).get))
 
     # --- writing: durable, in a thread ----------------------------------------------------------------------
 

@@ -135,6 +135,7 @@ CREATE VIRTUAL TABLE search USING fts5(
     sender, recipients, copies, subject, names, text,
     content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 0'
 );
+INSERT INTO search (search, rank) VALUES ('deletemerge', 0);
 CREATE TABLE searchable (
     entry_id INTEGER PRIMARY KEY,
     date REAL NOT NULL,
@@ -154,6 +155,8 @@ END;
 """The index of a mailbox file (`index`), made by its first search and no step of `MAILBOX`: an office has a file for
 each account, and would pay eight pages in every one of them for what is asked at home alone. That letters leave it with
 their entries is a trigger, so whatever removes them need not know of it."""
+
+HAS_SEARCH = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'search' AND type = 'table')"
 
 NO_SEARCH = """
 DROP TRIGGER IF EXISTS search_forgets;
