@@ -159,7 +159,9 @@ async def test_what_a_question_means(fill: Fill, question: str, found: set[int])
         ("after:9999", "is no date"),
         ("larger:big", "no size"),
         ("--jsn", "there is no option"),
-        ("a " * 200, "at most 100"),
+        ("a " * 101, "at most 100 words"),
+        ("before:2026 " * 101, "at most 100 words"),
+        ("我" * 101, "at most 100 words"),
         ("a" * 20_000, "at most 10000 characters"),
     ],
 )
@@ -176,6 +178,13 @@ async def test_nothing_that_is_typed_reaches_the_language_of_the_engine(fill: Fi
         with suppress(UsageError):
             await numbers(path, question)
     assert await numbers(path, "near and column") == {1}
+
+
+@pytest.mark.parametrize("joint", [" ", " OR ", " -", " OR -"])
+async def test_a_question_may_have_a_hundred_words(fill: Fill, joint: str) -> None:
+    path = await fill([letter(" ".join(f"word{number}" for number in range(100)))])
+    found = {1} if "-" not in joint or "OR" in joint else set()
+    assert await numbers(path, joint.join(f"word{number}" for number in range(100))) == found
 
 
 async def test_a_word_in_the_subject_counts_more_than_one_in_the_text(fill: Fill) -> None:

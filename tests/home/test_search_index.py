@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from postoffice.home.search.extraction import document
 from postoffice.home.search.face import Search
 from postoffice.store.embedded import MailboxFile, index
 from postoffice.store.embedded.index import Index
+from postoffice.store.model import Letter
 from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
 
 
@@ -119,6 +122,36 @@ async def test_it_goes_on_where_it_was_cut_off(fill: Fill, monkeypatch: pytest.M
     await search.close()
     assert told == [(2, 3), (3, 3)]
     assert await found(path, "common") == [1, 2, 3, 4, 5]
+
+
+async def test_a_search_that_is_killed_while_it_makes_the_index_harms_nothing(tmp_path: Path) -> None:
+    path, number = tmp_path / "home.mailbox", 3000
+    mailbox = MailboxFile.open(path, create=True)
+    kept = []
+    for letter in letters(*(f"word{number}" for number in range(number))):
+        stage = await mailbox.stage()
+        await stage.write(letter)
+        kept.append(Letter(await stage.finish(), 0.0))
+    await mailbox.append(kept)
+    await mailbox.close()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "postoffice", "search", str(path), "x"], stderr=subprocess.DEVNULL
+    )
+    opened = Index(path)
+    while not 0 < await opened.missing() < number and process.poll() is None:
+        pass
+    process.kill()
+    process.wait()
+    left = await opened.missing()
+    await opened.close()
+    assert 0 <= left < number
+    await catch_up(path)
+    assert await found(path, "word2999") == [3000]
+    assert await found(path, "word0") == [1]
+    connection = open_writer(path)
+    assert one_number(connection, "SELECT count(*) FROM search_docsize") == number
+    shut(connection)
+    await check(path)
 
 
 async def test_a_batch_that_fails_leaves_nothing_of_it(fill: Fill) -> None:

@@ -25,8 +25,8 @@ from postoffice.errors import UsageError
 from postoffice.home.search.folding import folded, may_go_on, words
 from postoffice.store.embedded.index import AnyOf, Attached, Clause, Column, Dated, Sized, Without, Words
 
-TERMS: Final = 100
-"""More is no question of a person."""
+WORDS: Final = 100
+"""More is no question of a person. A character that stands alone is a word."""
 
 QUESTION_CHARACTERS: Final = 10_000
 
@@ -93,18 +93,19 @@ def _terms(text: str) -> Iterator[_Term | None]:
     """Each term; None is an OR. A word that is none, such as &, is passed over."""
     if text.count('"') % 2:
         raise UsageError('a " has no other one that closes it')
-    position, terms = 0, 0
+    position, count = 0, 0
     while text[position:].strip():
         found = _TERM.match(text, position)
         assert found is not None
         position = found.end()
-        terms += 1
-        if terms > TERMS:
-            raise UsageError(f"a question has at most {TERMS} things to look for")
         if found[0].strip() == "OR":
             yield None
         elif found["field"] or found["phrase"] is not None or words(folded(found["word"])):
-            yield _term(found)
+            term = _term(found)
+            count += sum(len(needle.words) for needle in term.needles) or 1
+            if count > WORDS:
+                raise UsageError(f"a question has at most {WORDS} words")
+            yield term
 
 
 def _term(found: re.Match[str]) -> _Term:

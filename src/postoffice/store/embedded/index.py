@@ -335,17 +335,20 @@ def _hits(connection: Connection, keys: Sequence[int]) -> tuple[Hit, ...]:
 def _compiled(clauses: Sequence[Clause]) -> tuple[str, list[str], list[object]]:
     """A full-text expression, empty if there is nothing to rank by, and conditions with their bindings."""
     match = " AND ".join(text for clause in clauses if (text := _full_text(clause)))
+    unwanted: list[str] = []
     where: list[str] = []
     bindings: list[object] = []
     for clause in clauses:
         if _full_text(clause):
             continue
         if match and isinstance(clause, Without) and (text := _full_text(clause.clause)):
-            match = f"({match}) NOT {text}"
+            unwanted.append(text)
             continue
         condition, bound = _condition(clause)
         where.append(condition)
         bindings += bound
+    if unwanted:
+        match = f"({match}) NOT ({' OR '.join(unwanted)})"
     return match, where, bindings
 
 
