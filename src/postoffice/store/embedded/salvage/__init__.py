@@ -6,6 +6,7 @@
     views      the pages of today, and as they were before
     gathering  each page is read once, and what lies on it noted
     findings   the notes, in a nameless file
+    reassembly the chunks of a letter, one by one, against its SHA-256
     saving     letters whose octets are those of their SHA-256 into a new file, and all that was known of them
 
 SQLite is not asked: to find a row it needs a header, a schema and the pages above, and to read the log it writes
@@ -28,6 +29,7 @@ from postoffice.store.embedded.mailbox import MailboxFile
 from postoffice.store.embedded.removal import unlink_database
 from postoffice.store.embedded.salvage.findings import Findings
 from postoffice.store.embedded.salvage.gathering import Gathering
+from postoffice.store.embedded.salvage.reassembly import Reassembly
 from postoffice.store.embedded.salvage.records import NotARecord
 from postoffice.store.embedded.salvage.saving import FOUND, Report, Saving
 from postoffice.store.embedded.salvage.views import DamagedFile
@@ -61,7 +63,9 @@ async def repair(
         mailbox = MailboxFile.open(draft, create=True, clock=clock)
         try:
             knows = gathering.knows_what_vanished
-            await Saving(findings, gathering.chunk_data, mailbox, report, clock(), knows_vanished=knows).all()
+            await Saving(
+                findings, Reassembly(findings, gathering.chunk_data), mailbox, report, clock(), knows_vanished=knows
+            ).all()
         finally:
             await mailbox.close()
         draft.rename(into)

@@ -80,6 +80,9 @@ class Findings:
     def ask(self, sql: str, bindings: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
         return iter(self.connection.execute(sql, bindings))
 
+    def first(self, sql: str, bindings: Sequence[object]) -> tuple[Any, ...] | None:
+        return next(self.ask(sql, bindings), None)
+
     def has_any(self) -> bool:
         """Whether anything of a mailbox was found."""
         tables = ("chunks", "entries", "folders", "pulled")

@@ -9,10 +9,8 @@ lies on its server, the next pull brings it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from email import policy
-from email.parser import BytesParser
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -20,10 +18,11 @@ from typing import Any
 from postoffice.database.sqlite import Connection
 from postoffice.protocols.dots import Stuffer
 from postoffice.store.embedded import contents, folders, pulls
-from postoffice.store.embedded.contents import INDEX_BITS, digest_of, plain_of
+from postoffice.store.embedded.contents import INDEX_BITS, plain_of
 from postoffice.store.embedded.folders import Filing
 from postoffice.store.embedded.mailbox import MailboxFile
 from postoffice.store.embedded.salvage.findings import Findings, Grade
+from postoffice.store.embedded.salvage.reassembly import Reassembly, Whole
 from postoffice.store.embedded.salvage.records import NotARecord
 from postoffice.store.identity import new_email_id
 from postoffice.store.model import INBOX, NO_FLAGS, Flag, Pulled, Staged
@@ -33,7 +32,6 @@ FOUND = "Found"
 
 BATCH_LETTERS, BATCH_OCTETS = 256, 4 << 20
 BATCH_NOTES = 512
-HEAD_OCTETS = 64 * 1024
 
 _TABLES = """
 CREATE TABLE saved (content_id INTEGER, sha256 BLOB, old_entry INTEGER, new_entry INTEGER, email_id TEXT);
@@ -44,20 +42,6 @@ CREATE INDEX saved_names ON saved (sha256);
 CREATE TABLE lost (line TEXT, email_id TEXT);
 CREATE TABLE unclaimed (content_id INTEGER PRIMARY KEY);
 """
-
-_NAMES = "SELECT sha256 FROM contents WHERE content_id = ? AND sha256 IS NOT NULL"
-_CANDIDATES = (
-    "SELECT view, page, cell_at, octets, chain_view, sha256 FROM chunks WHERE chunk_id = ?"
-    " ORDER BY is_right DESC, grade"
-)
-
-CHAINS = 16
-"""In so many ways the chunks of a content are put together, until it is given up."""
-
-Place = tuple[Any, ...]
-"""Where a chunk was found: view, page, place in it, octets, view of what follows."""
-Data = Callable[..., bytes]
-"""The octets of a chunk, by its place."""
 
 
 @dataclass(slots=True)
@@ -95,23 +79,21 @@ class Row:
     saved: float
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """A content that can be read: its chunks, in order."""
-
-    sha256: bytes
-    octets: int
-    places: tuple[Place, ...]
-
-
 class Saving:
     """One filling of a new mailbox."""
 
     def __init__(
-        self, findings: Findings, data: Data, mailbox: MailboxFile, report: Report, now: float, *, knows_vanished: bool
+        self,
+        findings: Findings,
+        letters: Reassembly,
+        mailbox: MailboxFile,
+        report: Report,
+        now: float,
+        *,
+        knows_vanished: bool,
     ) -> None:
         self._findings = findings
-        self._data = data
+        self._letters = letters
         self._mailbox = mailbox
         self._report = report
         self._now = now
@@ -150,27 +132,29 @@ class Saving:
         for row, folder in places:
             if folder is None:
                 continue
-            for whole in self._wholes(row.content_id):
+            for whole in self._letters.wholes(row.content_id):
                 if whole.octets + len(row.prefix) == row.octets:
                     await self._keep(whole, _filing(row), folder, row.content_id, entry_id)
                     return
         row = next(row for row, folder in places if folder is not None)
-        if any(True for _ in self._wholes(row.content_id)):  # but of another size than the entry says
+        if any(True for _ in self._letters.wholes(row.content_id)):  # but of another size than the entry says
             self._findings.connection.execute("INSERT OR IGNORE INTO unclaimed VALUES (?)", (row.content_id,))
             return
-        because, subject = self._why_not(row.content_id), self._subject_of(row.content_id)
+        because, subject = self._letters.why_not(row.content_id), self._letters.subject(row.content_id)
         self._lose(f"{self._name_of(row.folder_id)} {row.uid} ({row.unique_id}){subject}: {because}", row.email_id)
 
     def _folder_of(self, row: Row) -> int | None:
         """Into which folder of the new file an entry goes, by the id of the old one; None for one that was removed."""
         if row.grade == Grade.KEPT:
             return row.folder_id
-        vanished = self._first("SELECT is_sure FROM vanished WHERE folder_id = ? AND uid = ?", (row.folder_id, row.uid))
+        vanished = self._findings.first(
+            "SELECT is_sure FROM vanished WHERE folder_id = ? AND uid = ?", (row.folder_id, row.uid)
+        )
         if vanished is not None and vanished[0]:
             return None
         is_alive = self._is_alive(row.content_id)
         if row.grade == Grade.FREE:
-            others = self._first(
+            others = self._findings.first(
                 "SELECT 1 FROM entries WHERE content_id = ? AND grade < ?", (row.content_id, int(Grade.FREE))
             )
             return row.folder_id if is_alive and others is None else None
@@ -182,26 +166,28 @@ class Saving:
 
     def _is_alive(self, content_id: int) -> bool | None:
         """Whether a content is one of today: what its own row says, else its chunk; None if neither is there."""
-        row = self._first(
+        row = self._findings.first(
             "SELECT sha256 IS NOT NULL AND holds > 0 FROM contents WHERE content_id = ? AND grade = 0", (content_id,)
         )
         if row is not None:
             return bool(row[0])
-        chunk = self._first("SELECT 1 FROM chunks WHERE chunk_id = ? AND grade = 0", (content_id << INDEX_BITS,))
+        chunk = self._findings.first(
+            "SELECT 1 FROM chunks WHERE chunk_id = ? AND grade = 0", (content_id << INDEX_BITS,)
+        )
         return True if chunk is not None else None
 
     # --- contents without one ------------------------------------------------------------------------------------
 
     async def _save_content(self, content_id: int) -> None:
         """Whatever can be read under this number and is not saved yet, if it was not removed."""
-        rows, chunks, least = self._first(
+        rows, chunks, least = self._findings.first(
             "SELECT count(*), count(DISTINCT chunk_id), min(grade) FROM chunks WHERE chunk_id >= ? AND chunk_id < ?",
             (content_id << INDEX_BITS, (content_id + 1) << INDEX_BITS),
         ) or (0, 0, Grade.FREE)
-        is_saved = self._first("SELECT 1 FROM saved WHERE content_id = ?", (content_id,)) is not None
+        is_saved = self._findings.first("SELECT 1 FROM saved WHERE content_id = ?", (content_id,)) is not None
         is_alive = self._is_alive(content_id)
         is_known = (
-            self._first(
+            self._findings.first(
                 "SELECT 1 FROM entries WHERE content_id = ?1 AND ?1 NOT IN (SELECT content_id FROM unclaimed)",
                 (content_id,),
             )
@@ -209,22 +195,22 @@ class Saving:
         )
         if (is_saved and rows == chunks) or is_alive is False or (is_known and not is_alive) or least == Grade.FREE:
             return
-        wholes = list(self._wholes(content_id))
+        wholes = list(self._letters.wholes(content_id))
         for whole in wholes:
-            if self._first("SELECT 1 FROM saved WHERE sha256 = ?", (whole.sha256,)) is None:
+            if self._findings.first("SELECT 1 FROM saved WHERE sha256 = ?", (whole.sha256,)) is None:
                 folder, filing = self._as_pulled(whole)
                 await self._keep(whole, filing, folder, content_id, 0)
         if not wholes and not is_known:
-            self._lose(f"content {content_id}{self._subject_of(content_id)}: {self._why_not(content_id)}")
+            self._lose(f"content {content_id}{self._letters.subject(content_id)}: {self._letters.why_not(content_id)}")
 
     def _as_pulled(self, whole: Whole) -> tuple[int, Filing]:
         """A letter without an entry as it was pulled, if that is known, and the folder in which an index shows it."""
-        pulled = self._first(
+        pulled = self._findings.first(
             "SELECT email_id, fetched FROM pulled WHERE sha256 = ? AND email_id NOT IN (SELECT email_id FROM saved)",
             (whole.sha256,),
         )
         email_id, date = pulled or (new_email_id(self._now), self._now)
-        shown = self._first("SELECT folder_id FROM shown WHERE unique_id = ?", (email_id,))
+        shown = self._findings.first("SELECT folder_id FROM shown WHERE unique_id = ?", (email_id,))
         filing = Filing(
             content_id=0,
             email_id=email_id,
@@ -239,76 +225,11 @@ class Saving:
         )
         return (shown[0] if shown else 0), filing
 
-    # --- reading -------------------------------------------------------------------------------------------------
-
-    def _wholes(self, content_id: int) -> Iterator[Whole]:
-        """What can be read under this number whose octets are those of a name that it had, the likeliest first.
-
-        It is one but for damage: then a chunk may be there that says it is another one. No more than a chunk is in
-        memory.
-        """
-        names = {name for (name,) in self._findings.ask(_NAMES, (content_id,))}
-        seen = set()
-        for places, last in islice(self._chains(content_id), CHAINS):
-            try:
-                octets, name = digest_of(self._data(*place) for place in places)
-            except NotARecord:
-                continue
-            if (name == last or name in names) and name not in seen:
-                seen.add(name)
-                yield Whole(name, octets, tuple(places))
-
-    def _chains(self, content_id: int) -> Iterator[tuple[list[Place], bytes]]:
-        """Every way from the first chunk to one that says it is the last."""
-        chosen: list[Place] = []
-        left: list[Iterator[tuple[Any, ...]]] = [self._candidates(content_id, 0)]
-        while left:
-            row = next(left[-1], None)
-            if row is None:
-                left.pop()
-                del chosen[-1:]
-                continue
-            *place, last = row
-            if last is not None:
-                yield [*chosen, tuple(place)], last
-            elif len(left) < 1 << INDEX_BITS:
-                chosen.append(tuple(place))
-                left.append(self._candidates(content_id, len(left)))
-
-    def _candidates(self, content_id: int, index: int) -> Iterator[tuple[Any, ...]]:
-        rows = self._findings.ask(_CANDIDATES, (content_id << INDEX_BITS | index,))
-        return iter(list(rows))
-
-    def _why_not(self, content_id: int) -> str:
-        """Why a content cannot be read."""
-        for index in range(1 << INDEX_BITS):
-            row = self._first(_CANDIDATES, (content_id << INDEX_BITS | index,))
-            if row is None:
-                return f"chunk {index} is not there"
-            if row[-1] is not None:
-                break
-        return "its octets are not those it is named by"
-
-    def _subject_of(self, content_id: int) -> str:
-        """Whose subject it has, as far as its first octets can be read."""
-        row = self._first(_CANDIDATES, (content_id << INDEX_BITS,))
-        if row is None:
-            return ""
-        try:
-            head = self._data(*row[:-1])[:HEAD_OCTETS]
-            subject = BytesParser(policy=policy.compat32).parsebytes(head, headersonly=True)["Subject"]
-        except (NotARecord, ValueError):
-            return ""
-        return f" {str(subject)[:80]!r}" if subject else ""
-
-    def _first(self, sql: str, bindings: Sequence[object]) -> tuple[Any, ...] | None:
-        return next(self._findings.ask(sql, bindings), None)
-
-    # --- writing -------------------------------------------------------------------------------------------------
+    # --- writing ----------------------------------------------------------------------------------------------------
 
     async def _keep(self, whole: Whole, filing: Filing, folder: int, content_id: int, entry_id: int) -> None:
         stage, stuffer = await self._mailbox.stage(), Stuffer()
-        for plain in plain_of(self._data(*place) for place in whole.places):
+        for plain in plain_of(self._letters.data(*place) for place in whole.places):
             await stage.write(stuffer.feed(plain))
         await stage.write(stuffer.end())
         staged = await stage.finish()
@@ -362,12 +283,14 @@ class Saving:
                 "UPDATE folders SET uid_validity = max(uid_validity, ?) WHERE folder_id = ?",
                 (uid_validity % (1 << 31) + 1, self._folders[folder_id]),
             )
-        life = self._first("SELECT incarnation, watermark FROM mailbox WHERE grade < 3 ORDER BY grade LIMIT 1", ())
+        life = self._findings.first(
+            "SELECT incarnation, watermark FROM mailbox WHERE grade < 3 ORDER BY grade LIMIT 1", ()
+        )
         if life is not None:
             connection.execute("UPDATE mailbox SET incarnation = ?, watermark = ?", life)
 
     def _name_of(self, folder_id: int) -> str:
-        row = self._first("SELECT name FROM folders WHERE folder_id = ? ORDER BY grade LIMIT 1", (folder_id,))
+        row = self._findings.first("SELECT name FROM folders WHERE folder_id = ? ORDER BY grade LIMIT 1", (folder_id,))
         if row is not None:
             return str(row[0])
         return INBOX if folder_id == 1 else f"Folder {folder_id}"

@@ -17,8 +17,8 @@ from itertools import chain
 from pathlib import Path
 
 from postoffice.database.sqlite import PAGE_OCTETS
-from postoffice.store.embedded.salvage.pages import LOCK_PAGE, PAYLOAD_OCTETS, Cell, map_entry, map_page_of
-from postoffice.store.embedded.salvage.records import NotARecord
+from postoffice.store.embedded.salvage.pages import LOCK_PAGE, Cell, map_entry, map_page_of
+from postoffice.store.embedded.salvage.records import NotARecord, octets_of, serials
 from postoffice.store.embedded.salvage.wal import Frame, frames
 
 FREE_PAGE, ROOT_PAGE, TREE_PAGE = 2, 1, 5
@@ -44,8 +44,9 @@ class View:
 
     def payload(self, cell: Cell) -> tuple[bytes, list[int]]:
         """All octets of a row, and the pages on which it goes on."""
-        if cell.octets > PAYLOAD_OCTETS:
-            raise NotARecord("a row of such a size is none of ours")
+        kinds, header = serials(cell.local)
+        if header + sum(map(octets_of, kinds)) != cell.octets:
+            raise NotARecord("a row has another size than its values")
         parts, left, number = [cell.local], cell.octets - len(cell.local), cell.overflow
         followed: list[int] = []
         while left > 0:
