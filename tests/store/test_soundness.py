@@ -118,6 +118,8 @@ async def test_a_file_that_was_cut_off_is_damaged(path: Path) -> None:
         ("DELETE FROM entries WHERE content_id = 5", "content 5", "0 letters refer to it, but it counts 1"),
         ("DELETE FROM contents WHERE content_id = 5", "content 5", "it is not there, but 1 of its chunks are"),
         ("UPDATE folders SET highest_modseq = 1 WHERE folder_id = 2", "letter 33", "its folder does not know it"),
+        ("DELETE FROM entries WHERE uid = 9", "the folder INBOX", "1 letters that came into it are neither there nor"),
+        ("DELETE FROM vanished", "the folder INBOX", "2 letters that came into it are neither there nor known"),
         ("UPDATE entries SET uid = 9 WHERE entry_id = 10", "letters 9 and 10", "they have one uid"),
         ("UPDATE entries SET folder_id = 9 WHERE entry_id = 10", "letter 10", "its folder does not know it"),
         ("UPDATE entries SET octets = 1 WHERE entry_id = 10", "letter 10", "it is said to have 1 octets and has 2"),

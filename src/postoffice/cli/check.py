@@ -45,7 +45,7 @@ def check(what: tuple[str, ...], data: Path | None, as_json: bool) -> None:
     """
     begun = time.monotonic()
     tally = Tally()
-    progress = _Progress(tally)
+    progress = Progress(tally)
     if sys.stderr.isatty():
         tally.tick = progress.tick
     found = []
@@ -149,7 +149,7 @@ def _summary(tally: Tally, damages: int, untidy: int, seconds: float) -> str:
     return f"{', '.join(found)}: {', '.join(seen)}"
 
 
-class _Progress:
+class Progress:
     """What was looked at so far, in one line of the terminal that is written over."""
 
     def __init__(self, tally: Tally) -> None:

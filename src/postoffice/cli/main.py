@@ -49,6 +49,7 @@ COMMANDS = {
     "queue": ("postoffice.cli.office", "queue", "Show what is on its way to other offices."),
     "read": ("postoffice.cli.home", "read", "Read a letter of an offline mailbox file."),
     "recover": ("postoffice.cli.recover", "recover", "List deleted letters, and put them back."),
+    "repair": ("postoffice.cli.repair", "repair", "Save what can be read of a damaged mailbox file."),
     "restore": ("postoffice.cli.restore", "restore", "Make an office of a backup, or bring one mailbox back."),
     "run": ("postoffice.cli.run", "run", "Pull every account of the settings again and again."),
     "search": ("postoffice.cli.search", "search", "Search the letters of an offline mailbox file."),

@@ -33,7 +33,7 @@ from postoffice.store.embedded.removal import (
     read_deed,
     standing,
 )
-from postoffice.store.embedded.rules import OFFICE_RULES, REPORT, RESTORE
+from postoffice.store.embedded.rules import OFFICE_RULES, REBUILD, REPORT, RESTORE
 from postoffice.store.embedded.schema import MAILBOX, OFFICE
 from postoffice.store.embedded.soundness import (
     Tally,
@@ -101,7 +101,7 @@ def inspect_mailbox(path: Path, where: str, tally: Tally | None = None, vfs: str
 
 def _cannot_open(where: str, error: StoreError) -> Damage:
     if isinstance(error, DamagedStore):
-        return Damage(where, str(error), "no letter in it can be read", RESTORE)
+        return Damage(where, str(error), "no letter in it can be read", REBUILD)
     return Damage(where, str(error), "whether its letters are sound is not known", "look at it again later")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 RESTORE = "bring it back from a backup, as docs/operating.md says; whoever still has the letter may deliver it again"
-REBUILD = "take the letters out with `postoffice export`, and bring it back from a backup, as docs/operating.md says"
+REBUILD = "save its letters with `postoffice repair`, or bring it back from a backup, as docs/operating.md says"
 REPORT = "no program of ours writes this: keep a copy of the file, and tell us"
 
 
@@ -110,6 +110,15 @@ MAILBOX_RULES = (
         "its folder does not know it",
         "it is not shown, or a new letter may be taken for it",
         REBUILD,
+    ),
+    Rule(
+        "SELECT name, uid_next - 1 - (SELECT count(*) FROM entries e WHERE e.folder_id = f.folder_id)"
+        " - (SELECT count(*) FROM vanished v WHERE v.folder_id = f.folder_id) AS missing"
+        " FROM folders f WHERE missing > 0",
+        "the folder {0}",
+        "{1} letters that came into it are neither there nor known to be removed",
+        "they are lost",
+        RESTORE,
     ),
     Rule(
         "SELECT min(entry_id), max(entry_id) FROM entries GROUP BY folder_id, uid HAVING count(*) > 1",

@@ -1,0 +1,82 @@
+"""`postoffice repair`: letters that can be read of a damaged mailbox file go into a new one, the others are named."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from postoffice.app.status import counted, size
+from postoffice.cli.check import Progress
+from postoffice.errors import UsageError
+from postoffice.store.embedded.salvage import FOUND, Report
+from postoffice.store.embedded.salvage import repair as save
+from postoffice.store.embedded.soundness import Tally
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
+@click.option("--into", "new", required=True, type=click.Path(path_type=Path), help="The new file, which is made.")
+@click.option("--json", "as_json", is_flag=True, help="For a program: one object, with all that was lost.")
+def repair(file: Path, new: Path, as_json: bool) -> None:
+    """Save what can be read of a damaged mailbox FILE into a new one.
+
+    Flags, dates, unique-ids, folders and what was pulled come with the letters. FILE is only read, and must not be in
+    use.
+
+    A line for each letter that could not be saved. Exit status: 0 all were, 65 some were not.
+    """
+    _must_be_possible(file, new)
+    tally = Tally()
+    progress = Progress(tally)
+    if sys.stderr.isatty():
+        tally.tick = progress.tick
+    try:
+        report = asyncio.run(save(file, new, tick=tally.count))
+    except OSError as error:
+        raise UsageError(f"{error.filename or file}: {error.strerror}", os.EX_IOERR) from error
+    finally:
+        progress.clear()
+    if as_json:
+        click.echo(json.dumps({"whole": not report.lost, **asdict(report)}, indent=2))
+    else:
+        for line in report.lost:
+            click.echo(f"LOST  {line}")
+        click.echo(_summary(report, new))
+    sys.exit(os.EX_DATAERR if report.lost else 0)
+
+
+def _must_be_possible(file: Path, new: Path) -> None:
+    try:
+        with file.open("rb"):
+            pass
+    except FileNotFoundError:
+        raise UsageError(f"{file}: there is no such file", os.EX_NOINPUT) from None
+    except IsADirectoryError:
+        raise UsageError(f"{file}: is a folder, not a mailbox file", os.EX_NOINPUT) from None
+    except PermissionError as error:
+        raise UsageError(f"{file}: {error.strerror}", os.EX_NOPERM) from error
+    if new.exists():
+        raise UsageError(f"{new}: is there already; name a file that is not", os.EX_CANTCREAT)
+    if not new.parent.is_dir():
+        raise UsageError(f"{new}: there is no folder {new.parent}", os.EX_CANTCREAT)
+    if not os.access(new.parent, os.W_OK):
+        raise UsageError(f"{new}: you may not write into {new.parent}", os.EX_CANTCREAT)
+
+
+def _summary(report: Report, new: Path) -> str:
+    told = [f"{counted(report.letters + report.found, 'letter')} saved ({size(report.octets)})"]
+    if report.found:
+        told.append(f"{report.found} of them in the folder {FOUND}")
+    told.append(f"{report.pulled} pulls remembered")
+    if report.lost:
+        told.append(f"{counted(len(report.lost), 'letter')} lost")
+    wrong = report.damaged_pages + report.blank_pages
+    if wrong or report.wrong_frames:
+        told.append(f"{counted(wrong, 'page')} and {counted(report.wrong_frames, 'frame')} of the log are damaged")
+    return f"{new}: {', '.join(told)}"

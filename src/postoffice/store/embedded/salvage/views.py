@@ -1,0 +1,139 @@
+"""A damaged file as it can be looked at: its pages as they are today, and as they were before.
+
+    today    the file, and over it the frames of the log up to the last end of a transaction, also damaged ones
+    whole    the same without the damaged ones
+    tail     with the frames behind the last end of a transaction
+    base     the file alone
+    stale    the file, and over it what was in the log before it was begun anew
+
+A row that is lost on a page of today may still stand on an older one. The files are opened for reading only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+
+from postoffice.database.sqlite import PAGE_OCTETS
+from postoffice.store.embedded.salvage.pages import LOCK_PAGE, Cell, map_entry, map_page_of
+from postoffice.store.embedded.salvage.records import NotARecord, octets_of, serials
+from postoffice.store.embedded.salvage.wal import Frame, frames
+
+FREE_PAGE, ROOT_PAGE, TREE_PAGE = 2, 1, 5
+OVERFLOW_PAGES = {3, 4}
+
+
+class View:
+    """Pages by their number, 1 the first. One that is cut off is filled up with zeros."""
+
+    def __init__(self, file: int, log: int | None, over: Mapping[int, int], count: int) -> None:
+        self._file = file
+        self._log = log
+        self.over = over
+        self.count = count
+
+    def page(self, number: int) -> bytes:
+        at = self.over.get(number)
+        if at is not None and self._log is not None:
+            octets = os.pread(self._log, PAGE_OCTETS, at)
+        else:
+            octets = os.pread(self._file, PAGE_OCTETS, (number - 1) * PAGE_OCTETS)
+        return octets.ljust(PAGE_OCTETS, b"\0")
+
+    def payload(self, cell: Cell) -> tuple[bytes, list[int]]:
+        """All octets of a row, and the pages on which it goes on."""
+        kinds, header = serials(cell.local)
+        if header + sum(map(octets_of, kinds)) != cell.octets:
+            raise NotARecord("a row has another size than its values")
+        parts, left, number = [cell.local], cell.octets - len(cell.local), cell.overflow
+        followed: list[int] = []
+        while left > 0:
+            if not 2 <= number <= self.count:
+                raise NotARecord(f"it goes on on page {number}, which is not there")
+            page = self.page(number)
+            followed.append(number)
+            parts.append(page[4 : 4 + left])
+            left -= len(parts[-1])
+            number = int.from_bytes(page[:4], "big")
+        return b"".join(parts), followed
+
+    def map_entry(self, number: int) -> tuple[int, int]:
+        """Type and parent of a page by the pointer map, (0, 0) if that cannot be believed."""
+        place = map_page_of(number)
+        if number < 2 or place == number:
+            return 0, 0
+        kind, parent = map_entry(self.page(place), number)
+        is_alone = kind in (ROOT_PAGE, FREE_PAGE)
+        if kind > TREE_PAGE or (is_alone and parent) or (not is_alone and not 1 <= parent <= self.count):
+            return 0, 0
+        return kind, parent
+
+    def root_of(self, number: int) -> int:
+        """The root of the tree that a page is in, by the pointer map; 0 if that cannot be told."""
+        for _ in range(20):
+            kind, parent = self.map_entry(number)
+            if kind != TREE_PAGE:
+                return number if kind == ROOT_PAGE else 0
+            number = parent
+        return 0
+
+
+class DamagedFile:
+    """A file, the log beside it if there is one, and the views of them."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._log: int | None = None
+        self.octets = os.fstat(self._file).st_size
+        try:
+            self._log = os.open(path.with_name(f"{path.name}-wal"), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            os.close(self._file)
+            raise
+        self._read_log()
+
+    def _read_log(self) -> None:
+        log = self._log
+        octets = os.fstat(log).st_size if log is not None else 0
+        found = frames(lambda at, length: os.pread(log, length, at) if log is not None else b"", octets)
+        self.log_frames = len(found)
+        self.wrong_frames = sum(not frame.is_whole for frame in found if frame.is_of_today)
+        ours = [frame for frame in found if frame.is_of_today]
+        last = max((index for index, frame in enumerate(ours) if frame.size), default=-1)
+        kept, tail = ours[: last + 1], ours[last + 1 :]
+        whole = [frame for frame in kept if frame.is_whole]
+        sizes = [frame.size for frame in whole if frame.size]
+        self.base = -(-self.octets // PAGE_OCTETS)
+        self.size = sizes[-1] if sizes else self.base
+        """How many pages the file has by its last transaction; what lies behind them was given back."""
+        self.count = max(self.base, *(frame.page for frame in whole), 1) + len(found)
+        """No page has a higher number."""
+        self.today = self._view(kept)
+        doubtful = {frame.at for frame in kept if not frame.is_whole}
+        self.doubtful = {page for page, at in self.today.over.items() if at in doubtful}
+        """The pages of today that come from a damaged frame."""
+        self.tail = self._view(ours)
+        self.tail_pages = {page for page, at in self.tail.over.items() if at in {frame.at for frame in tail}}
+        stale = [frame for frame in found if not frame.is_of_today]
+        self.older = [self._view(whole), self._view([]), self._view(stale)]
+
+    def _view(self, over: Sequence[Frame]) -> View:
+        return View(
+            self._file, self._log, {frame.page: frame.at for frame in over if 0 < frame.page <= self.count}, self.count
+        )
+
+    def numbers(self) -> Iterator[int]:
+        """Of the pages of today, but that of the locks and those of the pointer map."""
+        beyond = sorted(number for number in self.today.over if number > self.base)
+        for number in chain(range(1, self.base + 1), beyond):
+            if number != LOCK_PAGE and map_page_of(max(number, 2)) != number:
+                yield number
+
+    def close(self) -> None:
+        os.close(self._file)
+        if self._log is not None:
+            os.close(self._log)
