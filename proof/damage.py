@@ -27,9 +27,10 @@ from postoffice.store.embedded.contents import digest_of
 from postoffice.store.embedded.salvage import FOUND, Report, repair
 from postoffice.store.embedded.salvage.findings import Findings
 from postoffice.store.embedded.salvage.gathering import Gathering
+from postoffice.store.embedded.salvage.pages import KINDS as TREE_PAGES
 from postoffice.store.embedded.salvage.pages import row_at
 from postoffice.store.embedded.salvage.views import DamagedFile
-from postoffice.store.embedded.salvage.wal import FRAME_OCTETS, HEAD_OCTETS
+from postoffice.store.embedded.salvage.wal import FRAME_HEAD_OCTETS, FRAME_OCTETS, HEAD_OCTETS
 from postoffice.store.model import REMOVED, Flag, Letter, Origin
 from postoffice.testing.check_store.walk import NOON, keys, large_text, staged, text
 
@@ -208,6 +209,13 @@ def _interior(files: dict[str, bytearray], chance: random.Random) -> None:
             files[FILE][at : at + PAGE_OCTETS] = bytes(PAGE_OCTETS)
 
 
+@kind("the head of every page destroyed")
+def _heads(files: dict[str, bytearray], chance: random.Random) -> None:
+    for at in range(PAGE_OCTETS, len(files[FILE]), PAGE_OCTETS):
+        if files[FILE][at] in TREE_PAGES:
+            files[FILE][at : at + 8] = chance.randbytes(8)
+
+
 @kind("the log missing")
 def _no_log(files: dict[str, bytearray], chance: random.Random) -> None:
     del files[LOG]
@@ -226,6 +234,12 @@ def _wrong_frame(files: dict[str, bytearray], chance: random.Random) -> None:
     frame = chance.randrange(len(files[LOG]) // FRAME_OCTETS)
     at = HEAD_OCTETS + frame * FRAME_OCTETS
     files[LOG][at : at + FRAME_OCTETS] = chance.randbytes(FRAME_OCTETS)
+
+
+@kind("every frame of the log overwritten but for its head")
+def _wrong_frames(files: dict[str, bytearray], chance: random.Random) -> None:
+    for at in range(HEAD_OCTETS, len(files[LOG]), FRAME_OCTETS):
+        files[LOG][at + FRAME_HEAD_OCTETS : at + FRAME_OCTETS] = chance.randbytes(PAGE_OCTETS)
 
 
 @kind("all of it: bits, pages, the log's header, the end")

@@ -90,6 +90,31 @@ async def test_nothing_is_saved_wrongly_whatever_was_done_to_the_file(
         shutil.rmtree(folder)
 
 
+async def test_what_the_log_hides_is_saved_where_the_log_is_noise(
+    patterns: dict[bool, Pattern], tmp_path: Path
+) -> None:
+    saved: list[set[bytes]] = []
+    for kind in ("the log missing", "every frame of the log overwritten but for its head"):
+        folder = tmp_path / str(len(saved))
+        folder.mkdir()
+        outcome = await judge(patterns[False], KINDS[kind], 1, folder)
+        saved.append(outcome.saved | outcome.found)
+    assert saved[0]
+    assert saved[0] <= saved[1]
+
+
+async def test_of_what_was_removed_no_octet_comes_over(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.mailbox", tmp_path / "new.mailbox"
+    mailbox = MailboxFile.open(old, create=True)
+    await put(mailbox, *(text(number, lines=290) for number in range(30)))  # a page for each
+    await mailbox.remove((await keys(mailbox))[19:23])
+    await mailbox.close()
+    assert b"line of 21\r\n" in old.read_bytes(), "it does not lie on a free page any more"
+    report = await repair(old, new)
+    assert (report.letters, report.found, report.lost) == (26, 0, [])
+    assert b"line of 21\r\n" not in new.read_bytes()
+
+
 # --- all that a mailbox knows ----------------------------------------------------------------------------------
 
 
