@@ -125,7 +125,7 @@ def _rows(path: Path) -> Iterator[Rows]:
             ):
                 cell = row_at(file.today.page(page), at, octets)
                 where, start = place(page)
-                pieces.append((where, start + at - 12, start + at + len(cell.local) + 4))
+                pieces.append((where, start + at - 12, start + at + len(cell.local) + (4 if cell.overflow else 0)))
                 pieces += [(w, s, s + PAGE_OCTETS) for w, s in map(place, file.today.payload(cell)[1])]
                 name = last or name
             yield Rows(name, tuple(pieces))

@@ -166,6 +166,22 @@ async def test_of_a_sound_file_all_that_it_knows_comes_over(tmp_path: Path) -> N
     assert new.stat().st_mode & 0o777 == 0o600
 
 
+async def test_an_office_that_gets_its_mailbox_back_delivers_into_it_as_before(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.mailbox", tmp_path / "new.mailbox"
+    await (await full(old)).close()
+    facts = "SELECT incarnation, watermark, (SELECT group_concat(arrival) FROM entries) FROM mailbox"
+    connection = apsw.Connection(str(old))
+    connection.execute("UPDATE mailbox SET incarnation = 1 << 62, watermark = 77; UPDATE entries SET arrival = uid")
+    before = connection.execute(facts).get
+    connection.close()
+    await repair(old, new)
+    connection = apsw.Connection(str(new))
+    (life, watermark, arrivals), known = connection.execute(facts).get, before
+    connection.close()
+    assert (life, watermark) == known[:2]
+    assert sorted(arrivals.split(",")) == sorted(known[2].split(","))
+
+
 async def test_uids_begin_anew_and_say_so(tmp_path: Path) -> None:
     old, new = tmp_path / "old.mailbox", tmp_path / "new.mailbox"
     mailbox = await full(old)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -13,6 +12,7 @@ import click
 
 from postoffice.app.status import counted, size
 from postoffice.cli.check import Progress
+from postoffice.cli.home import with_loop
 from postoffice.errors import UsageError
 from postoffice.store.embedded.salvage import FOUND, Report
 from postoffice.store.embedded.salvage import repair as save
@@ -37,7 +37,7 @@ def repair(file: Path, new: Path, as_json: bool) -> None:
     if sys.stderr.isatty():
         tally.tick = progress.tick
     try:
-        report = asyncio.run(save(file, new, tick=tally.count))
+        report = with_loop(lambda: save(file, new, tick=tally.count))
     except OSError as error:
         raise UsageError(f"{error.filename or file}: {error.strerror}", os.EX_IOERR) from error
     finally:
