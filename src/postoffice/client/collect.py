@@ -20,6 +20,7 @@ from dataclasses import replace
 from postoffice.client.entrance import Key
 from postoffice.client.run import PART, Options, Order, Report, Run
 from postoffice.client.session import CLOSE_SECONDS, Session
+from postoffice.client.talk import Endless
 from postoffice.client.url import Source
 from postoffice.errors import Disconnected, PostofficeError, Refused, RemoteProtocolError
 from postoffice.events import event
@@ -92,6 +93,8 @@ async def _renewed(run: Run, key: Key, problem: PostofficeError | None) -> Key |
 def _goes_on(run: Run, problem: PostofficeError | None) -> bool:
     """Whether another session can help."""
     if not run.has_entered or run.fruitless > run.options.retries:
+        return False
+    if run.fruitless and problem is not None and isinstance(problem.__cause__, Endless):
         return False
     return not isinstance(problem, Refused) or problem.is_temporary
 

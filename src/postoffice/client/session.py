@@ -15,8 +15,8 @@ from postoffice.client.ledger import Ledger
 from postoffice.client.listing import Listed, listing
 from postoffice.client.recognition import Met, Recognition, recognize
 from postoffice.client.run import MOST_GIVEN_UP, STUMBLES, Run
-from postoffice.client.settling import Endless, Settling, headers
-from postoffice.client.talk import Talk
+from postoffice.client.settling import Settling, headers
+from postoffice.client.talk import Endless, Talk
 from postoffice.errors import (
     ConnectionLost,
     Disconnected,

@@ -9,8 +9,7 @@ from postoffice.client.ledger import Ledger
 from postoffice.client.listing import Listed
 from postoffice.client.recognition import Doubt, Met, Recognition, header_digest, matching
 from postoffice.client.run import Run
-from postoffice.client.talk import Talk
-from postoffice.errors import RemoteProtocolError
+from postoffice.client.talk import Endless, Talk
 from postoffice.events import event
 from postoffice.message.content import HEAD_OCTETS
 from postoffice.protocols.dots import Unstuffer
@@ -19,10 +18,6 @@ from postoffice.protocols.pop3.client import Body
 
 SURPLUS_OCTETS: Final = 64 * 1024 * 1024
 """How much more than twice what was announced a letter may have; some servers send for ever."""
-
-
-class Endless(RemoteProtocolError):
-    """A body that goes on and on."""
 
 
 def must_end(octets: int, item: Listed) -> None:

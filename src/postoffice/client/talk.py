@@ -19,6 +19,10 @@ LISTING_OCTETS: Final = 64 * 1024 * 1024
 _LATER: Final = frozenset({Code.IN_USE.value, Code.LOGIN_DELAY.value, Code.SYS_TEMP.value})
 
 
+class Endless(RemoteProtocolError):
+    """What goes on and on."""
+
+
 class Talk:
     """One conversation with one server."""
 
@@ -64,7 +68,7 @@ class Talk:
             portions.append(heard.wire)
             octets += len(heard.wire)
             if octets > LISTING_OCTETS:
-                raise RemoteProtocolError(f"{self.host} sends a listing that has no end")
+                raise Endless("a listing that has no end")
         assert isinstance(heard, EndOfBody)
         return b"".join(portions).splitlines()
 
