@@ -22,7 +22,8 @@ LETTER = b"From: x\r\nSubject: hello\r\n\r\nx\r\n"
 PROGRAM = "from postoffice.cli.main import main; main()"
 AS_SOMEBODY = f"""
 import os
-import postoffice.cli.home, postoffice.client.reading, postoffice.cli.people, postoffice.store.embedded
+import postoffice.cli.home, postoffice.client.reading, postoffice.cli.people
+from postoffice.store.embedded import EmbeddedStore, MailboxFile
 if os.geteuid() == 0:
     os.setgroups([])
     os.setresgid(65534, 65534, 65534)

@@ -46,6 +46,8 @@ _CONTENT = (
 _REFER_TO = {
     "mailbox": (
         "DELETE FROM removed WHERE entry_id IN (SELECT entry_id FROM entries WHERE content_id = ?)",
+        "INSERT INTO vanished SELECT folder_id, highest_modseq, uid FROM entries JOIN folders USING (folder_id)"
+        " WHERE content_id = ?",
         "DELETE FROM entries WHERE content_id = ?",
     ),
     "office": (
