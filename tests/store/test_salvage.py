@@ -18,6 +18,7 @@ from postoffice.database.sqlite import PAGE_OCTETS
 from postoffice.errors import DamagedStore, StoreUnavailable
 from postoffice.home.mailbox import pulling_into
 from postoffice.store.embedded import EmbeddedStore, MailboxFile
+from postoffice.store.embedded.index import Document, Index
 from postoffice.store.embedded.inspection import inspect_mailbox
 from postoffice.store.embedded.places import office_path
 from postoffice.store.embedded.salvage import FOUND, repair
@@ -180,6 +181,28 @@ async def test_an_office_that_gets_its_mailbox_back_delivers_into_it_as_before(t
     connection.close()
     assert (life, watermark) == known[:2]
     assert sorted(arrivals.split(",")) == sorted(known[2].split(","))
+
+
+async def test_an_index_for_searching_is_in_nobodys_way(tmp_path: Path) -> None:
+    old = tmp_path / "old.mailbox"
+    await (await full(old)).close()
+    before = await told(old)
+    index = Index(old)
+    while await index.add(lambda octets: Document("me", "you", "", "letter", "", octets.decode("latin-1"), 0, NOON)):
+        pass
+    await index.close()
+    connection = apsw.Connection(str(old))
+    connection.execute("UPDATE mailbox SET incarnation = 1 << 62, watermark = 77")
+    connection.close()
+    for octets in (0, 100, PAGE_OCTETS):
+        damaged, new = tmp_path / f"{octets}.damaged", tmp_path / f"{octets}.new"
+        damaged.write_bytes(bytes(octets) + old.read_bytes()[octets:])
+        assert (await repair(damaged, new)).lost == []
+        letters, _, _, memory, damages = await told(new)
+        assert [letters, memory, damages] == [before[0], before[3], []]
+        connection = apsw.Connection(str(new))
+        assert connection.execute("SELECT incarnation, watermark FROM mailbox").get == (1 << 62, 77)
+        connection.close()
 
 
 async def test_uids_begin_anew_and_say_so(tmp_path: Path) -> None:

@@ -98,8 +98,8 @@ class Findings:
 
     # --- rows of tables ----------------------------------------------------------------------------------------
 
-    def take_row(self, rowid: int, row: tuple[Value, ...], grade: Grade) -> None:
-        """A row of a table with numbered rows, if it is of one of ours."""
+    def take_row(self, rowid: int, row: tuple[Value, ...], grade: Grade, table: str | None) -> None:
+        """A row of a table with numbered rows, if it is of one of ours. `table` is whose it is, None if not known."""
         match len(row):
             case 10 if _is(row[1:], (bytes, NONE), *[int] * 5):
                 self._put("contents", rowid, grade, row[1], row[6])
@@ -107,7 +107,7 @@ class Findings:
                 self._take_entry(rowid, row, grade)
             case 6 if _is(row[1:], str, int, int, int, int):
                 self._put("folders", rowid, grade, row[1], row[2])
-            case 3 if rowid == 1 and _is(row[1:], int, int):
+            case 3 if rowid == 1 and _is(row[1:], int, int) and (table == "mailbox" or _is_life(row[1], table)):
                 self._put("mailbox", grade, row[1], row[2])
             case 2 | 3 if _is(row[1:], str):
                 holds = row[2] if len(row) == 3 else 1
@@ -157,6 +157,11 @@ class Findings:
 
 def _is(row: Sequence[Value], *kinds: type | tuple[type, ...]) -> bool:
     return all(isinstance(value, kind) for value, kind in zip(row, kinds, strict=False))
+
+
+def _is_life(incarnation: Value, table: str | None) -> bool:
+    """Whether this is the life of an office, or 0, and not the edition of an index: a row of the same shape."""
+    return table is None and isinstance(incarnation, int) and (incarnation == 0 or incarnation >= 1 << 20)
 
 
 def _is_unique_id(value: Value) -> bool:

@@ -155,7 +155,7 @@ class Gathering:
             try:
                 if seen.kind == TABLE_LEAF and cell.rowid is not None:
                     if not self._take_chunk(number, cell, grade, view, cell.rowid):
-                        self._findings.take_row(cell.rowid, record(self._views[view].payload(cell)[0]), grade)
+                        self._findings.take_row(cell.rowid, record(self._views[view].payload(cell)[0]), grade, table)
                 elif seen.kind in (INDEX_LEAF, INDEX_INTERIOR):
                     self._findings.take_key(record(self._views[view].payload(cell)[0]), grade, number, table)
             except NotARecord:
