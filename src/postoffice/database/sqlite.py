@@ -116,6 +116,18 @@ def open_reader(path: Path, vfs: str | None = None, cache_octets: int = 1 << 20)
     return connection
 
 
+def open_untouched(path: Path) -> Connection:
+    """A connection that cannot change the file, not even by what its log holds; others may write it meanwhile."""
+    manner = "immutable=1" if _lies_still(path) else "mode=ro"
+    try:
+        flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+        connection = apsw.Connection(f"{path.absolute().as_uri()}?{manner}", flags)
+    except apsw.Error as error:
+        raise store_error(error, path) from error
+    connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
+    return cast(Connection, connection)
+
+
 def open_draft(path: Path) -> Connection:
     """A connection to a file that nobody else knows yet, readable by its owner only, and quick because of it.
 

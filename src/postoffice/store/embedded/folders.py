@@ -67,6 +67,14 @@ def folder_id(connection: Connection, name: str) -> int:
     return found
 
 
+def folder_made(connection: Connection, name: str) -> int:
+    """The folder of this name, which is made if it is not there."""
+    connection.execute(
+        "INSERT INTO folders (name) SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM folders WHERE name = ?1)", (name,)
+    )
+    return folder_id(connection, name)
+
+
 def holder_id(connection: Connection, name: str) -> int:
     found = connection.execute("SELECT viewer_id FROM viewers WHERE name = ? AND holds", (name,)).get
     if not isinstance(found, int):
@@ -182,10 +190,7 @@ def move(connection: Connection, entries: Sequence[int], name: str, now: float) 
     """Entries again at the end of a folder, and gone where they were; gives their new keys, 0 for those not there."""
     if not entries:
         return []
-    connection.execute(
-        "INSERT INTO folders (name) SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM folders WHERE name = ?1)", (name,)
-    )
-    folder = folder_id(connection, name)
+    folder = folder_made(connection, name)
     modseq = next_modseq(connection, folder, shown=True)
     uid = one_number(connection, "SELECT uid_next FROM folders WHERE folder_id = ?", (folder,))
     keys = []

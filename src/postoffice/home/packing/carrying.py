@@ -1,0 +1,136 @@
+"""A mailbox file into a pack, and out of it again: what gets a name is whole, durable and its owner's alone.
+
+    mailbox file ─▶ copy of one moment ─▶ is it sound? ─▶ pack ─▶ its SHA-256 is right ─▶ mailbox file
+
+A copy lies beside the mailbox file, or in the temporary folder where nothing can be written there; its name is taken
+away as soon as it is open, so that whatever ends the program ends the copy too.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import token_hex
+from typing import BinaryIO
+
+from postoffice.database.sqlite import Connection, open_untouched, sync_directory
+from postoffice.errors import UsageError
+from postoffice.home.packing.container import Sink, Source, Tick, disclose, enclose, is_pack
+from postoffice.store.embedded.copying import bring_to_today, copy_mailbox, is_of_today, must_be_mailbox
+from postoffice.store.embedded.soundness import Tally, mailbox_findings
+from postoffice.store.model import Damage
+
+_IDENTITY_OCTETS = 100
+BESIDE = ("-wal", "-journal", "-shm")
+"""What SQLite keeps beside a file of that name, and would take for a part of any other that gets the name."""
+
+
+@dataclass(slots=True)
+class Packed:
+    """What is in a pack: letters, the octets of the database, its SHA-256, and what of it is damaged."""
+
+    letters: int
+    octets: int
+    sha256: bytes = b""
+    damages: list[Damage] = field(default_factory=list)
+
+
+def pack(file: Path, sink: Sink, tick: Tick) -> Packed:
+    """Write a pack of a mailbox file as it is now. What is damaged in it is told, and is in the pack as it is."""
+    folder = _room_for_copy(file)
+    with tempfile.TemporaryDirectory(prefix=f".{file.name}.", suffix=".pack", dir=folder) as private:
+        copy = Path(private) / "copy"
+        copy_mailbox(file, copy, tick)
+        tally = Tally()
+        with closing(open_untouched(copy)) as connection:
+            found = [one for one in mailbox_findings(connection, str(file), tally) if not one.is_harmless]
+        database = copy.open("rb")
+    with database:
+        packed = Packed(tally.letters, os.fstat(database.fileno()).st_size, damages=found)
+        packed.sha256 = enclose(database, packed.octets, sink, tick)
+    return packed
+
+
+def unpack(source: Source, file: Path, where: str, tick: Tick) -> bytes:
+    """A new mailbox file of a pack, which gets its name when all of it was found right. Gives its SHA-256."""
+    with named_last(file) as fresh:
+        digest = disclose(source, fresh, where, tick)
+        fresh.seek(0)
+        must_be_mailbox(fresh.read(_IDENTITY_OCTETS), where)
+        return digest
+
+
+@contextmanager
+def opened_to_read(other: Path, beside: Path) -> Iterator[Connection]:
+    """Another mailbox file, or the one in a pack, as this version knows it. `other` is not changed.
+
+    A pack, or a file of an older version, is copied into the folder of `beside` meanwhile.
+    """
+    with other.open("rb") as source:
+        is_packed = is_pack(source.read(_IDENTITY_OCTETS))
+    if not is_packed and is_of_today(other):
+        with closing(open_untouched(other)) as connection:
+            yield connection
+        return
+    with tempfile.TemporaryDirectory(prefix=f".{beside.name}.", suffix=".merge", dir=beside.parent) as private:
+        copy = Path(private) / "copy"
+        if is_packed:
+            with other.open("rb") as source:
+                unpack(source, copy, str(other), _quietly)
+        else:
+            copy_mailbox(other, copy, _quietly)
+        bring_to_today(copy)
+        with closing(open_untouched(copy)) as connection:
+            yield connection
+
+
+def _quietly(_: int) -> None:
+    return None
+
+
+@contextmanager
+def named_last(path: Path) -> Iterator[BinaryIO]:
+    """A new file that gets its name at the end, durably; if that is taken, or something fails, there is none."""
+    must_be_free(path)
+    fresh = path.with_name(f".{path.name}.{token_hex(8)}.new")
+    try:
+        descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be made: {error.strerror}", os.EX_CANTCREAT) from error
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        must_be_free(path)
+        path.hardlink_to(fresh)
+    except FileExistsError as error:
+        raise _is_taken(path) from error
+    finally:
+        with suppress(FileNotFoundError):
+            fresh.unlink()
+    sync_directory(path.parent)
+
+
+def must_be_free(path: Path) -> None:
+    if os.path.lexists(path):
+        raise _is_taken(path)
+    for ending in BESIDE:
+        beside = path.with_name(path.name + ending)
+        if os.path.lexists(beside):
+            because = f"{beside.name} lies there, which SQLite would take for a part of it; take it away first"
+            raise UsageError(f"{path}: {because}", os.EX_CANTCREAT)
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: there is no folder {path.parent}", os.EX_CANTCREAT)
+
+
+def _is_taken(path: Path) -> UsageError:
+    return UsageError(f"{path}: is there already; name a file that is not", os.EX_CANTCREAT)
+
+
+def _room_for_copy(file: Path) -> Path | None:
+    return file.parent if os.access(file.parent, os.W_OK) else None
