@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,10 +21,12 @@ import pytest
 
 from postoffice.client.collect import Options, Report, collect
 from postoffice.client.url import Source
+from postoffice.database.migrate import prepare
 from postoffice.home.mailbox import pulling_into
 from postoffice.home.packing.container import FRONT_OCTETS
 from postoffice.protocols.dots import stuff
 from postoffice.store.embedded import MailboxFile
+from postoffice.store.embedded.schema import MAILBOX
 from postoffice.store.model import CHUNK_OCTETS, Flag, Letter
 from postoffice.testing.check_store.walk import seen, text
 from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
@@ -117,6 +120,27 @@ def test_what_the_log_holds_is_packed_while_others_write(file: Path) -> None:
     new = file.with_name("new.mailbox")
     assert postoffice("open", "-", "--into", new, stdin=asyncio.run(run()))[0] == 0
     assert text("late") in asyncio.run(letters_of(new))
+
+
+async def test_each_pack_is_one_moment_of_a_file_that_others_write_all_the_time(file: Path) -> None:
+    mailbox = MailboxFile.open(file)
+    packing = asyncio.get_running_loop().run_in_executor(None, lambda: [postoffice("pack", file) for _ in range(3)])
+    written: list[bytes] = []
+    while not packing.done():
+        written.append(text(f"late {len(written)}", lines=300))
+        stage = await mailbox.stage()
+        await stage.write(stuff(written[-1]))
+        await mailbox.append([Letter(await stage.finish(), 0.0)])
+    await mailbox.close()
+    counts = []
+    for number, (status, pack, said) in enumerate(await packing):
+        assert status == 0, said
+        new = file.with_name(f"new-{number}")
+        assert (await asyncio.to_thread(lambda: postoffice("open", "-", "--into", new, stdin=pack)))[0] == 0  # noqa: B023
+        found = await letters_of(new)
+        counts.append(len(found) - 21)
+        assert found[21:] == written[: counts[-1]]
+    assert 0 < counts[0] < counts[1] < counts[2] <= len(written)
 
 
 @pytest.mark.parametrize("region", ["line", "size", "slots", "front digest", "database", "last page", "digest"])
@@ -391,3 +415,34 @@ def test_a_killed_open_leaves_no_mailbox_and_the_next_one_works(tmp_path: Path, 
         stray.unlink()
     assert postoffice("open", "-", "--into", new, stdin=packed)[0] == 0
     assert tables(new) == tables(file)
+
+
+def test_an_older_file_and_its_pack_are_merged_and_stay_as_they_are(tmp_path: Path) -> None:
+    home, old = tmp_path / "home", tmp_path / "old"
+    asyncio.run(put(home, text(1)))
+    prepare(old, replace(MAILBOX, steps=MAILBOX.steps[:3]), create=True)
+    with closing(apsw.Connection(str(old))) as connection:
+        connection.execute("INSERT INTO pulled VALUES ('pop3://x', 'id-1')")
+    octets = old.read_bytes()
+    pack = tmp_path / "old.po"
+    pack.write_bytes(postoffice("pack", old)[1])
+    for other, news in ((old, b"1 pulls remembered"), (pack, b"0 pulls remembered")):
+        status, told, said = postoffice("merge", home, other)
+        assert (status, news in told) == (0, True), said
+    assert old.read_bytes() == octets
+    assert [row[:2] for row in tables(home)["pulled"]] == [("pop3://x", "id-1")]
+
+
+def test_a_file_whose_tables_are_torn_is_one_sentence_and_what_came_stays(file: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    asyncio.run(put(home, text("own")))
+    with closing(apsw.Connection(str(file))) as connection:
+        root = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'entries'").get
+    octets = bytearray(file.read_bytes())
+    octets[(root - 1) * 4096 : root * 4096] = b"x" * 4096
+    file.write_bytes(octets)
+    status, _, said = postoffice("merge", home, file)
+    assert (status, said.count("\n"), "is damaged" in said) == (os.EX_DATAERR, 1, True), said
+    assert asyncio.run(letters_of(home)) == [text("own")]
+    status, pack, said = postoffice("pack", file)
+    assert (status, bool(pack), "DAMAGED" in said) == (os.EX_DATAERR, True, True)

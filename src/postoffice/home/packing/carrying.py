@@ -17,7 +17,9 @@ from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
-from postoffice.database.sqlite import Connection, open_untouched, sync_directory
+import apsw
+
+from postoffice.database.sqlite import Connection, open_untouched, store_error, sync_directory
 from postoffice.errors import UsageError
 from postoffice.home.packing.container import Sink, Source, Tick, disclose, enclose, is_pack
 from postoffice.store.embedded.copying import bring_to_today, copy_mailbox, is_of_today, must_be_mailbox
@@ -73,7 +75,7 @@ def opened_to_read(other: Path, beside: Path) -> Iterator[Connection]:
     with other.open("rb") as source:
         is_packed = is_pack(source.read(_IDENTITY_OCTETS))
     if not is_packed and is_of_today(other):
-        with closing(open_untouched(other)) as connection:
+        with _read(other, other) as connection:
             yield connection
         return
     with tempfile.TemporaryDirectory(prefix=f".{beside.name}.", suffix=".merge", dir=beside.parent) as private:
@@ -84,8 +86,18 @@ def opened_to_read(other: Path, beside: Path) -> Iterator[Connection]:
         else:
             copy_mailbox(other, copy, _quietly)
         bring_to_today(copy)
-        with closing(open_untouched(copy)) as connection:
+        with _read(copy, other) as connection:
             yield connection
+
+
+@contextmanager
+def _read(file: Path, other: Path) -> Iterator[Connection]:
+    """What SQLite finds damaged there is told of `other`."""
+    try:
+        with closing(open_untouched(file)) as connection:
+            yield connection
+    except apsw.Error as error:
+        raise store_error(error, other) from error
 
 
 def _quietly(_: int) -> None:
