@@ -367,9 +367,9 @@ def test_nobody_merges_into_a_file_that_somebody_pulls_into(file: Path, tmp_path
 
 
 def test_killed_at_any_moment_a_merge_goes_on_where_it_was(tmp_path: Path) -> None:
-    """Letters of 8 KB: a batch is 4 MiB, so there are many commits; it is killed after each of some."""
+    """Letters of 36 KB: a batch is 4 MiB, so there are a dozen commits; it is killed after some of them."""
     home, away = tmp_path / "home", tmp_path / "away"
-    letters = [text(number, lines=8000 // 12) for number in range(1500)]
+    letters = [text(number, lines=32000 // 12) for number in range(1500)]
     asyncio.run(put(home, text("own"), *letters[:3]))
 
     async def fill() -> None:
