@@ -11,10 +11,10 @@ import pytest
 from postoffice.client.collect import Options, Report, collect
 from postoffice.client.rules import NOW, AfterDays, WhenAbove, WhenRemoved
 from postoffice.client.url import Source
-from postoffice.errors import Refused
+from postoffice.errors import Disconnected, Refused
 from postoffice.events import collected
 from postoffice.store.base import Mailbox
-from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
+from postoffice.testing.peer import PASSWORD, USER, Leaves, Pop3Peer, Session
 
 Read = Callable[[Mailbox], Awaitable[list[bytes]]]
 
@@ -97,6 +97,79 @@ async def test_without_unique_ids_each_letter_is_kept_once(
     report = await pull(rules=(NOW,))
     assert (report.letters, report.deleted, pull.peer.letters) == (0, 6, {})
     assert sorted(await letters_of(home)) == sorted([*LETTERS.values(), letter(6)])
+
+
+def forget_names(peer: Pop3Peer) -> None:
+    """A server that has neither UIDL nor TOP."""
+    peer.capabilities = ("USER", "PIPELINING")
+    peer.says |= {"UIDL": b"-ERR what?\r\n", "TOP": b"-ERR what?\r\n"}
+
+
+async def test_what_is_known_by_its_octets_only_is_counted_once(pull: Pulls) -> None:
+    class Loses(Session):
+        def _quit(self, argument: str) -> bytes:
+            if self.number == 1:
+                raise Leaves
+            return super()._quit(argument)
+
+    forget_names(pull.peer)
+    pull.peer.session = Loses
+    report = await pull(rules=(NOW,))
+    assert (report.listed, report.letters, report.known, report.deleted) == (5, 5, 0, 5)
+    pull.peer.letters = {f"id-{number}": letter(number) for number in range(10, 160)}
+    report = await pull()
+    assert (report.sessions, report.listed, report.letters, report.known) == (2, 150, 150, 0)
+
+
+async def test_to_meet_the_same_letters_again_and_again_brings_no_run_further(pull: Pulls, home: Mailbox) -> None:
+    class Loses(Session):
+        def _quit(self, argument: str) -> bytes:
+            raise Leaves
+
+    class Ends(Session):
+        def retrieved(self, index: int) -> bytes:
+            if index > 1:
+                raise Leaves
+            return bytes(super().retrieved(index))  # type: ignore[arg-type]
+
+    forget_names(pull.peer)
+    pull.peer.session = Loses
+    with pytest.raises(Disconnected):
+        await pull(rules=(NOW,))
+    assert pull.peer.sessions == 5
+    pull.peer.session = Ends
+    pull.peer.letters = {f"id-{number}": letter(number) for number in range(10, 70)}
+    with pytest.raises(Disconnected):
+        await pull()
+    assert len((await home.snapshot()).keys) == 5 + 2
+
+
+async def test_a_letter_of_another_size_is_not_blamed_for_ever_for_the_one_behind_it(
+    pull: Pulls, home: Mailbox, letters_of: Read
+) -> None:
+    class Miscounts(Session):
+        def octets(self, index: int) -> int:
+            return super().octets(index) + 3
+
+        def retrieved(self, index: int) -> bytes:
+            if self.maildrop[index][0] == "id-4":
+                raise Leaves
+            return bytes(super().retrieved(index))  # type: ignore[arg-type]
+
+    pull.peer.session = Miscounts
+    report = await pull()
+    assert (report.letters, report.refused, report.different) == (4, 1, 4)
+    assert sorted(await letters_of(home)) == sorted(one for name, one in LETTERS.items() if name != "id-4")
+
+
+async def test_a_letter_that_waits_and_is_listed_again_is_there_again(pull: Pulls, home: Mailbox) -> None:
+    await pull(headers_only=True)
+    pull.peer.letters = {"id-1": LETTERS["id-1"]}
+    await pull(headers_only=True)
+    pull.peer.letters = dict(LETTERS)
+    await pull(headers_only=True)
+    [source] = await home.sources()
+    assert {one.gone for one in (await home.pulled(source)).values()} == {None}
 
 
 async def test_a_unique_id_given_to_another_letter_of_the_same_size_is_noticed(

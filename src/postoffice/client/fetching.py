@@ -35,11 +35,12 @@ _FIT_TO_SHOW: Final = re.compile(r"[!-~]{1,70}")
 
 class Fetching:
     """Of one session. `here` are the letters that became durable, or were found to be known; `kept` is how many of
-    them are new."""
+    them are new. `is_fruitful`: this run met one of them for the first time."""
 
     def __init__(self, run: Run, mailbox: Mailbox, ledger: Ledger, settling: Settling, seen: float) -> None:
         self.here: list[Met] = []
         self.kept = 0
+        self.is_fruitful = False
         self._run = run
         self._options = run.options
         self._report = run.report
@@ -66,7 +67,7 @@ class Fetching:
         asked, limit, on_the_way = self._asked, self._options.window_octets, 0
         while asked or wanted:
             if wanted and len(asked) <= window // 2 and on_the_way <= limit // 2:
-                while wanted and len(asked) < window and (not asked or on_the_way + wanted[0].item.octets <= limit):
+                while wanted and len(asked) < window and self._may_follow(wanted[0], on_the_way):
                     met = wanted.popleft()
                     asked.append(met)
                     on_the_way += met.item.octets
@@ -77,13 +78,25 @@ class Fetching:
                 await self._take(talk, asked[0])
             else:
                 self.give_up(asked[0], said(answer.reply.text))
-            on_the_way -= asked.popleft().item.octets
+            taken = asked.popleft()
+            on_the_way -= taken.item.octets
+            if self._unproved is not None and not asked and (not wanted or self._is_suspect(taken)):
+                await talk.ask(commands.NOOP)
+                self._unproved = None
             if self._is_full and self._unproved is None:
                 await self._begin_to_keep()
-        if self._unproved is not None:
-            await talk.ask(commands.NOOP)
-            self._unproved = None
         await self.keep()
+
+    def _may_follow(self, met: Met, on_the_way: int) -> bool:
+        """Whether a letter is asked for ahead. A suspect goes alone, so that no other one is blamed for it."""
+        if not self._asked:
+            return True
+        if self._is_suspect(met) or self._is_suspect(self._asked[-1]):
+            return False
+        return on_the_way + met.item.octets <= self._options.window_octets
+
+    def _is_suspect(self, met: Met) -> bool:
+        return met.source_id in self._run.stumbles
 
     @property
     def _is_full(self) -> bool:
@@ -102,7 +115,8 @@ class Fetching:
         self._arriving = None
         octets = staged.content.octets
         if octets != met.item.octets:
-            self._report.different += 1
+            self._run.different.add(met.source_id)
+            self._report.different = len(self._run.different)
             self._unproved = met
             event("home.different", source_id=met.source_id, announced=met.item.octets, octets=octets)
         if known := self._settling.known_by_octets(met.item, staged.content.sha256):
@@ -121,8 +135,9 @@ class Fetching:
 
     def _met_again(self, met: Met) -> None:
         self.here.append(met)
-        if met.source_id not in self._run.fetched:
+        if met.source_id not in self._run.fetched and met.source_id not in self._run.known:
             self._run.known.add(met.source_id)
+            self.is_fruitful = True
         self._report.known = len(self._run.known)
 
     def _showable(self, met: Met) -> str | None:
@@ -167,6 +182,7 @@ class Fetching:
             if key:
                 self.here.append(met)
                 self.kept += 1
+                self.is_fruitful = True
                 self._run.fetched.add(met.source_id)
                 self._report.letters += 1
                 self._report.octets += letter.staged.content.octets

@@ -121,6 +121,7 @@ class Run:
     known: set[str] = field(default_factory=set)
     fetched: set[str] = field(default_factory=set)
     left: set[str] = field(default_factory=set)
+    different: set[str] = field(default_factory=set)
     marked: set[str] = field(default_factory=set)
     has_entered: bool = False
     is_renewed: bool = False

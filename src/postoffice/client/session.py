@@ -96,24 +96,29 @@ class Session:
         found = recognize(items, self._ledger)
         settling = Settling(self._run, self._ledger, found)
         await settling.ask(talk, self._window)
-        self._note_what_is_gone(found, seen)
+        self._note_what_is_gone(found, settling, [], seen)
         await self._ledger.flush()
         wanted, left = self._sorted(found)
         await self._look_at_what_is_left(talk, left, seen)
-        self._count(found, items, wanted)
+        self._count(found, settling, items, wanted)
         self._fetching = fetching = Fetching(self._run, self._mailbox, self._ledger, settling, seen)
         if wanted:
             await fetching.fetch(talk, wanted, self._window)
-        self.is_fruitful = self.is_fruitful or bool(fetching.here)
+            self._note_what_is_gone(found, settling, fetching.here, seen)
+        self.is_fruitful = self.is_fruitful or fetching.is_fruitful
         await self._ledger.flush()
         deleting = Deleting(self._run, self._ledger)
         if self._options.rules:
             await deleting.delete(talk, found.known + fetching.here, items, self._window)
         await self._quit(talk, deleting)
 
-    def _note_what_is_gone(self, found: Recognition, seen: float) -> None:
+    def _note_what_is_gone(self, found: Recognition, settling: Settling, here: Sequence[Met], seen: float) -> None:
+        """What a letter in doubt may still turn out to be is not gone yet."""
         run = self._run
-        for name in found.gone.difference(met.source_id for met in found.known):
+        found.gone.difference_update(met.source_id for met in (*found.known, *found.new, *here))
+        gone = found.gone - settling.undecided
+        found.gone -= gone
+        for name in gone:
             self._ledger.note(name, gone=seen)
             if name in run.marked:
                 run.marked.discard(name)
@@ -141,23 +146,27 @@ class Session:
         async for item, head in headers(talk, new, self._window):
             met = named[item.number]
             self._ledger.note(met.source_id, seen=seen, octets=item.octets, head=head[:HEAD_OCTETS])
-        await self._ledger.flush()
         for met in left:
+            if (before := self._ledger.get(met.source_id)) is not None and before.gone is not None:
+                self._ledger.note(met.source_id, gone=None)
             if met.source_id not in self._run.left:
                 self._run.left.add(met.source_id)
                 event("home.left", source_id=met.source_id, octets=met.item.octets)
+        await self._ledger.flush()
 
     def _tries_of_other_runs(self, met: Met) -> int:
         before = self._ledger.get(met.source_id)
         return before.tries if before is not None and met.source_id not in self._run.stumbles else 0
 
-    def _count(self, found: Recognition, items: Sequence[Listed], wanted: Sequence[Met]) -> None:
+    def _count(self, found: Recognition, settling: Settling, items: Sequence[Listed], wanted: Sequence[Met]) -> None:
         """What the listing says about the run."""
         run, report = self._run, self._run.report
         self.listed = len(items)
-        run.listed.update(met.source_id for met in (*found.known, *found.new))
+        certain = (met for met in found.new if met.item.number not in settling.doubts)
+        run.listed.update(met.source_id for met in (*found.known, *certain))
         run.known.update(met.source_id for met in found.known if met.source_id not in run.fetched)
-        report.listed, report.known, report.left = len(run.listed), len(run.known), len(run.left)
+        report.listed = max(report.listed, self.listed, len(run.listed))
+        report.known, report.left = len(run.known), len(run.left)
         event(
             "home.listed",
             letters=self.listed,
@@ -191,7 +200,7 @@ class Session:
             await self._fetching.abandon(all_of_it=is_lost)
             if not is_lost:
                 await self._fetching.keep()
-            self.is_fruitful = self.is_fruitful or bool(self._fetching.here)
+            self.is_fruitful = self.is_fruitful or self._fetching.is_fruitful
         machine = talk.machine
         if isinstance(problem, (Refused, UsageError)) and machine.state is State.AUTHORIZATION and not machine.pending:
             talk.say(commands.QUIT)

@@ -38,7 +38,7 @@ async def headers(talk: Talk, items: Sequence[Listed], window: int) -> AsyncIter
 
 
 class Settling:
-    """Which letters of a listing are known under which name. `doubts` are left for `is_known_by_octets`, by number."""
+    """Which letters of a listing are known under which name. `doubts` are left for `known_by_octets`, by number."""
 
     def __init__(self, run: Run, ledger: Ledger, found: Recognition) -> None:
         self.doubts: dict[int, Doubt] = {}
@@ -60,9 +60,14 @@ class Settling:
             if digest is None:
                 self.doubts[doubt.item.number] = doubt
 
+    @property
+    def undecided(self) -> set[str]:
+        """The names that letters in doubt may turn out to have."""
+        return {name for doubt in self.doubts.values() for name in doubt.candidates}
+
     def known_by_octets(self, item: Listed, sha256: bytes) -> Met | None:
         """What a letter is known as that was fetched because it was in doubt; None: it is new."""
-        doubt = self.doubts.get(item.number)
+        doubt = self.doubts.pop(item.number, None)
         for name in doubt.candidates if doubt is not None else ():
             if doubt is not None and name not in self._taken and self._ledger[name].sha256 == sha256:
                 return self._known_again(doubt, name)
