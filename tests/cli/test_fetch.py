@@ -251,3 +251,19 @@ async def test_who_comes_while_somebody_pulls_into_the_file_is_told_so(tmp_path:
     assert (status, out) == (75, "")
     assert errors == f"postoffice: {file}: somebody else pulls into it now\n"
     assert after[0] == 0
+
+
+async def test_a_letter_that_is_asked_for_and_not_listed_is_told(tmp_path: Path) -> None:
+    async with Pop3Peer(dict(LETTERS)).listening() as port:
+        status, out, errors = await fetch(port, tmp_path / "m", "--only", "id-9", "--only", "id-2")
+    assert (status, out[:10]) == (os.EX_NOINPUT, "1 letters,")
+    assert errors == "postoffice: id-9: the server lists no letter of that unique-id\n"
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+async def test_nothing_goes_because_the_mailbox_file_is_a_copy_of_itself(tmp_path: Path, more: tuple[str, ...]) -> None:
+    peer = Pop3Peer(dict(LETTERS))
+    async with peer.listening() as port:
+        status, _, errors = await fetch(port, tmp_path / "m", "--delete-when", f"copied to {tmp_path}/./m", *more)
+    assert (status, peer.sessions, len(peer.letters)) == (os.EX_USAGE, 0, 5)
+    assert "no copy of it" in errors

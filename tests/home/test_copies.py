@@ -10,8 +10,8 @@ import pytest
 from postoffice.client.collect import Options, Report, collect
 from postoffice.client.rules import WhenCopied
 from postoffice.client.url import Source
-from postoffice.errors import DamagedStore
-from postoffice.home.copies import whole_in
+from postoffice.errors import DamagedStore, UsageError
+from postoffice.home.copies import must_be_another, whole_in
 from postoffice.store.embedded import MailboxFile
 from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
 
@@ -53,3 +53,18 @@ async def test_what_is_damaged_in_the_copy_stays(tmp_path: Path) -> None:
         with pytest.raises(DamagedStore):
             await pull(port, file, copy)
     assert list(peer.letters) == ["3"]
+
+
+def test_a_mailbox_file_is_no_copy_of_itself_by_whatever_name(tmp_path: Path) -> None:
+    file, link, other = tmp_path / "home.mailbox", tmp_path / "link", tmp_path / "copy.mailbox"
+    link.symlink_to(file)
+    for exists in (False, True):
+        if exists:
+            file.touch()
+            (tmp_path / "hard").hardlink_to(file)
+            with pytest.raises(UsageError, match="no copy of it"):
+                must_be_another([WhenCopied(tmp_path / "hard")], file)
+        for name in (file, link):
+            with pytest.raises(UsageError, match="no copy of it"):
+                must_be_another([WhenCopied(name)], file)
+        must_be_another([WhenCopied(other)], file)

@@ -121,6 +121,8 @@ def trouble_of(name: str, facts: dict[str, Fact]) -> str:
         case "handing.in_doubt":
             ends = "held; --doubtful again gives it" if facts["is_held"] else "given again"
             return f"letter {facts['letter']} may have been handed over by a run that died; it is {ends}"
+        case "home.absent":
+            return f"{facts['source_id']}: the server lists no letter of that unique-id"
         case "handing.failed":
             return f"letters wait to be handed over: {facts['because']}"
         case _:

@@ -76,14 +76,14 @@ def _in_words(name: str, facts: dict[str, Fact]) -> None:
     who = safe(str(facts.get("account", "")))
     match name:
         case "home.ready":
-            click.echo(f"ready {facts['accounts']} accounts")
+            click.echo(f"ready accounts={facts['accounts']}")
         case "home.pulled" if facts["letters"] or facts["staying"]:
             waiting = f"; {facts['staying']} wait to be handed over" if facts["staying"] else ""
             click.echo(f"{who}: {facts['letters']} letters, {facts['octets']} octets{waiting}")
         case "home.well_again":
             click.echo(f"{who}: well again")
         case "home.reloaded":
-            click.echo(f"the settings were read: {facts['accounts']} accounts")
+            click.echo(f"the settings were read: accounts={facts['accounts']}")
         case "home.failed":
             click.echo(f"postoffice: {who}: {safe(str(facts['because']))}", err=True)
         case "home.hook_failed":

@@ -85,7 +85,8 @@ class Report:
     `letters` and `octets` were fetched and kept; `known` were here before, some of them `relinked`: the server has new
     unique-ids for them. `deleted` are removed from the server. `refused` were listed but not given, or broke off each
     time; `left` are larger than was asked for. `different` came with another size than was announced; `renamed` have
-    another unique-id here, because the server's cannot be shown or is another letter's.
+    another unique-id here, because the server's cannot be shown or is another letter's; `absent` are
+    unique-ids that were asked for and are not listed.
     """
 
     listed: int = 0
@@ -98,6 +99,7 @@ class Report:
     left: int = 0
     different: int = 0
     renamed: int = 0
+    absent: int = 0
     sessions: int = 0
 
 

@@ -162,6 +162,8 @@ class Session:
         """What the listing says about the run."""
         run, report = self._run, self._run.report
         self.listed = len(items)
+        if report.sessions == 1:
+            self._tell_what_is_not_there(items)
         certain = (met for met in found.new if met.item.number not in settling.doubts)
         run.listed.update(met.source_id for met in (*found.known, *certain))
         run.known.update(met.source_id for met in found.known if met.source_id not in run.fetched)
@@ -174,6 +176,12 @@ class Session:
             new=len(wanted),
             new_octets=sum(met.item.octets for met in wanted),
         )
+
+    def _tell_what_is_not_there(self, items: Sequence[Listed]) -> None:
+        absent = self._options.only.difference(item.unique_id for item in items)
+        self._run.report.absent = len(absent)
+        for unique_id in sorted(absent):
+            event("home.absent", source_id=unique_id)
 
     async def _quit(self, talk: Talk, deleting: Deleting) -> None:
         """Without +OK nobody knows what the server removed; the next session will see."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from postoffice.client.rules import Rule, WhenCopied
+from postoffice.errors import UsageError
 from postoffice.events import event
 from postoffice.home.mailbox import opening
 from postoffice.protocols.dots import Unstuffer
@@ -15,6 +18,19 @@ if TYPE_CHECKING:
     from postoffice.store.embedded import MailboxFile
 
 FLIGHT_LETTERS: Final = 1000
+
+
+def must_be_another(rules: Iterable[Rule], file: Path) -> None:
+    """Raise a UsageError (64) where a rule takes the mailbox file for its own copy, by whatever name."""
+    for rule in rules:
+        if isinstance(rule, WhenCopied) and _is_same(rule.path, file):
+            raise UsageError(f"{rule}: that is the mailbox file itself, and no copy of it", os.EX_USAGE)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    if one.exists() and other.exists():
+        return one.samefile(other)
+    return one.resolve() == other.resolve()
 
 
 async def whole_in(path: Path, digests: Sequence[bytes]) -> set[bytes]:

@@ -12,6 +12,7 @@ from postoffice.client.recognition import recognize
 from postoffice.client.rules import Lying, Scene
 from postoffice.client.survey import survey
 from postoffice.client.url import Source
+from postoffice.home.copies import must_be_another
 from postoffice.home.mailbox import opening
 from postoffice.store.model import Pulled
 
@@ -33,6 +34,7 @@ async def preview(source: Source, file: Path, options: Options, *, needs_folder:
     Raises what a pull raises; a server without UIDL is a `Refused`. `needs_folder`: a pull would not make that of the
     file.
     """
+    must_be_another(options.rules, file)
     memory = await _memory(source, file, needs_folder=needs_folder)
     listed = (await survey(source, options, lambda listed: [])).listed
     found = recognize(listed, memory)

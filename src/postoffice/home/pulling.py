@@ -15,6 +15,7 @@ from postoffice.client.url import Source
 from postoffice.errors import UsageError
 from postoffice.handing.round import Handed
 from postoffice.handing.way import Way
+from postoffice.home.copies import must_be_another
 from postoffice.home.hooks import Hooks, introduced
 from postoffice.home.mailbox import pulling_into
 
@@ -35,7 +36,9 @@ class Outcome:
     @property
     def status(self) -> int:
         """For sysexits(3)."""
-        return self.handed.status or (os.EX_TEMPFAIL if self.report.refused else os.EX_OK)
+        if self.handed.status or self.report.refused:
+            return self.handed.status or os.EX_TEMPFAIL
+        return os.EX_NOINPUT if self.report.absent else os.EX_OK
 
 
 async def pull(account: Account, hooks: Hooks) -> Outcome:
@@ -59,8 +62,10 @@ async def pull_into(there: Way, name: str, source: Source, options: Options, hoo
     """Pull a maildrop, hand over what came if it goes on, and run the hook if letters came, also where the pull, or the
     handing over, failed behind them. At last, what came is added to the file's index, if it was ever searched.
 
-    Raises what `collect` and `Way.through` raise, and a UsageError (75) if somebody else pulls into the file.
+    Raises what `collect` and `Way.through` raise, and a UsageError: 75 if somebody else pulls into the file, 64 if it
+    shall be its own copy.
     """
+    must_be_another(options.rules, there.file)
     came: list[bytes] = []
     try:
         async with pulling_into(there.file) as mailbox:

@@ -64,6 +64,9 @@ async def dial(
     except (OSError, ssl.SSLError, TimeoutError) as error:
         where = address if isinstance(address, str) else f"{address[0]} port {address[1]}"
         raise ConnectionLost(f"cannot reach {where}: {in_words(error)}") from error
+    except asyncio.CancelledError:
+        finished.cancel()  # nobody waits any more for what a conversation says that has begun meanwhile
+        raise
     try:
         return await finished
     except asyncio.CancelledError:

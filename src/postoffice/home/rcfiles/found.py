@@ -15,7 +15,7 @@ from postoffice.handing.target import target
 from postoffice.protocols.sasl import client as sasl
 
 AS_THEY_CAME: Final = "letters are kept exactly as they come"
-ALL_OF_THEM: Final = "every letter is fetched, whatever its size"
+ALL_OF_THEM: Final = "every letter is fetched, whatever its size and however many there are"
 NO_TARGET: Final = "there is no such target; a mailbox file takes the letters"
 NO_VALUES: Final = "no value of a letter goes into a command line; a mailbox file takes the letters"
 OUR_OWN: Final = "there is nothing to set about it here"
