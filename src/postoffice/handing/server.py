@@ -38,7 +38,6 @@ from postoffice.net.dial import dial
 from postoffice.net.dialogue import Dialogue
 from postoffice.net.switchboard import Switchboard
 from postoffice.protocols.dots import Stuffer
-from postoffice.protocols.lines import NEED_DATA
 from postoffice.protocols.sasl import client as sasl
 from postoffice.protocols.sasl.server import Claim
 from postoffice.protocols.smtp import commands
@@ -47,6 +46,7 @@ from postoffice.protocols.smtp.commands import Command
 from postoffice.protocols.smtp.lmtp import LmtpClient
 from postoffice.protocols.smtp.replies import Challenge, Reply
 from postoffice.protocols.smtp.table import State
+from postoffice.transfer.talk import Talk
 
 REPLY_SECONDS: Final = 300.0
 FINAL_SECONDS: Final = 600.0
@@ -114,7 +114,7 @@ class _Visit:
 
     async def converse(self, dialogue: Dialogue[SmtpClient]) -> None:
         self._end = asyncio.get_running_loop().create_future()
-        self._dialogue, self._machine = dialogue, dialogue.machine
+        self._dialogue, self._machine, self._talk = dialogue, dialogue.machine, Talk(dialogue)
         dialogue.patience = REPLY_SECONDS
         try:
             await self._arrive()
@@ -125,24 +125,18 @@ class _Visit:
         except RemoteProtocolError as problem:
             raise RemoteProtocolError(f"{self._aim.host} broke the protocol: {problem}") from problem
         except (Refused, UsageError):
-            await self._leave()
+            await self._talk.leave()
             raise
         else:
-            await self._leave()
+            await self._talk.leave()
         finally:
             self._end.set_result(None)
-
-    async def _leave(self) -> None:
-        machine = self._machine
-        if machine.state not in (State.DATA, State.CLOSED) and not machine.pending:
-            self._say(commands.QUIT)
-            await self._dialogue.flush()
 
     # --- the way in
 
     async def _arrive(self) -> None:
         """Greeting, TLS, login. Raises Refused, UsageError."""
-        greeting = await self._next()
+        greeting = await self._talk.hear()
         assert isinstance(greeting, Greeting)
         if not greeting.reply.is_positive:
             raise self._refused("the conversation", greeting.reply)
@@ -153,11 +147,8 @@ class _Visit:
             await self._log_in()
 
     async def _introduce(self) -> None:
-        """LHLO; or EHLO, and HELO to those who do not know it. Our name is our address: we have no other."""
-        name = _literal(self._dialogue.local[0])
-        reply = await self._ask(commands.lhlo(name) if self._aim.is_lmtp else commands.ehlo(name))
-        if not reply.is_positive and not reply.is_temporary and not self._aim.is_lmtp:
-            reply = await self._ask(commands.helo(name))
+        """Our name is our address: we have no other."""
+        reply = await self._talk.introduce(_literal(self._dialogue.local[0]))
         if not reply.is_positive:
             raise self._refused("our greeting", reply)
 
@@ -173,7 +164,7 @@ class _Visit:
                 " with ?clear-text behind the URL",
                 os.EX_NOPERM,
             )
-        reply = await self._ask(commands.STARTTLS)
+        reply = await self._talk.ask(commands.STARTTLS)
         if not reply.is_positive:
             raise self._refused("TLS", reply)
         await self._dialogue.start_tls(believed(aim.trust), aim.host)
@@ -191,8 +182,8 @@ class _Visit:
             exchange = sasl.begin(mechanism, claim)
         except LocalProtocolError as error:
             raise UsageError(str(error)) from error
-        self._say(commands.authenticate(mechanism, exchange.initial))
-        while isinstance(heard := await self._next(), Challenge):
+        self._talk.say(commands.authenticate(mechanism, exchange.initial))
+        while isinstance(heard := await self._talk.hear(), Challenge):
             self._dialogue.send(self._machine.respond(exchange.step(heard.encoded)))
         if not isinstance(heard, Answer):
             raise RemoteProtocolError(f"not an answer: {heard}")
@@ -219,11 +210,11 @@ class _Visit:
         replies = []
         if "PIPELINING" in self._machine.extensions:
             for command in envelope:
-                self._say(command)
-            replies = [await self._reply() for _ in envelope]
+                self._talk.say(command)
+            replies = [await self._talk.reply() for _ in envelope]
         else:
             for command in envelope:
-                replies.append(await self._ask(command))
+                replies.append(await self._talk.ask(command))
                 if not replies[-1].is_positive:
                     break
         refused = next((reply for reply in replies if not reply.is_positive), None)
@@ -270,7 +261,7 @@ class _Visit:
         await asyncio.to_thread(self._round.journal.begin, [given.entry.email_id])
         self._dialogue.send(self._machine.end_of_data())
         self._dialogue.patience = FINAL_SECONDS
-        reply = await self._reply()
+        reply = await self._talk.reply()
         self._dialogue.patience = REPLY_SECONDS
         if reply.is_positive:
             await self._round.taken([given])
@@ -283,9 +274,9 @@ class _Visit:
         if self._machine.state is State.DATA:
             self._dialogue.send(self._machine.end_of_data())
             if self._machine.pending:
-                await self._reply()
+                await self._talk.reply()
         if self._machine.state in (State.MAIL, State.RCPT):
-            await self._ask(commands.RSET)
+            await self._talk.ask(commands.RSET)
         self._declined(given, refused)
 
     def _declined(self, given: Given, reply: Reply) -> None:
@@ -293,30 +284,10 @@ class _Visit:
         if self._machine.state is State.CLOSED:
             raise self._refused("to go on", reply)
 
-    # --- the machine
-
     def _refused(self, what: str, reply: Reply, status: int = os.EX_UNAVAILABLE) -> Refused:
         if reply.is_temporary:
             status = os.EX_TEMPFAIL
         return Refused(f"{self._aim.host} refused {what}: {header.safe(str(reply)[:WORDS])}", status)
-
-    def _say(self, command: Command) -> None:
-        self._dialogue.send(self._machine.send(command))
-
-    async def _ask(self, command: Command) -> Reply:
-        self._say(command)
-        return await self._reply()
-
-    async def _reply(self) -> Reply:
-        answer = await self._next()
-        if not isinstance(answer, Answer):
-            raise RemoteProtocolError(f"not an answer: {answer}")
-        return answer.reply
-
-    async def _next(self) -> object:
-        while (heard := self._machine.next_event()) is NEED_DATA:
-            await self._dialogue.more()
-        return heard
 
 
 async def _is_bare(given: Given) -> bool:

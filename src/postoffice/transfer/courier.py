@@ -12,23 +12,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from postoffice.errors import Disconnected, ProtocolError, Refusal, RemoteProtocolError
+from postoffice.errors import Disconnected, ProtocolError, Refusal
 from postoffice.events import event
 from postoffice.message.notice import Fate
 from postoffice.net.dial import dial
 from postoffice.net.dialogue import Dialogue
 from postoffice.net.switchboard import Switchboard
 from postoffice.net.tls import describe, opportunistic_context
-from postoffice.protocols.lines import NEED_DATA
 from postoffice.protocols.smtp import commands
-from postoffice.protocols.smtp.client import Answer, Greeting, SmtpClient
-from postoffice.protocols.smtp.commands import Command
+from postoffice.protocols.smtp.client import Greeting, SmtpClient
 from postoffice.protocols.smtp.lmtp import LmtpClient
 from postoffice.protocols.smtp.replies import Reply
-from postoffice.protocols.smtp.table import State
 from postoffice.store.base import Office
 from postoffice.store.model import QueueItem
 from postoffice.transfer.route import Router
+from postoffice.transfer.talk import Talk
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,24 +132,19 @@ class _Visit:
     async def converse(self, dialogue: Dialogue[SmtpClient]) -> None:
         self._dialogue = dialogue
         self._machine = dialogue.machine
+        self._talk = talk = Talk(dialogue)
         dialogue.patience = self._settings.reply_seconds
-        greeting = await self._next()
+        greeting = await talk.hear()
         assert isinstance(greeting, Greeting)
         if not greeting.reply.is_positive:
             self._note(greeting.reply)
             return
         if await self._introduce() and await self._secure():
             await self._transact()
-        if self._machine.state not in (State.DATA, State.CLOSED) and not self._machine.pending:
-            self._say(commands.QUIT)
-            await dialogue.flush()
+        await talk.leave()
 
     async def _introduce(self) -> bool:
-        """LHLO; or EHLO, and HELO to those who do not know it."""
-        name, is_lmtp = self._courier._host.encode(), isinstance(self._machine, LmtpClient)
-        reply = await self._ask(commands.lhlo(name) if is_lmtp else commands.ehlo(name))
-        if not reply.is_positive and not reply.is_temporary and not is_lmtp:
-            reply = await self._ask(commands.helo(name))
+        reply = await self._talk.introduce(self._courier._host.encode())
         self._note(reply)
         return reply.is_positive
 
@@ -159,7 +152,7 @@ class _Visit:
         """STARTTLS where it is offered; a refusal of it is no reason to keep the letter."""
         if "STARTTLS" not in self._machine.extensions or not self._may_use_tls:
             return True
-        if not (await self._ask(commands.STARTTLS)).is_positive:
+        if not (await self._talk.ask(commands.STARTTLS)).is_positive:
             return True
         self.tls_failed = True
         await self._dialogue.start_tls(self._courier._tls)
@@ -185,14 +178,14 @@ class _Visit:
         envelope += [commands.rcpt(f"<{recipient}>".encode()) for recipient in item.recipients]
         if "PIPELINING" in extensions:
             for command in (*envelope, commands.DATA):
-                self._say(command)
-            replies = [await self._reply() for _ in range(len(envelope) + 1)]
+                self._talk.say(command)
+            replies = [await self._talk.reply() for _ in range(len(envelope) + 1)]
         else:
-            replies = [await self._ask(envelope[0])]
+            replies = [await self._talk.ask(envelope[0])]
             if replies[0].is_positive:
-                replies += [await self._ask(command) for command in envelope[1:]]
+                replies += [await self._talk.ask(command) for command in envelope[1:]]
             if any(reply.is_positive for reply in replies[1:]):
-                replies.append(await self._ask(commands.DATA))
+                replies.append(await self._talk.ask(commands.DATA))
         return await self._content(replies)
 
     async def _content(self, replies: list[Reply]) -> None:
@@ -212,9 +205,9 @@ class _Visit:
         await self._send_letter(bool(taken))
         if isinstance(self._machine, LmtpClient):
             for recipient in taken:
-                self._settle([recipient], await self._reply())
+                self._settle([recipient], await self._talk.reply())
         else:
-            self._settle(taken, await self._reply())
+            self._settle(taken, await self._talk.reply())
         self.outcome.is_uncertain = False
         return None
 
@@ -257,26 +250,6 @@ class _Visit:
 
     def _note(self, reply: Reply) -> None:
         self.outcome.last_reply = f"{self.outcome.host}: {reply}"
-
-    # --- the machine
-
-    def _say(self, command: Command) -> None:
-        self._dialogue.send(self._machine.send(command))
-
-    async def _ask(self, command: Command) -> Reply:
-        self._say(command)
-        return await self._reply()
-
-    async def _reply(self) -> Reply:
-        answer = await self._next()
-        if not isinstance(answer, Answer):
-            raise RemoteProtocolError(f"not an answer: {answer}")
-        return answer.reply
-
-    async def _next(self) -> object:
-        while (heard := self._machine.next_event()) is NEED_DATA:
-            await self._dialogue.more()
-        return heard
 
 
 def _all(item: QueueItem, refusal: Refusal, host: str) -> Outcome:
