@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from postoffice.errors import UsageError
-from postoffice.handing.places import explained, make_folder, must_be_ours, sync
+from postoffice.handing.places import explained, make_folder, must_be_ours
 from postoffice.handing.round import Round
 from postoffice.moving.giving import BATCH_LETTERS, Given, GoneMeanwhile, write_all
 from postoffice.moving.to_maildir import file_name, stem
@@ -120,7 +120,7 @@ class MaildirHand:
             raise trouble
         for one in written:
             os.rename(one.temporary, one.name, src_dir_fd=self._folders["tmp"], dst_dir_fd=self._folders["new"])
-        sync(self._folders["new"])
+        os.fsync(self._folders["new"])
 
 
 def _names(folder: int) -> list[str]:

@@ -20,11 +20,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from postoffice.client.private import sync_folder
 from postoffice.errors import PostofficeError, UsageError
 from postoffice.events import event
 from postoffice.handing.journal import Journal
 from postoffice.handing.locks import locked
-from postoffice.handing.places import explained, must_be_ours, sync
+from postoffice.handing.places import explained, must_be_ours
 from postoffice.handing.round import Round
 from postoffice.moving.giving import BATCH_LETTERS, Given, GoneMeanwhile, write_all
 from postoffice.moving.letters import Found
@@ -85,7 +86,7 @@ class MboxHand:
             file = os.open(self._path, _OPEN)
         except FileNotFoundError:
             file = os.open(self._path, _OPEN | os.O_CREAT, 0o600)
-            sync(self._path.parent)
+            sync_folder(self._path.parent)
         try:
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 raise UsageError(f"{self._path}: is no file, so it is no mbox", os.EX_CANTCREAT)

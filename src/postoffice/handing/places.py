@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from postoffice.client.private import sync_folder
 from postoffice.errors import StoreError, UsageError
 
 FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -39,18 +40,11 @@ def make_folder(path: str | Path, above: int | None = None) -> int:
     except FileExistsError:
         pass
     else:
-        sync(above if above is not None else Path(path).parent)
+        if above is not None:
+            os.fsync(above)
+        else:
+            sync_folder(Path(path).parent)
     return os.open(path, FOLDER | (os.O_NOFOLLOW if above is not None else 0), dir_fd=above)
-
-
-def sync(folder: int | Path) -> None:
-    """The names in a folder are durable. May raise OSError."""
-    descriptor = os.open(folder, FOLDER) if isinstance(folder, Path) else folder
-    try:
-        os.fsync(descriptor)
-    finally:
-        if isinstance(folder, Path):
-            os.close(descriptor)
 
 
 def must_be_ours(descriptor: int, path: Path) -> None:
