@@ -26,7 +26,6 @@ class Deleting:
         """DELE ✍ 3: every letter that is `here` is durable, and so is the note that it is to go."""
         if not here:
             return
-        await self._ledger.read()
         why = await self._chosen(here, items)
         now = self._run.options.clock()
         chosen = [met for met in here if met.item.number in why]

@@ -109,6 +109,8 @@ class Session:
         await self._ledger.flush()
         deleting = Deleting(self._run, self._ledger)
         if self._options.rules:
+            if fetching.here:
+                await self._ledger.read()  # of these it does not know yet what they are here
             await deleting.delete(talk, found.known + fetching.here, items, self._window)
         await self._quit(talk, deleting)
 

@@ -68,8 +68,10 @@ class Settling:
     def known_by_octets(self, item: Listed, sha256: bytes) -> Met | None:
         """What a letter is known as that was fetched because it was in doubt; None: it is new."""
         doubt = self.doubts.pop(item.number, None)
-        for name in doubt.candidates if doubt is not None else ():
-            if doubt is not None and name not in self._taken and self._ledger[name].sha256 == sha256:
+        if doubt is None:
+            return None
+        for name in doubt.candidates:
+            if name not in self._taken and self._ledger[name].sha256 == sha256:
                 return self._known_again(doubt, name)
         return None
 
