@@ -51,12 +51,12 @@ async def collect(source: Source, mailbox: Mailbox, options: Options) -> Report:
             problem = broken
         run.fruitless = 0 if session.is_fruitful else run.fruitless + 1
         if problem is None and not _may_have_more(session):
-            return run.report
+            return run.told()
         renewed = await _renewed(run, key, problem)
         wait = run.wait()
         if not (renewed or _goes_on(run, problem)) or wait > options.longest_wait:
             if problem is None:
-                return run.report
+                return run.told()
             raise problem
         key = renewed or key
         event("home.resumed", session=run.report.sessions + 1, after=wait, because=str(problem or "there may be more"))

@@ -116,7 +116,6 @@ class Fetching:
         octets = staged.content.octets
         if octets != met.item.octets:
             self._run.different.add(met.source_id)
-            self._report.different = len(self._run.different)
             self._unproved = met
             event("home.different", source_id=met.source_id, announced=met.item.octets, octets=octets)
         if known := self._settling.known_by_octets(met.item, staged.content.sha256):
@@ -138,7 +137,6 @@ class Fetching:
         if met.source_id not in self._run.fetched and met.source_id not in self._run.known:
             self._run.known.add(met.source_id)
             self.is_fruitful = True
-        self._report.known = len(self._run.known)
 
     def _showable(self, met: Met) -> str | None:
         """The server's unique-id, if this mailbox can show it too; else the letter gets one of ours."""
@@ -209,7 +207,6 @@ class Fetching:
     def give_up(self, met: Met, words: str) -> None:
         """A letter that this run does not ask for again; the next one does."""
         self._run.refused.add(met.source_id)
-        self._report.refused = len(self._run.refused)
         self.note_a_try(met, words)
         event("home.refused", source_id=met.source_id, said=words)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from postoffice.client.listing import Listed
@@ -111,7 +111,8 @@ class Run:
     how often a letter broke a session off, `refused` are those that this run does not ask for again. `marked` are those
     whose DELE was said and whose end nobody has confirmed. `has_entered`: some session got in, the last one at
     `entered`, in the seconds of the loop's clock; `login_delay` is what the server wants between two. `is_renewed`: the
-    password is another one since then. `fruitless` sessions were the last ones.
+    password is another one since then. `fruitless` sessions were the last ones. What is counted by letters is in sets
+    of `source_id`s, all else in `report`.
     """
 
     options: Options
@@ -139,6 +140,17 @@ class Run:
         said = capabilities.get(b"LOGIN-DELAY", [])
         self.login_delay = float(said[0]) if said and said[0].isdigit() else 0.0
         event("home.entered", login_delay=self.login_delay)
+
+    def told(self) -> Report:
+        """What came of it so far. A letter counts once, in however many sessions it was met."""
+        return replace(
+            self.report,
+            listed=max(self.report.listed, len(self.listed)),
+            known=len(self.known),
+            refused=len(self.refused),
+            left=len(self.left),
+            different=len(self.different),
+        )
 
     def wait(self) -> float:
         """How many seconds the next session is to wait for."""

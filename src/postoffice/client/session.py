@@ -169,8 +169,7 @@ class Session:
         certain = (met for met in found.new if met.item.number not in settling.doubts)
         run.listed.update(met.source_id for met in (*found.known, *certain))
         run.known.update(met.source_id for met in found.known if met.source_id not in run.fetched)
-        report.listed = max(report.listed, self.listed, len(run.listed))
-        report.known, report.left = len(run.known), len(run.left)
+        report.listed = max(report.listed, self.listed)
         event(
             "home.listed",
             letters=self.listed,
@@ -198,7 +197,7 @@ class Session:
         if deleting.marked:
             await deleting.confirm()
             self.is_fruitful = True
-        report = self._run.report
+        report = self._run.told()
         event("home.closed", letters=report.letters, octets=report.octets, known=report.known, deleted=report.deleted)
 
     # --- when something fails
