@@ -17,6 +17,12 @@ CHUNK_OCTETS = 256 * 1024
 INBOX = "INBOX"
 REMOVED = "Removed"
 """The folder of letters that were removed and can be recovered. No maildrop shows it; it is made with the first one."""
+QUARANTINE = "Quarantine"
+"""The folder of letters in which a scanner found something."""
+UNSCANNED = "Unscanned"
+"""The folder of letters that are to be seen only after their scan, which nobody could make yet."""
+WITHHELD = frozenset({QUARANTINE, UNSCANNED})
+"""Folders that nobody is shown who does not ask for them by their names. They are made with the first letter."""
 OWNER = ""
 """The viewer that every mailbox has from its first day to its last: the account itself."""
 MOVER = "\0import"
@@ -155,12 +161,41 @@ class Pulled:
     head: bytes = b""
 
 
+class Verdict(Enum):
+    """What a scanner said of a content, or that it said nothing."""
+
+    CLEAN = "clean"
+    INFECTED = "infected"
+    TOO_LARGE = "too large"
+    UNSCANNED = "unscanned"
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A verdict, `at` seconds since the epoch.
+
+    `name` is what was found, or why there is no verdict; of a clean one, what was found in it before. `signatures` are
+    the version of what `scanner` knew, empty where it does not say. `allowed` are names that a person said are none.
+    """
+
+    verdict: Verdict
+    scanner: str
+    at: float
+    name: str = ""
+    signatures: str = ""
+    allowed: frozenset[str] = frozenset()
+
+    @property
+    def is_dangerous(self) -> bool:
+        return self.verdict is Verdict.INFECTED and self.name not in self.allowed
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """A letter to be put into a mailbox.
 
     `unique_id` None means: give it a new one. Its `origin` is remembered in the transaction that keeps it, so that it
-    is never pulled again.
+    is never pulled again; its `scan` too. One for `QUARANTINE` in which only what was allowed is found goes to INBOX.
     """
 
     staged: Staged
@@ -170,6 +205,7 @@ class Letter:
     flags: Flag = NO_FLAGS
     origin: Origin | None = None
     folder: str = INBOX
+    scan: Scan | None = None
 
 
 @dataclass(slots=True)

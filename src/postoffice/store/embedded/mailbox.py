@@ -24,7 +24,7 @@ from postoffice.database.watch import Watch
 from postoffice.errors import DamagedStore, StoreError
 from postoffice.events import event
 from postoffice.store.base import MaildropLock
-from postoffice.store.embedded import contents, folders, pulls, sight
+from postoffice.store.embedded import contents, folders, pulls, scans, sight
 from postoffice.store.embedded.folders import Leave
 from postoffice.store.embedded.schema import HAS_SEARCH, MAILBOX
 from postoffice.store.embedded.soundness import wrong_in_mailbox
@@ -40,6 +40,7 @@ from postoffice.store.model import (
     Letter,
     Piece,
     Pulled,
+    Scan,
     Sight,
     Snapshot,
     Viewer,
@@ -178,6 +179,12 @@ class MailboxFile:
     async def pulled(self, source: str) -> dict[str, Pulled]:
         return await self._far.run(lambda connection: pulls.pulled(connection, source))
 
+    async def scans(self, contents: Sequence[bytes]) -> list[Scan | None]:
+        return await self._far.run(lambda connection: [scans.said(connection, sha256) for sha256 in contents])
+
+    async def to_scan(self, folder: str, signatures: str | None) -> list[int]:
+        return await self._far.run(lambda connection: scans.to_scan(connection, folder, signatures))
+
     def has_index(self) -> bool:
         """Whether it was ever searched (`index`)."""
         return bool(self.ask(lambda near: near.execute(HAS_SEARCH).get))
@@ -206,6 +213,18 @@ class MailboxFile:
     async def note(self, source: str, notes: Mapping[str, Pulled]) -> None:
         if notes:
             await self.write(lambda connection: pulls.note(connection, source, notes))
+
+    async def judge(self, scanned: Mapping[bytes, Scan], moves: Mapping[str, Sequence[int]]) -> None:
+        now = self._clock()
+
+        def change(connection: Connection) -> None:
+            for sha256, scan in scanned.items():
+                scans.note(connection, sha256, scan)
+            for folder, keys in moves.items():
+                folders.move(connection, keys, folder, now)
+
+        if scanned or moves:
+            await self.write(change)
 
     async def remove(
         self,
