@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from postoffice.store.embedded.salvage import repair
 from postoffice.store.embedded.schema import MAILBOX
 from postoffice.store.model import INBOX, QUARANTINE, UNSCANNED, Letter, Origin, Scan, Verdict
 from postoffice.testing.check_store.walk import NOON, keys, put, seen, staged, text
+
+LOG_HEAD, FRAME_HEAD = 32, 24
 
 CLEAN = Scan(Verdict.CLEAN, "clamd", NOON, signatures="1")
 FOUND = Scan(Verdict.INFECTED, "clamd", NOON + 1, "Test.Eicar", "2")
@@ -135,6 +138,22 @@ async def test_whatever_is_lost_repair_shows_nothing_that_was_withheld(tmp_path:
         octets = (folder / f"old{end}").read_bytes()
         hole = bytes(min(PAGE_OCTETS, size - start))
         (folder / f"old{end}").write_bytes(octets[:start] + hole + octets[start + len(hole) :])
+        await must_show_nothing_withheld(folder)
+    await mailbox.close()
+
+
+async def test_two_frames_of_the_log_that_are_lost_show_nothing_either(tmp_path: Path) -> None:
+    mailbox = await filled(tmp_path / "old")
+    log = (tmp_path / "old-wal").read_bytes()
+    starts = range(LOG_HEAD + FRAME_HEAD, len(log), FRAME_HEAD + PAGE_OCTETS)
+    for first, second in combinations(starts, 2):
+        folder = tmp_path / f"{first}-{second}"
+        folder.mkdir()
+        copy_of(tmp_path / "old", folder / "old")
+        damaged = bytearray(log)
+        for start in (first, second):
+            damaged[start : start + PAGE_OCTETS] = bytes(PAGE_OCTETS)
+        (folder / "old-wal").write_bytes(damaged)
         await must_show_nothing_withheld(folder)
     await mailbox.close()
 
