@@ -18,6 +18,8 @@ from postoffice.handing.way import Way
 from postoffice.home.copies import must_be_another
 from postoffice.home.hooks import Hooks, introduced
 from postoffice.home.mailbox import pulling_into
+from postoffice.home.scanning.policy import Scanning
+from postoffice.home.scanning.pulling import Scanned, Scans
 
 if TYPE_CHECKING:
     from postoffice.home.config import Account
@@ -28,15 +30,16 @@ account_pulled: Final[ContextVar[str]] = ContextVar("account_pulled", default=""
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came, and what of it, and of what came before, was handed over."""
+    """What came, and what of it, and of what came before, was handed over, and is not seen until it is scanned."""
 
     report: Report
     handed: Handed
+    scanned: Scanned = Scanned()
 
     @property
     def status(self) -> int:
         """For sysexits(3)."""
-        if self.handed.status or self.report.refused:
+        if self.handed.status or self.report.refused or self.scanned.waiting.unscanned:
             return self.handed.status or os.EX_TEMPFAIL
         return os.EX_NOINPUT if self.report.absent else os.EX_OK
 
@@ -47,7 +50,7 @@ async def pull(account: Account, hooks: Hooks) -> Outcome:
     source, options = await asyncio.to_thread(account.opened)
     there = account.way()
     make_folder(there.file)
-    return await pull_into(there, account.name, source, options, hooks)
+    return await pull_into(there, account.name, source, options, hooks, account.scanning)
 
 
 def make_folder(file: Path) -> None:
@@ -58,14 +61,20 @@ def make_folder(file: Path) -> None:
         raise UsageError(f"{file.parent}: cannot be made: {error.strerror}", os.EX_CANTCREAT) from error
 
 
-async def pull_into(there: Way, name: str, source: Source, options: Options, hooks: Hooks) -> Outcome:
+async def pull_into(
+    there: Way, name: str, source: Source, options: Options, hooks: Hooks, scanning: Scanning | None = None
+) -> Outcome:
     """Pull a maildrop, hand over what came if it goes on, and run the hook if letters came, also where the pull, or the
     handing over, failed behind them. At last, what came is added to the file's index, if it was ever searched.
+
+    With `scanning` letters are seen, and handed over, that were found clean; those that were held before are scanned
+    while the pull goes on.
 
     Raises what `collect` and `Way.through` raise, and a UsageError: 75 if somebody else pulls into the file, 64 if it
     shall be its own copy.
     """
     must_be_another(options.rules, there.file)
+    scans = Scans(scanning, there.file.parent)
     came: list[bytes] = []
     try:
         async with pulling_into(there.file) as mailbox:
@@ -73,14 +82,18 @@ async def pull_into(there: Way, name: str, source: Source, options: Options, hoo
             async def pulled() -> Report:
                 before = set((await mailbox.snapshot()).keys) if hooks.new_mail else set()
                 try:
-                    return await renewing(Purse(), source.user, options, lambda now: collect(source, mailbox, now))
+                    async with scans.of_held(mailbox):
+                        return await renewing(
+                            Purse(), source.user, scans.on(options), lambda now: collect(source, mailbox, now)
+                        )
                 finally:
                     if hooks.new_mail:
                         keys = [key for key in (await mailbox.snapshot()).keys if key not in before]
                         came.extend(await introduced(mailbox, keys))
 
-            outcome = Outcome(*await there.through(mailbox, pulled))
-            is_searched = bool(outcome.report.letters) and mailbox.has_index()
+            report, handed = await there.through(mailbox, pulled)
+            outcome = Outcome(report, handed, await scans.told(mailbox))
+            is_searched = bool(report.letters or outcome.scanned.held.released) and mailbox.has_index()
     finally:
         if came:
             await hooks.letters_came(name, str(there.place.absolute()), came)

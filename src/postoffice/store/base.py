@@ -107,7 +107,7 @@ class Scans(Protocol):
     async def judge(self, scanned: Mapping[bytes, Scan], moves: Mapping[str, Sequence[int]]) -> None:
         """Remember what was said, and move letters where it says that they belong, all of it or nothing. Durable.
 
-        `moves` has keys by folder, as `move` takes them. What was allowed before stays allowed.
+        `moves` has keys by folder, as `move` takes them. What holds then is `Scan.after` what was said before.
         """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, IntFlag
 from typing import NamedTuple
 
@@ -189,13 +189,27 @@ class Scan:
     def is_dangerous(self) -> bool:
         return self.verdict is Verdict.INFECTED and self.name not in self.allowed
 
+    def after(self, before: Scan | None) -> Scan:
+        """What holds when this is said behind `before`: who could not look takes back nothing of who could."""
+        if before is None:
+            return self
+        says_less = {Verdict.UNSCANNED: {Verdict.CLEAN, Verdict.INFECTED}, Verdict.TOO_LARGE: {Verdict.INFECTED}}
+        holds = before if before.verdict in says_less.get(self.verdict, ()) else self
+        return replace(holds, allowed=self.allowed | before.allowed)
+
+    def folder(self, wanted: str) -> str:
+        """Where a letter belongs of which this holds, and which would else go into the folder `wanted`."""
+        if self.is_dangerous:
+            return QUARANTINE
+        return INBOX if wanted == QUARANTINE else wanted
+
 
 @dataclass(frozen=True, slots=True)
 class Letter:
     """A letter to be put into a mailbox.
 
     `unique_id` None means: give it a new one. Its `origin` is remembered in the transaction that keeps it, so that it
-    is never pulled again; its `scan` too. One for `QUARANTINE` in which only what was allowed is found goes to INBOX.
+    is never pulled again; its `scan` too, and where it goes is `Scan.folder` of what holds then.
     """
 
     staged: Staged

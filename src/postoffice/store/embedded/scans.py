@@ -6,10 +6,9 @@ Every function here works inside a transaction of its caller.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from postoffice.database.sqlite import Connection
-from postoffice.store.model import INBOX, QUARANTINE, Letter, Scan, Verdict
+from postoffice.store.model import QUARANTINE, Letter, Scan, Verdict
 
 _ONE = "SELECT verdict, scanner, at, name, signatures, allowed FROM scans WHERE sha256 = ?"
 _ALL = "SELECT sha256, verdict, scanner, at, name, signatures, allowed FROM scans"
@@ -41,10 +40,11 @@ def everything(connection: Connection) -> Iterator[tuple[bytes, Scan]]:
 
 
 def note(connection: Connection, sha256: bytes, scan: Scan) -> Scan:
-    """In the place of what was said before. What was allowed stays so; gives what holds now."""
-    before = said(connection, sha256)
-    if before is not None:
-        scan = replace(scan, allowed=scan.allowed | before.allowed)
+    """Behind what was said before; gives what holds now."""
+    return _put(connection, sha256, scan.after(said(connection, sha256)))
+
+
+def _put(connection: Connection, sha256: bytes, scan: Scan) -> Scan:
     allowed = "\n".join(sorted(scan.allowed))
     row = (sha256, scan.verdict.value, scan.scanner, scan.at, scan.name, scan.signatures, allowed)
     connection.execute(_PUT, row)
@@ -55,8 +55,7 @@ def folder_of(connection: Connection, letter: Letter) -> str:
     """Where a letter that comes in belongs; its scan is remembered."""
     if letter.scan is None:
         return letter.folder
-    scan = note(connection, letter.staged.content.sha256, letter.scan)
-    return INBOX if letter.folder == QUARANTINE and not scan.is_dangerous else letter.folder
+    return note(connection, letter.staged.content.sha256, letter.scan).folder(letter.folder)
 
 
 def to_scan(connection: Connection, folder: str, signatures: str | None) -> list[int]:
@@ -72,11 +71,10 @@ def dangerous(connection: Connection) -> list[int]:
 
 
 def merge(connection: Connection, theirs: Mapping[bytes, Scan]) -> None:
-    """What another file knows: the later word holds, and what is allowed in either is allowed."""
+    """What another file knows, as if all had been said here."""
     for sha256, scan in theirs.items():
         ours = said(connection, sha256)
-        later = scan if ours is None or scan.at > ours.at else ours
-        note(connection, sha256, replace(later, allowed=scan.allowed | (ours.allowed if ours else frozenset())))
+        _put(connection, sha256, scan.after(ours) if ours is None or scan.at > ours.at else ours.after(scan))
 
 
 def scan_of(verdict: str, scanner: str, at: float, name: str, signatures: str, allowed: str) -> Scan | None:

@@ -16,7 +16,6 @@ from postoffice.store.memory.shelf import Kept, MemoryStage, Shelf
 from postoffice.store.model import (
     INBOX,
     OWNER,
-    QUARANTINE,
     WITHHELD,
     Changes,
     Damage,
@@ -99,8 +98,8 @@ class MemoryMailbox:
             return 0
         name = letter.folder
         if letter.scan is not None:
-            scan = self._note_scan(kept.content.sha256, letter.scan)
-            name = INBOX if name == QUARANTINE and not scan.is_dangerous else name
+            name = self._note_scan(kept.content.sha256, letter.scan).folder(name)
+            self._have_folder(name)
         folder = self._changed(name)
         key = next(self._next_key)
         entry = Entry(
@@ -249,8 +248,7 @@ class MemoryMailbox:
             await self.move(keys, folder)
 
     def _note_scan(self, sha256: bytes, scan: Scan) -> Scan:
-        before = self._scans.get(sha256)
-        self._scans[sha256] = scan = replace(scan, allowed=scan.allowed | (before.allowed if before else frozenset()))
+        self._scans[sha256] = scan = scan.after(self._scans.get(sha256))
         return scan
 
     async def check(self) -> list[Damage]:

@@ -80,6 +80,19 @@ async def what_was_allowed_stays_allowed(mailbox: Mailbox) -> None:
     assert await seen(mailbox, folder=QUARANTINE) == [text(1)], "another signature was not allowed"
 
 
+async def who_could_not_look_takes_nothing_back(mailbox: Mailbox) -> None:
+    name = sha256(text(1)).digest()
+    await come(mailbox, text(1), CLEAN, INBOX)
+    await mailbox.judge({name: NOT_YET}, {})
+    assert await mailbox.scans([name]) == [CLEAN], "that nobody could look counts more than that it was clean"
+    await mailbox.judge({name: FOUND}, {})
+    for scan in (NOT_YET, replace(NOT_YET, verdict=Verdict.TOO_LARGE)):
+        await mailbox.judge({name: scan}, {})
+        assert await mailbox.scans([name]) == [FOUND], "what was found is forgotten"
+    await come(mailbox, text(1), NOT_YET, INBOX)
+    assert await seen(mailbox, folder=QUARANTINE) == [text(1)], "what is known to be infected is seen"
+
+
 async def a_withheld_letter_is_pulled_all_the_same(mailbox: Mailbox) -> None:
     origin = Origin("pop3", "id-1")
     await come(mailbox, text(1), NOT_YET, UNSCANNED, origin)
@@ -108,6 +121,7 @@ SCAN_CHECKS: list[MailboxCheck] = [
     what_is_to_be_scanned_is_known,
     judging_moves_letters_and_remembers_why,
     what_was_allowed_stays_allowed,
+    who_could_not_look_takes_nothing_back,
     a_withheld_letter_is_pulled_all_the_same,
     a_stage_that_is_finished_can_be_read,
 ]
