@@ -130,7 +130,7 @@ def trouble_of(name: str, facts: dict[str, Fact]) -> str:
         case "home.found":
             return f"letter {facts['letter']}: {facts['scanner']} found {facts['said']}; it is in Quarantine now"
         case "home.too_large":
-            return f"{facts['source_id']}: too large to be scanned: {facts['said']}"
+            return f"{facts['source_id']}: too large for {facts['scanner']}: {facts['said']}"
         case "handing.failed":
             return f"letters wait to be handed over: {facts['because']}"
         case _:
@@ -190,10 +190,10 @@ def held(outcome: Outcome) -> Iterator[str]:
     """What a person should know of letters that he does not see."""
     waiting = outcome.scanned.waiting
     if waiting.unscanned:
-        because = f": {outcome.scanned.trouble}" if outcome.scanned.trouble else ""
-        yield f"{waiting.unscanned} letters wait to be scanned{because}; the next run tries again"
+        yield f"{waiting.unscanned} letters wait to be scanned: {outcome.scanned.trouble}"
     if waiting.too_large:
-        yield f"{waiting.too_large} letters are held, too large to be scanned; postoffice scan FILE --list shows them"
+        shown = f"postoffice scan {outcome.scanned.file} --list"
+        yield f"{waiting.too_large} letters are held, too large to be scanned; {shown} shows them"
 
 
 def summary(outcome: Outcome) -> str:
@@ -209,7 +209,7 @@ def summary(outcome: Outcome) -> str:
     if report.infected:
         words.append(f"{report.infected} infected and in quarantine")
     if report.held:
-        words.append(f"{report.held} held until they are scanned")
+        words.append(f"{report.held} held unscanned")
     if seen := report.unscanned + report.too_large - report.held:
         words.append(f"{seen} not scanned")
     if released := outcome.scanned.held.released:

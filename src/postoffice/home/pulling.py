@@ -74,7 +74,7 @@ async def pull_into(
     shall be its own copy.
     """
     must_be_another(options.rules, there.file)
-    scans = Scans(scanning, there.file.parent)
+    scans = Scans(scanning, there.file)
     came: list[bytes] = []
     try:
         async with pulling_into(there.file) as mailbox:

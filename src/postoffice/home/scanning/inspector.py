@@ -39,7 +39,8 @@ class GoneMeanwhile(StoreError):
 
 
 class Inspector:
-    """`trouble` says why the scanner is not asked any more; empty while it is. `folder` is for large letters under way.
+    """`trouble` says why the scanner is not asked any more, empty while it is; `last`, why it said nothing lately.
+    `folder` is for large letters under way.
 
     Raises UsageError where the policy names no scanner.
     """
@@ -47,6 +48,7 @@ class Inspector:
     def __init__(self, scanning: Scanning, folder: Path | None = None, clock: Clock = system_clock) -> None:
         self.scanning = scanning
         self.trouble = ""
+        self.last = ""
         self._scanner = scanner(scanning.by, folder)
         self._clock = clock
         self._places = asyncio.Semaphore(AT_ONCE)
@@ -132,10 +134,12 @@ class Inspector:
 
     def _failed(self, error: NoAnswer) -> None:
         self._failures += 1
+        self.last = str(error)
         if error.is_away or self._failures >= MOST_FAILURES:
             self._is_away(str(error))
 
     def _is_away(self, because: str) -> None:
+        self.last = because
         if not self.trouble:
             self.trouble = because
             event("home.scanner_away", because=because)

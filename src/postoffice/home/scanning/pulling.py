@@ -20,18 +20,21 @@ NOBODY_SCANS = "no scanner is named"
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """What became of letters that were `held`, and of how many nobody can say anything yet, because of `trouble`."""
+    """What became of letters that were `held` in `file`, and of how many nobody can say anything yet, because of
+    `trouble`."""
 
     held: Again = field(default_factory=Again)
     waiting: Waiting = Waiting()
     trouble: str = ""
+    file: Path = Path()
 
 
 class Scans:
     """`scanning` None: letters are not scanned, and those that were held before are told."""
 
-    def __init__(self, scanning: Scanning | None, folder: Path) -> None:
-        self._inspector = Inspector(scanning, folder) if scanning is not None else None
+    def __init__(self, scanning: Scanning | None, file: Path) -> None:
+        self._file = file
+        self._inspector = Inspector(scanning, file.absolute().parent) if scanning is not None else None
         self._held = Again()
 
     def on(self, options: Options) -> Options:
@@ -59,5 +62,5 @@ class Scans:
     async def told(self, mailbox: Mailbox) -> Scanned:
         """What came of it, when all is over."""
         left = await waiting(mailbox)
-        trouble = self._inspector.trouble if self._inspector is not None else NOBODY_SCANS
-        return Scanned(self._held, left, trouble if left.unscanned else "")
+        trouble = f"{self._inspector.last}; the next run tries again" if self._inspector is not None else NOBODY_SCANS
+        return Scanned(self._held, left, trouble if left.unscanned else "", self._file)

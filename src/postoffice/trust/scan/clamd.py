@@ -159,5 +159,5 @@ def _read(said: str, who: str) -> Answer:
         name = named(said.removeprefix(_PREFIX).removesuffix(" FOUND"))
         return TooLarge(name) if name.startswith(_LIMIT) else Found(name)
     if said.startswith("INSTREAM size limit exceeded"):
-        return TooLarge(f"{who} takes no letter of this size")
+        return TooLarge("it takes no letter of this size")
     raise NoAnswer(f"{who} answers {named(said)!r}")
