@@ -67,6 +67,7 @@ class Fetching:
         self._batch: Batch = []
         self._batch_octets = 0
         self._looks: set[asyncio.Task[Placed]] = set()
+        self._is_hurried = False
         self._keeping: asyncio.Task[None] | None = None
 
     @property
@@ -141,12 +142,7 @@ class Fetching:
             unique_id=self._showable(met),
             origin=Origin(self._ledger.source, met.source_id, met.item.octets, header_digest(staged.head), self._seen),
         )
-        inspection = self._options.inspection
-        look = asyncio.create_task(inspection.look(stage)) if inspection is not None else None
-        if look is not None:
-            self._looks.add(look)
-            look.add_done_callback(self._looked)
-        self._batch.append(Coming(stage, letter, met, look))
+        self._batch.append(Coming(stage, letter, met, self._look(stage)))
         self._batch_octets += octets
         event("home.fetched", source_id=met.source_id, octets=octets)
 
@@ -209,6 +205,16 @@ class Fetching:
                 await stage.abandon()
         event("home.kept", letters=len(batch))
 
+    def _look(self, stage: Stage) -> asyncio.Task[Placed] | None:
+        """The scan of a letter, begun."""
+        inspection = self._options.inspection
+        if inspection is None or self._is_hurried:
+            return None
+        look = asyncio.create_task(inspection.look(stage))
+        self._looks.add(look)
+        look.add_done_callback(self._looked)
+        return look
+
     def _looked(self, look: asyncio.Task[Placed]) -> None:
         """Whoever keeps the letter asks for what came of it; where nobody does, nobody is told."""
         self._looks.discard(look)
@@ -218,11 +224,13 @@ class Fetching:
     async def _placed(self, one: Coming) -> Letter:
         """A letter as it is to be kept."""
         inspection = self._options.inspection
-        if one.look is None or inspection is None:
+        if inspection is None:
             return one.letter
-        await asyncio.wait([one.look])
-        folder, scan = inspection.unlooked() if one.look.cancelled() else one.look.result()
-        return replace(one.letter, folder=folder, scan=scan)
+        placed = inspection.unlooked()
+        if one.look is not None:
+            await asyncio.wait([one.look])
+            placed = placed if one.look.cancelled() else one.look.result()
+        return replace(one.letter, folder=placed.folder, scan=placed.scan)
 
     def _count_scan(self, letter: Letter, met: Met) -> None:
         scan, report = letter.scan, self._report
@@ -235,10 +243,14 @@ class Fetching:
         name = f"home.{scan.verdict.value.replace(' ', '_')}"
         event(name, source_id=met.source_id, said=scan.name, scanner=scan.scanner, folder=letter.folder)
 
-    async def ended(self) -> None:
-        """Nothing of it is on its way to the disk any more, whatever came of it. Nobody waits for what is looked at."""
+    def hurry(self) -> None:
+        """Nobody waits for scans any more: what has come is kept without."""
+        self._is_hurried = True
         for look in list(self._looks):
             look.cancel()
+
+    async def ended(self) -> None:
+        """Nothing of it is on its way to the disk any more, whatever came of it."""
         with suppress(PostofficeError):
             await self._kept()
 

@@ -31,7 +31,10 @@ _OURS: Final = re.compile(r"-?[0-9]+\.U[0-9]+E[0-9a-z]+\.postoffice")
 
 
 async def to_maildir(mailbox: Mailbox, outlet: Outlet, witness: Witness) -> Report:
-    """All folders of a mailbox but those of deleted and of withheld letters. What the report counts is durable. May raise OSError."""
+    """All folders of a mailbox but those of deleted and of withheld letters. What the report counts is durable.
+
+    May raise OSError.
+    """
     report = Report()
     root = outlet.make_folder(outlet.path.name)
     try:
