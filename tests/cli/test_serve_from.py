@@ -25,7 +25,7 @@ from postoffice.testing.served import PROGRAM, ServedFiles
 AS_SOMEBODY = f"""
 import os
 import argon2, encodings.idna, scramp, uvloop
-import postoffice.app.config
+import postoffice.app.config, postoffice.cli.folder, postoffice.cli.main, postoffice.cli.office
 import postoffice.cli.serving, postoffice.cli.elsewhere, postoffice.client.secrets, postoffice.home.serving
 from postoffice.store.embedded import MailboxFile
 if os.geteuid() == 0:
