@@ -18,7 +18,7 @@ from typing import Final
 from postoffice import counts
 from postoffice.access.flights import Flights
 from postoffice.access.languages import LISTING, chosen
-from postoffice.access.maildrop import Keeper, Maildrop, NotNow
+from postoffice.access.maildrop import Keeper, Maildrop, Maildrops, NotNow
 from postoffice.access.policy import site_policy
 from postoffice.access.takeover import Holders
 from postoffice.accounts import attempts
@@ -42,7 +42,6 @@ from postoffice.protocols.pop3.table import Keyword, State
 from postoffice.protocols.pop3.top import TopReader
 from postoffice.protocols.sasl import server as sasl
 from postoffice.protocols.sasl.server import Channel
-from postoffice.store.base import Office
 from postoffice.store.model import Piece
 from postoffice.store.view import FrozenView, NoSuchLetter
 
@@ -82,7 +81,7 @@ class Pop3Door:
     def __init__(
         self,
         host: str,
-        office: Office,
+        office: Maildrops,
         login: Login,
         switchboard: Switchboard,
         visits: VisitBook,
