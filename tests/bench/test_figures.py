@@ -10,7 +10,7 @@ import pytest
 from bench.__main__ import arguments, chosen, record
 from bench.figures import Figure, number, ratios, summaries, table
 from bench.rows import SUBJECTS, Row, scene
-from bench.run import Measurement
+from bench.measurement import Measurement
 
 from bench import programs
 

@@ -14,7 +14,7 @@ import pytest
 from bench.home import Pull, measure, run, table
 from bench.process import Server
 from bench.pullers import Digests, Fetch, Mpop, Puller
-from bench.run import UnequalWork
+from bench.measurement import UnequalWork
 
 from bench import programs
 

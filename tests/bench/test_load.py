@@ -12,7 +12,7 @@ import pytest
 from bench.contender import Mail
 from bench.floor import Floor
 from bench.letters import letters
-from bench.run import UnequalWork, load
+from bench.measurement import UnequalWork, load
 
 from bench import programs
 

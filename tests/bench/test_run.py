@@ -13,7 +13,8 @@ from bench.contender import Mail
 from bench.floor import Floor
 from bench.measure import tree
 from bench.rows import Row, Scene
-from bench.run import Plan, UnequalWork, run_scene
+from bench.measurement import Plan, UnequalWork
+from bench.run import run_scene
 
 from bench import programs
 
