@@ -6,6 +6,7 @@ A letter has 100 MB, or less where the disk has no room for all of them three ti
 from __future__ import annotations
 
 import shutil
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from bench.measure import PeakMemory, cpu_seconds
 from bench.measurement import Measurement, Plan, UnequalWork, load
 from bench.ours import Ours, command
 from bench.rows import Row
+from postoffice.net.tls import pin_of
 
 LETTERS = 64
 OCTETS = 100_000_000
@@ -73,11 +75,12 @@ def _fetched(office: Ours, octets: int, person: Path, plan: Plan) -> Measurement
     person.mkdir()
     (person / "password").write_text(f"{PASSWORD}\n")
     (person / "password").chmod(0o600)
+    pin = pin_of(ssl.PEM_cert_to_DER_cert((office.data / "tls" / "certificate.pem").read_text()))
     (person / "home.toml").write_text(
         "".join(
             f'[accounts."user{index}@{DOMAIN}"]\n'
             f'url = "pop://user{index}%40{DOMAIN}@127.0.0.1:{office.ports()["pop3"]}"\n'
-            f'into = "{person}/{index}.mailbox"\npassword_file = "{person}/password"\nclear_text = true\n'
+            f'into = "{person}/{index}.mailbox"\npassword_file = "{person}/password"\npin = "{pin}"\n'
             for index in range(LETTERS)
         )
     )
