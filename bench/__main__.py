@@ -52,8 +52,12 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("subject", nargs="*", help=f"one of {', '.join(SUBJECTS)}, or all (all)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each contender is measured (5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each run takes (3)")
-    parser.add_argument("--quick", action="store_true", help="with a subject: one short round with less mail, does it run?")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="put the figures there; a subject that is in it is measured anew")
+    parser.add_argument(
+        "--quick", action="store_true", help="with a subject: one short round with less mail, does it run?"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="put the figures there; a subject that is in it is measured anew"
+    )
     parser.add_argument("--folder", type=Path, help="where the mail lies while it is measured (the system's choice)")
     parser.add_argument("--without-ours", action="store_true", help="measure the floor and the peers only")
     names = ",".join(one.name for one in contenders()[4:])

@@ -13,9 +13,7 @@ from bench.measurement import Measurement, UnequalWork, load_command
 from bench.rows import Row
 
 
-def measure(
-    row: Row, contender: Contender, round_number: int, words: Sequence[str], core: int | None
-) -> Measurement:
+def measure(row: Row, contender: Contender, round_number: int, words: Sequence[str], core: int | None) -> Measurement:
     """Log in on all connections and keep still. Time and processor time are those of the logins, memory the growth.
 
     `more`: `octets each`, by proportional set sizes, without what the kernel keeps for sockets; `descriptors each`.

@@ -47,7 +47,13 @@ def measure(plan: Plan, octets: int) -> list[Measurement]:
         came = ["deliver", *crowd, "--limit", str(LETTERS), "--octets", str(octets)]
         return [
             _watched(IN, octets, roots, plan, lambda: _loaded(office, "smtp", came)),
-            _watched(OUT, octets, roots, plan, lambda: _loaded(office, "pop3", ["pull", "--differ", "1", *crowd, "--seconds", "0.5"])),
+            _watched(
+                OUT,
+                octets,
+                roots,
+                plan,
+                lambda: _loaded(office, "pop3", ["pull", "--differ", "1", *crowd, "--seconds", "0.5"]),
+            ),
             _fetched(office, octets, home / "person", plan),
         ]
     finally:

@@ -164,13 +164,17 @@ class Fetchmail:
         return None if shutil.which("fetchmail") else "fetchmail is not installed"
 
     def version(self) -> str:
-        return " ".join(_first_line("fetchmail", "--version").split()[2:4]).partition("+")[0].replace("release", "fetchmail")
+        return (
+            " ".join(_first_line("fetchmail", "--version").split()[2:4])
+            .partition("+")[0]
+            .replace("release", "fetchmail")
+        )
 
     def words(self, home: Path, port: int) -> Sequence[str]:
         maildir = _maildir(home)
         deliver = home / "deliver"
         deliver.write_text(
-            f'#!/bin/sh\nfile={maildir}/tmp/$$\ncat > $file && sync $file && mv $file {maildir}/new/ && sync {maildir}/new\n'
+            f"#!/bin/sh\nfile={maildir}/tmp/$$\ncat > $file && sync $file && mv $file {maildir}/new/ && sync {maildir}/new\n"
         )
         deliver.chmod(0o700)
         rc = home / "fetchmailrc"
@@ -179,7 +183,17 @@ class Fetchmail:
             f"user '{USER}' password '{PASSWORD}' sslproto '' keep fetchall no rewrite no mimedecode mda '{deliver}'\n"
         )
         rc.chmod(0o600)
-        return ["fetchmail", "-f", str(rc), "-i", str(home / "ids"), "--pidfile", str(home / "pid"), "--silent", "--nosyslog"]
+        return [
+            "fetchmail",
+            "-f",
+            str(rc),
+            "-i",
+            str(home / "ids"),
+            "--pidfile",
+            str(home / "pid"),
+            "--silent",
+            "--nosyslog",
+        ]
 
     def kept(self, home: Path) -> Digests:
         return digests(_RETURN_PATH.sub(b"", letter) for letter in _in_maildir(home))

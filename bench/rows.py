@@ -70,7 +70,14 @@ def _tls(*, quick: bool) -> tuple[Scene, ...]:
     sessions = "connect, full TLS handshake, CAPA USER PASS STAT UIDL QUIT; {accounts} accounts with {letters} letters"
     rows = (
         Row("tls sessions c=16", sessions, "session", ("--connections", "16"), is_tls=True),
-        Row("tls greeting c=16", "connect, full handshake, greeting, QUIT", "connection", ("--connections", "16"), is_tls=True, mode="greet"),
+        Row(
+            "tls greeting c=16",
+            "connect, full handshake, greeting, QUIT",
+            "connection",
+            ("--connections", "16"),
+            is_tls=True,
+            mode="greet",
+        ),
     )
     return (Scene("sessions", "pop3", 256, 20, rows),)
 
@@ -88,7 +95,10 @@ def _logins(*, quick: bool) -> tuple[Scene, ...]:
 
 def _pull(*, quick: bool) -> tuple[Scene, ...]:
     what = "login, RETR of {letters} letters of 10 KB, QUIT; one connection, 4 accounts in turn"
-    ahead, large = ("--window", "64"), "login, RETR of {letters} letters of 5 MB, QUIT; one connection, 2 accounts in turn"
+    ahead, large = (
+        ("--window", "64"),
+        "login, RETR of {letters} letters of 5 MB, QUIT; one connection, 2 accounts in turn",
+    )
     rows = (
         Row("pull pipelined", what, "letter", ahead),
         Row("pull lock-step", what, "letter", ("--window", "1")),
@@ -114,7 +124,14 @@ def _list(*, quick: bool) -> tuple[Scene, ...]:
     what = "login, STAT UIDL LIST QUIT of {letters} letters of 1 KB; one connection; "
     rows = (
         Row("list warm", what + "again and again", "session"),
-        Row("list cold", what + "by a server that was started anew, without its index", "session", ("--seconds", "0"), is_cold=True, without_index=True),
+        Row(
+            "list cold",
+            what + "by a server that was started anew, without its index",
+            "session",
+            ("--seconds", "0"),
+            is_cold=True,
+            without_index=True,
+        ),
     )
     return (Scene("list", "pop3", 1, 2_000 if quick else 100_000, rows, octets=SMALL_OCTETS),)
 
@@ -126,7 +143,10 @@ def _idle(*, quick: bool) -> tuple[Scene, ...]:
         Row("idle", what, "connection", ("--connections", str(count)), is_cold=True),
         Row("idle tls", what + "; inside TLS", "connection", ("--connections", str(count)), is_tls=True, is_cold=True),
     )
-    without = (("dovecot-default", "a process for each connection, 579 kB and at most some hundreds"), ("floor", "keeps no account"))
+    without = (
+        ("dovecot-default", "a process for each connection, 579 kB and at most some hundreds"),
+        ("floor", "keeps no account"),
+    )
     return (Scene("idle", "pop3", count, 1 if quick else 2, rows, octets=SMALL_OCTETS, in_clear=True, without=without),)
 
 
@@ -142,7 +162,9 @@ def _deliver(*, quick: bool) -> tuple[Scene, ...]:
 
 
 def _day(*, quick: bool) -> tuple[Scene, ...]:
-    what = "20 letters of 10 KB to each of {accounts} mailboxes by SMTP, out by POP3 with DELE, QUIT; durable in and out"
+    what = (
+        "20 letters of 10 KB to each of {accounts} mailboxes by SMTP, out by POP3 with DELE, QUIT; durable in and out"
+    )
     rows = (Row("day", what, "letter", ("--connections", "16"), is_delivery=True),)
     return (Scene("day", "smtp", 16 if quick else 64, 0, rows, is_pinned=False),)
 
@@ -167,7 +189,14 @@ def _scale(*, quick: bool) -> tuple[Scene, ...]:
     letters = "letters of 10 KB by SMTP to {accounts} mailboxes in turn; 64 connections, 20 letters on each"
     spread = ("--connections", "64", "--kept", "20")
     deliveries = tuple(
-        Row(f"mailboxes {count}", letters.replace("{accounts}", f"{count:,}"), "letter", spread, is_delivery=True, accounts=count)
+        Row(
+            f"mailboxes {count}",
+            letters.replace("{accounts}", f"{count:,}"),
+            "letter",
+            spread,
+            is_delivery=True,
+            accounts=count,
+        )
         for count in ((10, 100) if quick else (10, 1_000, 10_000))
     )
     slow = (("dovecot-default", "it is measured with fewer"), ("postfix-lmtp", "it is measured elsewhere"))

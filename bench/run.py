@@ -67,7 +67,9 @@ def _warm(scene: Scene, contender: Contender, accounts: int) -> None:
     _load(contender, "smtp", words, None)
     contender.settle()
     if scene.mode == "day":
-        _load(contender, "pop3", ["pull-dele", "--differ", "1", "--accounts", str(accounts), "--connections", "16"], None)
+        _load(
+            contender, "pop3", ["pull-dele", "--differ", "1", "--accounts", str(accounts), "--connections", "16"], None
+        )
 
 
 def _measure(scene: Scene, row: Row, contender: Contender, round_number: int, plan: Plan) -> Measurement:
@@ -141,7 +143,9 @@ def _day(accounts: int, contender: Contender, words: Sequence[str]) -> dict[str,
     contender.settle()
     went = _load(contender, "pop3", ["pull-dele", "--differ", "1", *words], None)
     if contender.keeps_letters and not came["operations"] == went["operations"] == count:
-        raise UnequalWork(f"{contender.name} took {came['operations']} letters and gave {went['operations']}, not {count}")
+        raise UnequalWork(
+            f"{contender.name} took {came['operations']} letters and gave {went['operations']}, not {count}"
+        )
     generator = came["generator_cpu_seconds"] + went["generator_cpu_seconds"]
     seconds = time.monotonic() - began
     return {**went, "operations": count, "seconds": seconds, "generator_cpu_seconds": generator}

@@ -47,7 +47,9 @@ def _does(what: Scene, contender: Contender) -> bool:
     return contender.does_pop3 if what.protocol == "pop3" else contender.does_smtp
 
 
-def show(rows: Sequence[Row], measurements: Sequence[Measurement], accounts: int = 0, letters: int = 0) -> list[Summary]:
+def show(
+    rows: Sequence[Row], measurements: Sequence[Measurement], accounts: int = 0, letters: int = 0
+) -> list[Summary]:
     """Print the table of each row."""
     lines = summaries(measurements)
     for row in rows:
