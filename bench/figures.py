@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from bench.rows import Row
 from bench.measurement import Measurement
+from bench.rows import Row
 
 OURS = "ours"
 BUSY = 0.9

@@ -92,7 +92,8 @@ def compared(now: Mapping[str, float], kept: Mapping[str, float]) -> list[Findin
 def measure(kept: Mapping[str, float], folder: Path) -> list[Finding]:
     """Every row, and again what seems dearer; the least of what was measured counts."""
     best: dict[str, float] = {}
-    for number, scene in enumerate(those_guarded()):
+    for number, whole in enumerate(those_guarded()):
+        scene = whole
         for attempt in range(TRIES):
             room = folder / f"{number}-{attempt}"
             room.mkdir(mode=0o755)

@@ -29,10 +29,10 @@ from bench.figures import Figure, number
 from bench.floor import Floor
 from bench.letters import letters
 from bench.machine import machine
+from bench.measurement import Measurement, Plan, UnequalWork
 from bench.process import Server, ServerFailed
 from bench.pullers import Digests, Puller, digests, pullers
 from bench.results import Results
-from bench.measurement import Measurement, Plan, UnequalWork
 from postoffice.testing.process import resident_peak
 
 LOOK_SECONDS = 0.02

@@ -95,7 +95,7 @@ def descriptors(roots: Sequence[int]) -> int:
     total = 0
     for pid in tree(roots):
         try:
-            total += len(os.listdir(_PROC / str(pid) / "fd"))
+            total += sum(1 for _ in (_PROC / str(pid) / "fd").iterdir())
         except OSError:
             continue
     return total

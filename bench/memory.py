@@ -1,4 +1,4 @@
-"""What a whole office needs while 64 large letters pass at once: in by SMTP, out by POP3, and home by `postoffice fetch`.
+"""What a whole office needs while 64 large letters pass at once: in by SMTP, out by POP3, home by `postoffice fetch`.
 
 A letter has 100 MB, or less where the disk has no room for all of them three times.
 """

@@ -31,7 +31,7 @@ class OurOffices:
     name = "ours"
     does_pop3 = does_logins = does_day = False
     does_smtp = keeps_letters = True
-    load_words = (
+    load_words: tuple[str, ...] = (
         *("--sender", _SENDER),
         *("--auth", b64encode(f"\0{_SENDER}\0{PASSWORD}".encode()).decode()),
     )
@@ -94,7 +94,7 @@ class PostfixOffices:
     name = "postfix-postfix"
     does_pop3 = does_logins = does_day = False
     does_smtp = keeps_letters = True
-    load_words = ("--sender", _SENDER)
+    load_words: tuple[str, ...] = ("--sender", _SENDER)
 
     def __init__(self) -> None:
         self._first = Postfix("virtual")

@@ -18,12 +18,14 @@ WIDTH, LEFT, RIGHT, LINE, TOP = 860, 230, 30, 30, 74
 _STYLE = """
 svg { font: 13px system-ui, sans-serif; fill: #24292f; }
 .back { fill: #ffffff; } .grid { stroke: #d8dee4; } .small { font-size: 11px; fill: #57606a; }
-.floor { --c: #8c959f; } .ours { --c: #0969da; } .first { --c: #bf5a00; } .second { --c: #8250df; } .third { --c: #1a7f37; }
+.floor { --c: #8c959f; } .ours { --c: #0969da; }
+.first { --c: #bf5a00; } .second { --c: #8250df; } .third { --c: #1a7f37; }
 .dot { fill: var(--c); } .range { stroke: var(--c); stroke-width: 3; stroke-linecap: round; opacity: .45; }
 .bound { stroke: #57606a; stroke-width: 2; } .aim { stroke-dasharray: 2 3; }
 @media (prefers-color-scheme: dark) {
 svg { fill: #e6edf3; } .back { fill: #0d1117; } .grid { stroke: #30363d; } .small { fill: #9198a1; }
-.floor { --c: #7d8590; } .ours { --c: #58a6ff; } .first { --c: #f0883e; } .second { --c: #bc8cff; } .third { --c: #56d364; }
+.floor { --c: #7d8590; } .ours { --c: #58a6ff; }
+.first { --c: #f0883e; } .second { --c: #bc8cff; } .third { --c: #56d364; }
 .bound { stroke: #9198a1; }
 }
 """
@@ -60,7 +62,7 @@ def plot(title: str, scale: str, lines: Sequence[Line]) -> str:
 
     height = TOP + LINE * len(lines) + 34
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">',
         f"<title>{escape(title)}</title><style>{_STYLE}</style>",
         f'<rect class="back" width="{WIDTH}" height="{height}" rx="6"/>',
         f'<text x="16" y="26" font-weight="600">{escape(title)}</text>',

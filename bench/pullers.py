@@ -173,13 +173,13 @@ class Fetchmail:
     def words(self, home: Path, port: int) -> Sequence[str]:
         maildir = _maildir(home)
         deliver = home / "deliver"
-        deliver.write_text(
-            f"#!/bin/sh\nfile={maildir}/tmp/$$\ncat > $file && sync $file && mv $file {maildir}/new/ && sync {maildir}/new\n"
-        )
+        keep = f"cat > $file && sync $file && mv $file {maildir}/new/ && sync {maildir}/new"
+        deliver.write_text(f"#!/bin/sh\nfile={maildir}/tmp/$$\n{keep}\n")
         deliver.chmod(0o700)
         rc = home / "fetchmailrc"
         rc.write_text(
-            f"set invisible\nset no bouncemail\nset no spambounce\npoll localhost service {port} protocol pop3 no dns auth password\n"
+            "set invisible\nset no bouncemail\nset no spambounce\n"
+            f"poll localhost service {port} protocol pop3 no dns auth password\n"
             f"user '{USER}' password '{PASSWORD}' sslproto '' keep fetchall no rewrite no mimedecode mda '{deliver}'\n"
         )
         rc.chmod(0o600)

@@ -2,8 +2,8 @@
 
 python -m bench report FILE [--into docs/performance.md]
 
-FILE is what `./po bench all --json FILE` wrote. What it sums up is kept beside the page, so that anybody can reckon with
-it and a test can see that the page says the same; the single rounds are not. In the page, what stands between
+FILE is what `./po bench all --json FILE` wrote. What it sums up is kept beside the page, so that anybody can reckon
+with it and a test can see that the page says the same; the single rounds are not. In the page, what stands between
 `<!-- NAME -->` and `<!-- end -->` is written here, and all else by people.
 """
 
@@ -145,9 +145,10 @@ def page(text: str, results: Results) -> str:
     written = {"goals": goals(lines), "machine": machine(results), "tables": tables(results)}
     for name, part in written.items():
         place = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
-        if not place.search(text):
+        found = place.search(text)
+        if found is None:
             raise ValueError(f"the page has no place for {name}")
-        text = place.sub(lambda found, part=part: found[1] + part + found[2], text, count=1)
+        text = text[: found.end(1)] + part + text[found.start(2) :]
     return text
 
 

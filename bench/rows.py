@@ -107,11 +107,11 @@ def _pull(*, quick: bool) -> tuple[Scene, ...]:
     small = Scene("pull", "pop3", 4, 200 if quick else 1000, rows[:1] if quick else rows)
     if quick:
         return (small,)
-    rows = (
+    large_rows = (
         Row("pull 5 MB", large, "letter", ahead),
         Row("pull tls 5 MB", large + "; inside TLS", "letter", ahead, is_tls=True),
     )
-    return (small, Scene("pull", "pop3", 2, 20, rows, octets=LARGE_OCTETS))
+    return (small, Scene("pull", "pop3", 2, 20, large_rows, octets=LARGE_OCTETS))
 
 
 def _pull_dele(*, quick: bool) -> tuple[Scene, ...]:
@@ -170,7 +170,7 @@ def _day(*, quick: bool) -> tuple[Scene, ...]:
 
 
 def _relay(*, quick: bool) -> tuple[Scene, ...]:
-    what = "letters of 10 KB to one office and on to another one; durable at both, counted when the other has them in its mailboxes"
+    what = "letters of 10 KB to one office, and on to the mailboxes of another one; durable at both"
     limit = "200" if quick else "2000"
     rows = (
         Row("relay c=16", what, "letter", ("--connections", "16", "--kept", "20", "--limit", limit), is_delivery=True),

@@ -13,6 +13,7 @@ from bench.offices import OurOffices, PostfixOffices
 from bench.ours import Ours
 from bench.peers.dovecot import CONFIGURATIONS, Dovecot
 from bench.peers.postfix import Postfix
+from bench.pullers import pullers
 from bench.rows import SUBJECTS as SCENES
 from bench.rows import Row, Scene, scenes
 from bench.run import run_scene
@@ -85,7 +86,7 @@ def _told(
 
 
 def _home(plan: Plan, *, quick: bool) -> list[Measurement]:
-    able = [one for one in home.pullers() if not one.absence()]
+    able = [one for one in pullers() if not one.absence()]
     return home.subject(plan, able, home.smaller(home.ROWS) if quick else home.ROWS)
 
 
@@ -96,5 +97,7 @@ def _memory(plan: Plan, *, quick: bool) -> list[Measurement]:
 
 def versions(able: Sequence[Contender]) -> dict[str, str]:
     """Of everybody who can take part in anything, by name."""
-    found = {one.name: one.version() for one in (*able, *offices(), *home.pullers()) if not one.absence()}
+    programs = [one for one in pullers() if not one.absence()]
+    relaying = [one for one in offices() if not one.absence()]
+    found = {one.name: one.version() for one in programs} | {one.name: one.version() for one in (*able, *relaying)}
     return {"python": "python -c pass", **found}
