@@ -48,6 +48,8 @@ from postoffice.store.view import FrozenView, NoSuchLetter
 _CLOSED: Final = State.CLOSED
 _UNKNOWN = ("something is wrong here, try again later", Code.SYS_TEMP)
 FLIGHT_LETTERS = 64
+AHEAD_OCTETS = 64 * 1024
+"""How much is read ahead for a client that asks for one letter after the other."""
 PORTS = frozenset({110, 995})
 """What a client may believe to speak to, wherever a router leads it."""
 KNOWN_CAPABILITIES = 1000
@@ -150,6 +152,7 @@ class _Session:
         "_failures",
         "_fetched",
         "_is_trusted",
+        "_last_number",
         "_machine",
         "_maildrop",
         "_mechanism",
@@ -169,6 +172,7 @@ class _Session:
         self._maildrop: Maildrop | None = None
         self._fetched: dict[int, Piece | None] = {}
         self._bad = self._failures = 0
+        self._last_number = 0
         self._sent_letters = self._topped = self._removed = 0
         self._mechanism = ""
         self._tries = False
@@ -431,6 +435,26 @@ class _Session:
             self._dialogue.send(surrogate.feed(piece.wire) if surrogate else piece.wire)
         self._dialogue.send(END_OF_LETTER)
         self._sent_letters += 1
+        self._last_number = number
+        if self._fetched and not self._the_view.has_surrogates:
+            self._send_flight()
+
+    def _send_flight(self) -> None:
+        """Letters that are at hand and whose RETRs follow at once: most of a pull, and so without a detour."""
+        begun, view, machine, fetched = perf_counter(), self._the_view, self._machine, self._fetched
+        parts: list[bytes] = []
+        for number in machine.retrievals():
+            piece = fetched.get(number)
+            if piece is None or piece.more or number not in view:
+                break
+            del fetched[number]
+            self._last_number = number
+            parts += (machine.letter_reply(view.octets(number)), piece.wire, END_OF_LETTER)
+        if parts:
+            count = len(parts) // 3
+            self._dialogue.send_all(parts)
+            self._sent_letters += count
+            _COMMANDS.add_many(Keyword.RETR, count, perf_counter() - begun)
 
     async def _top(self, command: Command) -> None:
         number, lines = command.number, command.arguments[1]
@@ -476,17 +500,16 @@ class _Session:
     # --- letters
 
     async def _fetch(self, number: int) -> Piece:
-        """The first piece of a letter, and of those whose RETR is here already, in one verb."""
+        """The first piece of a letter, and of those whose RETR is here already, in one verb.
+
+        Who takes one letter after the other, and says each RETR when he has the letter before, is read ahead for.
+        """
         view = self._the_view
-        numbers = [number]
         room = FLIGHT_OCTETS - view.octets(number)
-        for following in self._machine.upcoming_letters():
-            if following not in view or following in numbers or len(numbers) == FLIGHT_LETTERS:
-                break
-            room -= view.octets(following)
-            if room < 0:
-                break
-            numbers.append(following)
+        numbers = [number, *view.flight(self._machine.upcoming_letters(), room, FLIGHT_LETTERS - 1)]
+        if len(numbers) == 1 and number == self._last_number + 1:
+            room = AHEAD_OCTETS - view.octets(number)
+            numbers += view.flight(range(number + 1, number + FLIGHT_LETTERS), room, FLIGHT_LETTERS - 1)
         pieces = await self._the_maildrop.read(numbers)
         self._fetched = dict(zip(numbers, pieces, strict=True))
         return _there(self._fetched.pop(number), number)

@@ -88,6 +88,10 @@ class LineReader:
             yield found
             found = pattern.match(self._buffer, found.end())
 
+    def skip_to(self, position: int) -> None:
+        """Take everything up to the end of what `ahead` found."""
+        self._position = self._searched = position
+
     def take_dotted(self) -> bytes | None:
         """The letter that begins here, in wire form, without the dot line that ends it; None if that is not here yet.
 

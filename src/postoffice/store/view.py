@@ -87,6 +87,24 @@ class FrozenView:
         """Whether this reader gets a surrogate of the letter, which has so many octets."""
         return bool(self._surrogates) and self.snapshot.keys[self._index(number)] in self._surrogates
 
+    @property
+    def has_surrogates(self) -> bool:
+        """Whether this reader gets a surrogate of any letter."""
+        return bool(self._surrogates)
+
+    def flight(self, numbers: Iterable[int], room: int, most: int) -> list[int]:
+        """The first of these, at most so many, as far as they are letters, each named once, and all within `room`."""
+        octets, deleted = self._ready.octets, self._deleted
+        found: dict[int, None] = {}
+        for number in numbers:
+            if not 1 <= number <= len(octets) or number in deleted or number in found or len(found) == most:
+                break
+            room -= octets[number - 1]
+            if room < 0:
+                break
+            found[number] = None
+        return list(found)
+
     def unique_id(self, number: int) -> str:
         return self.snapshot.unique_ids[self._index(number)]
 
