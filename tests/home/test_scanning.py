@@ -18,8 +18,9 @@ from postoffice.handing.target import InFile, InMaildir
 from postoffice.handing.way import Way
 from postoffice.home.hooks import Hooks
 from postoffice.home.pulling import Outcome, pull_into
-from postoffice.home.scanning.again import Again, LookAgain
+from postoffice.home.scanning.again import LookAgain
 from postoffice.home.scanning.inspector import Inspector
+from postoffice.home.scanning.outcome import Again
 from postoffice.home.scanning.policy import Lack, Scanning
 from postoffice.home.scanning.quiet import Quiet
 from postoffice.home.scanning.withheld import release, waiting, withheld
@@ -81,6 +82,14 @@ class Home:
         [scan] = await mailbox.scans([sha256(plain).digest()])
         await mailbox.close()
         return scan
+
+    async def quietly(self, quiet: Quiet, *, by: str = "") -> Again | None:
+        mailbox = MailboxFile.open(self.file)
+        try:
+            inspector = Inspector(replace(self.scanning, by=by or self.scanning.by))
+            return await quiet.look(mailbox, self.file, inspector, has_new=False)
+        finally:
+            await mailbox.close()
 
     async def release(self, folder: str, number: int) -> None:
         mailbox = MailboxFile.open(self.file)
@@ -397,17 +406,16 @@ async def test_a_damaged_letter_keeps_no_other_from_being_scanned(home: Home) ->
 async def test_in_quiet_moments_what_changed_is_looked_at_once(home: Home) -> None:
     await home.pull()
     quiet, now = Quiet(lambda: 0.0), home.clamd
-    first = await quiet.look(home.file, home.scanning, has_new=False)
+    first = await home.quietly(quiet)
     assert first is not None
     assert first.letters == 0
-    assert await quiet.look(home.file, home.scanning, has_new=False) is None
+    assert await home.quietly(quiet) is None
     now.signatures["New"], now.version = b"New.Virus", 2
-    report = await quiet.look(home.file, home.scanning, has_new=False)
+    report = await home.quietly(quiet)
     assert report is not None
     assert (report.letters, report.infected) == (3, 1)
-    assert await quiet.look(home.file, home.scanning, has_new=False) is None
-    away = replace(home.scanning, by=f"clamd:{home.file.parent}/nothing")
-    assert await quiet.look(home.file, away, has_new=False) is None
+    assert await home.quietly(quiet) is None
+    assert await home.quietly(quiet, by=f"clamd:{home.file.parent}/nothing") is None
 
 
 async def test_a_quiet_moment_ends_and_the_next_one_goes_on(home: Home) -> None:
@@ -417,7 +425,7 @@ async def test_a_quiet_moment_ends_and_the_next_one_goes_on(home: Home) -> None:
     times = iter(range(0, 10_000, 20))
     quiet = Quiet(lambda: float(next(times)))
     left, rounds = 200, 0
-    while report := await quiet.look(home.file, home.scanning, has_new=False):
+    while report := await home.quietly(quiet):
         assert report.left < left or report.left == 0
         left, rounds = report.left, rounds + 1
     assert rounds > 1, "it did not end in between"

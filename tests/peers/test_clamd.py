@@ -26,8 +26,9 @@ from postoffice.handing.target import InFile
 from postoffice.handing.way import Way
 from postoffice.home.hooks import Hooks
 from postoffice.home.pulling import Outcome, pull_into
-from postoffice.home.scanning.again import Again, LookAgain
+from postoffice.home.scanning.again import LookAgain
 from postoffice.home.scanning.inspector import Inspector
+from postoffice.home.scanning.outcome import Again
 from postoffice.home.scanning.policy import Scanning
 from postoffice.home.scanning.withheld import release
 from postoffice.store.embedded import MailboxFile

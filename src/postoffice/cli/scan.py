@@ -24,7 +24,7 @@ from postoffice.protocols.dots import Unstuffer
 from postoffice.store.model import QUARANTINE, UNSCANNED, Verdict
 
 if TYPE_CHECKING:
-    from postoffice.home.scanning.again import Again
+    from postoffice.home.scanning.outcome import Again
     from postoffice.home.scanning.policy import Scanning
     from postoffice.home.scanning.withheld import Withheld
     from postoffice.store.embedded import MailboxFile

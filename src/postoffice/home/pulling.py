@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,15 @@ from postoffice.handing.way import Way
 from postoffice.home.copies import must_be_another
 from postoffice.home.hooks import Hooks, introduced
 from postoffice.home.mailbox import pulling_into
-from postoffice.home.scanning.policy import Scanning
-from postoffice.home.scanning.pulling import Scanned, Scans
+from postoffice.home.scanning.outcome import Scanned
+from postoffice.store.model import UNSCANNED
 
 if TYPE_CHECKING:
     from postoffice.home.config import Account
+    from postoffice.home.scanning.policy import Scanning
+    from postoffice.home.scanning.pulling import Scans
+    from postoffice.home.scanning.quiet import Quiet
+    from postoffice.store.base import Mailbox
 
 account_pulled: Final[ContextVar[str]] = ContextVar("account_pulled", default="")
 """The account whose pull runs; also while events of its conversation are told."""
@@ -44,13 +49,14 @@ class Outcome:
         return os.EX_NOINPUT if self.report.absent else os.EX_OK
 
 
-async def pull(account: Account, hooks: Hooks) -> Outcome:
-    """Pull an account of the settings file. Raises what `pull_into` raises."""
+async def pull(account: Account, hooks: Hooks, quiet: Quiet | None = None) -> Outcome:
+    """Pull an account of the settings file, and in the `quiet` moment behind it scan again what needs it. Raises what
+    `pull_into` raises."""
     account_pulled.set(account.name)
     source, options = await asyncio.to_thread(account.opened)
     there = account.way()
     make_folder(there.file)
-    return await pull_into(there, account.name, source, options, hooks, account.scanning)
+    return await pull_into(there, account.name, source, options, hooks, account.scanning, quiet)
 
 
 def make_folder(file: Path) -> None:
@@ -62,7 +68,13 @@ def make_folder(file: Path) -> None:
 
 
 async def pull_into(
-    there: Way, name: str, source: Source, options: Options, hooks: Hooks, scanning: Scanning | None = None
+    there: Way,
+    name: str,
+    source: Source,
+    options: Options,
+    hooks: Hooks,
+    scanning: Scanning | None = None,
+    quiet: Quiet | None = None,
 ) -> Outcome:
     """Pull a maildrop, hand over what came if it goes on, and run the hook if letters came, also where the pull, or the
     handing over, failed behind them. At last, what came is added to the file's index, if it was ever searched.
@@ -74,7 +86,7 @@ async def pull_into(
     shall be its own copy.
     """
     must_be_another(options.rules, there.file)
-    scans = Scans(scanning, there.file)
+    scans = _scans(scanning, there.file)
     came: list[bytes] = []
     try:
         async with pulling_into(there.file) as mailbox:
@@ -82,17 +94,18 @@ async def pull_into(
             async def pulled() -> Report:
                 before = set((await mailbox.snapshot()).keys) if hooks.new_mail else set()
                 try:
-                    async with scans.of_held(mailbox):
-                        return await renewing(
-                            Purse(), source.user, scans.on(options), lambda now: collect(source, mailbox, now)
-                        )
+                    wanted = options if scans is None else scans.on(options)
+                    async with scans.of_held(mailbox) if scans is not None else nullcontext():
+                        return await renewing(Purse(), source.user, wanted, lambda now: collect(source, mailbox, now))
                 finally:
                     if hooks.new_mail:
                         keys = [key for key in (await mailbox.snapshot()).keys if key not in before]
                         came.extend(await introduced(mailbox, keys))
 
             report, handed = await there.through(mailbox, pulled)
-            outcome = Outcome(report, handed, await scans.told(mailbox))
+            outcome = Outcome(report, handed, await _scanned(scans, mailbox, there.file))
+            if scans is not None and quiet is not None:
+                await scans.in_quiet(mailbox, quiet, name, has_new=bool(report.unscanned))
             is_searched = bool(report.letters or outcome.scanned.held.released) and mailbox.has_index()
     finally:
         if came:
@@ -102,3 +115,22 @@ async def pull_into(
 
         await keep_up(there.file)
     return outcome
+
+
+def _scans(scanning: Scanning | None, file: Path) -> Scans | None:
+    if scanning is None:
+        return None
+    from postoffice.home.scanning.pulling import Scans
+
+    return Scans(scanning, file)
+
+
+async def _scanned(scans: Scans | None, mailbox: Mailbox, file: Path) -> Scanned:
+    """What is to be told of scans; where nothing is scanned, of letters that once were held."""
+    if scans is not None:
+        return await scans.told(mailbox)
+    if UNSCANNED not in [folder.name for folder in await mailbox.folders()]:
+        return Scanned()
+    from postoffice.home.scanning.pulling import of_nobody
+
+    return await of_nobody(mailbox, file)

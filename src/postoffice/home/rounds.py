@@ -20,7 +20,7 @@ from typing import Final
 from postoffice.errors import PostofficeError, UsageError
 from postoffice.events import Fact, event, listen
 from postoffice.home.config import Account, Home
-from postoffice.home.pulling import Outcome, account_pulled, pull
+from postoffice.home.pulling import account_pulled, pull
 from postoffice.home.scanning.quiet import Quiet
 from postoffice.home.schedule import Turn
 from postoffice.home.together import MOST_AT_ONCE
@@ -143,7 +143,7 @@ class Rounds:
 
     async def _pull(self, account: Account, turn: Turn) -> None:
         try:
-            outcome = await pull(account, self._home.hooks)
+            outcome = await pull(account, self._home.hooks, self._quiet)
         except PostofficeError as problem:
             await self._failed(account, turn, problem)
         except Exception as error:
@@ -158,22 +158,6 @@ class Rounds:
             facts = {name: getattr(outcome.report, name) for name in names}
             waiting = outcome.scanned.waiting.unscanned
             event("home.pulled", account=account.name, **facts, staying=outcome.handed.staying, unscanned=waiting)
-            await self._scan_again(account, outcome)
-
-    async def _scan_again(self, account: Account, outcome: Outcome) -> None:
-        """Whose pull is over has a quiet moment. That letters could not be scanned is no failure of the pull."""
-        if account.scanning is None:
-            return
-        try:
-            has_new = outcome.report.unscanned > 0
-            report = await self._quiet.look(account.way().file, account.scanning, has_new=has_new)
-        except PostofficeError as problem:
-            event("home.not_scanned_again", account=account.name, because=str(problem))
-            return
-        if report is not None and report.letters:
-            names = ("letters", "infected", "released", "left")
-            facts = {name: getattr(report, name) for name in names}
-            event("home.scanned_again", account=account.name, **facts)
 
     async def _failed(self, account: Account, turn: Turn, problem: PostofficeError) -> None:
         if turn.failed(self._clock(), problem):

@@ -9,36 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from postoffice.errors import DamagedStore
 from postoffice.events import event
 from postoffice.home.scanning.inspector import GoneMeanwhile, Inspector
+from postoffice.home.scanning.outcome import Again
 from postoffice.home.scanning.policy import Lack
 from postoffice.store.base import Mailbox
 from postoffice.store.model import INBOX, QUARANTINE, REMOVED, UNSCANNED, Entry, Piece, Scan, Verdict
 from postoffice.trust.scan.answers import NoAnswer
 
 BATCH_LETTERS: Final = 64
-
-
-@dataclass(slots=True)
-class Again:
-    """What came of it.
-
-    `letters` were scanned. `infected` are in quarantine now and were not, `released` are seen and were not. `cleared`
-    are in quarantine, and nothing is found in them any more. `unreadable` are damaged. `left` were not looked at,
-    because time was up, or because the scanner is away: why, is `trouble`.
-    """
-
-    letters: int = 0
-    infected: int = 0
-    released: int = 0
-    cleared: int = 0
-    unreadable: int = 0
-    left: int = 0
-    trouble: str = ""
 
 
 def _never() -> bool:

@@ -5,47 +5,37 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from postoffice.client.run import Options
-from postoffice.home.scanning.again import Again, LookAgain
+from postoffice.errors import PostofficeError
+from postoffice.events import event
+from postoffice.home.scanning.again import LookAgain
 from postoffice.home.scanning.inspector import Inspector
+from postoffice.home.scanning.outcome import Again, Scanned
 from postoffice.home.scanning.policy import Scanning
-from postoffice.home.scanning.withheld import Waiting, waiting
+from postoffice.home.scanning.quiet import Quiet
+from postoffice.home.scanning.withheld import waiting
 from postoffice.store.base import Mailbox
 
 NOBODY_SCANS = "no scanner is named"
 
 
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    """What became of letters that were `held` in `file`, and of how many nobody can say anything yet, because of
-    `trouble`."""
-
-    held: Again = field(default_factory=Again)
-    waiting: Waiting = Waiting()
-    trouble: str = ""
-    file: Path = Path()
-
-
 class Scans:
-    """`scanning` None: letters are not scanned, and those that were held before are told."""
+    """Those of a pull into `file`. Raises UsageError where no scanner is named."""
 
-    def __init__(self, scanning: Scanning | None, file: Path) -> None:
+    def __init__(self, scanning: Scanning, file: Path) -> None:
         self._file = file
-        self._inspector = Inspector(scanning, file.absolute().parent) if scanning is not None else None
+        self._inspector = Inspector(scanning, file.absolute().parent)
         self._held = Again()
 
     def on(self, options: Options) -> Options:
-        return replace(options, inspection=self._inspector) if self._inspector is not None else options
+        return replace(options, inspection=self._inspector)
 
     @asynccontextmanager
     async def of_held(self, mailbox: Mailbox) -> AsyncIterator[None]:
         """Held letters are scanned while the `with` goes on; it ends when that is over too, or stopped."""
-        if self._inspector is None:
-            yield
-            return
         looking = asyncio.create_task(LookAgain(mailbox, self._inspector).at_held())
         try:
             yield
@@ -62,5 +52,22 @@ class Scans:
     async def told(self, mailbox: Mailbox) -> Scanned:
         """What came of it, when all is over."""
         left = await waiting(mailbox)
-        trouble = f"{self._inspector.last}; the next run tries again" if self._inspector is not None else NOBODY_SCANS
-        return Scanned(self._held, left, trouble if left.unscanned else "", self._file)
+        trouble = f"{self._inspector.last}; the next run tries again" if left.unscanned else ""
+        return Scanned(self._held, left, trouble, self._file)
+
+    async def in_quiet(self, mailbox: Mailbox, quiet: Quiet, account: str, *, has_new: bool) -> None:
+        """Scan again what needs it. That this fails is told, and no failure of the pull that is over."""
+        try:
+            report = await quiet.look(mailbox, self._file, self._inspector, has_new=has_new)
+        except PostofficeError as problem:
+            event("home.not_scanned_again", account=account, because=str(problem))
+            return
+        if report is not None and report.letters:
+            facts = {name: getattr(report, name) for name in ("letters", "infected", "released", "left")}
+            event("home.scanned_again", account=account, **facts)
+
+
+async def of_nobody(mailbox: Mailbox, file: Path) -> Scanned:
+    """What is told where letters are held and there is no scanner any more."""
+    left = await waiting(mailbox)
+    return Scanned(Again(), left, NOBODY_SCANS if left.unscanned else "", file)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from postoffice.home.mailbox import opening
-from postoffice.home.scanning.again import Again, LookAgain
-from postoffice.home.scanning.inspector import Inspector
-from postoffice.home.scanning.policy import Scanning
-from postoffice.trust.scan.answers import NoAnswer
+if TYPE_CHECKING:
+    from postoffice.home.scanning.inspector import Inspector
+    from postoffice.home.scanning.outcome import Again
+    from postoffice.store.base import Mailbox
 
 MOST_SECONDS: Final = 30.0
 """After so long it is left for the next quiet moment."""
@@ -23,24 +22,19 @@ class Quiet:
         self._clock = clock
         self._done: dict[Path, tuple[str, str]] = {}
 
-    async def look(self, file: Path, scanning: Scanning, *, has_new: bool) -> Again | None:
-        """Scan what needs it; None where nothing does, or nobody can say. `has_new`: letters came without a verdict.
+    async def look(self, mailbox: Mailbox, file: Path, inspector: Inspector, *, has_new: bool) -> Again | None:
+        """Scan what needs it; None where nothing does, or nobody can say. `has_new`: letters came without a verdict."""
+        from postoffice.home.scanning.again import LookAgain
+        from postoffice.trust.scan.answers import NoAnswer
 
-        Raises what opening a mailbox raises.
-        """
-        inspector = Inspector(scanning, file.absolute().parent)
         try:
-            now = (scanning.by, await inspector.signatures())
+            now = (inspector.scanning.by, await inspector.signatures())
         except NoAnswer:
             return None
         if self._done.get(file) == now and not has_new:
             return None
         end = self._clock() + MOST_SECONDS
-        mailbox = opening(file)()
-        try:
-            report = await LookAgain(mailbox, inspector, is_over=lambda: self._clock() >= end).at_all()
-        finally:
-            await mailbox.close()
+        report = await LookAgain(mailbox, inspector, is_over=lambda: self._clock() >= end).at_all()
         if report.left or report.trouble:
             self._done.pop(file, None)
         else:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from postoffice.errors import UsageError
+from postoffice.home.scanning.outcome import Waiting
 from postoffice.store.base import Mailbox
 from postoffice.store.model import INBOX, QUARANTINE, UNSCANNED, Entry, Scan, Verdict
 
@@ -21,14 +22,6 @@ class Withheld:
     number: int
     entry: Entry
     scan: Scan | None
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """How many letters are held: those of which nobody could say anything yet, and those too large for it."""
-
-    unscanned: int = 0
-    too_large: int = 0
 
 
 async def withheld(mailbox: Mailbox, folders: Sequence[str] = (QUARANTINE, UNSCANNED)) -> list[Withheld]:
