@@ -50,15 +50,17 @@ COMMANDS = {
     "open": ("postoffice.cli.pack", "open_", "Make a mailbox file of a pack."),
     "pack": ("postoffice.cli.pack", "pack", "Make of a mailbox file one that is safe to carry away."),
     "queue": ("postoffice.cli.office", "queue", "Show what is on its way to other offices."),
-    "read": ("postoffice.cli.home", "read", "Read a letter of an offline mailbox file."),
+    "read": ("postoffice.cli.reading", "read", "Read a letter of an offline mailbox file."),
     "recover": ("postoffice.cli.recover", "recover", "List deleted letters, and put them back."),
     "repair": ("postoffice.cli.repair", "repair", "Save what can be read of a damaged mailbox file."),
     "restore": ("postoffice.cli.restore", "restore", "Make an office of a backup, or bring one mailbox back."),
     "run": ("postoffice.cli.run", "run", "Pull every account of the settings again and again."),
+    "save": ("postoffice.cli.reading", "save", "Save what is attached to a letter, or the letter."),
     "search": ("postoffice.cli.search", "search", "Search the letters of an offline mailbox file."),
     "sendmail": ("postoffice.cli.sendmail", "sendmail", "Send a letter from standard input, as programs do."),
     "serve": ("postoffice.cli.office", "serve", "Open the doors."),
     "status": ("postoffice.cli.status", "status", "Say how the office is."),
+    "thread": ("postoffice.cli.reading", "thread", "Show the conversation of a letter."),
     "why": ("postoffice.cli.why", "why", "Tell the life of a letter at home."),
 }
 """Every command: its module, its name there, and its line in `--help`."""
