@@ -23,7 +23,7 @@ from typing import Final
 from postoffice.database.key import PLAIN, Key
 from postoffice.database.migrate import prepare
 from postoffice.database.rewriting import alone, write_anew
-from postoffice.database.sqlite import Connection, open_untouched, sync_directory
+from postoffice.database.sqlite import Connection, open_untouched, open_writer, shut, sync_directory
 from postoffice.errors import DamagedStore, StoreUnavailable
 from postoffice.home.locking.beside import be_like
 from postoffice.home.mailbox import hold_pulls
@@ -32,7 +32,6 @@ from postoffice.store.embedded.schema import MAILBOX
 from postoffice.store.embedded.soundness import Tally, mailbox_findings
 
 _PORTION_OCTETS: Final = 1 << 20
-BESIDE: Final = ("-wal", "-shm", "-journal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,8 @@ def transcribe(
             prepare(file, MAILBOX, create=False, key=old)
             with alone(file, old) as source:
                 letters = _write(source, file, fresh, new, tick)
-                _be_durable(fresh, before)
+                shut(open_writer(fresh, key=new))  # it has a log from its beginning, so whoever opens it is seen
+                be_durable(fresh, before)
                 put_slots(before)
                 fresh.rename(file)
                 sync_directory(file.parent)
@@ -69,8 +69,7 @@ def transcribe(
                 if not names:
                     _overwrite(descriptor, before.st_size)
         finally:
-            for ending in ("", *BESIDE):
-                fresh.with_name(fresh.name + ending).unlink(missing_ok=True)
+            take_away(fresh)
         return Written(letters, file.stat().st_size, names)
     finally:
         os.close(descriptor)
@@ -99,10 +98,18 @@ def _must_be_sound(connection: Connection, file: Path, tally: Tally) -> None:
             raise DamagedStore(f"{one.where}: {one.what}; postoffice repair {file} saves what can be saved")
 
 
-def _be_durable(fresh: Path, like: os.stat_result) -> None:
+def take_away(fresh: Path) -> None:
+    """What was being made, and what SQLite keeps beside it."""
+    for ending in ("", "-wal", "-shm", "-journal"):
+        fresh.with_name(fresh.name + ending).unlink(missing_ok=True)
+
+
+def be_durable(fresh: Path, like: os.stat_result | None = None) -> None:
+    """All octets of a file that nobody has open; its owner is that of another one."""
     descriptor = os.open(fresh, os.O_RDWR | os.O_CLOEXEC)
     try:
-        be_like(descriptor, like)
+        if like is not None:
+            be_like(descriptor, like)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
