@@ -5,7 +5,8 @@ it is there.
     nobody uses it ─▶ its log is written back ─▶ new file ─▶ every letter is read in it ─▶ slots ─▶ the name ─▶ the old
     octets are overwritten
 
-A crash leaves the old file, or the new one, and perhaps slots that open nothing, or a hidden file `.NAME.….new`.
+A crash leaves the old file, or the new one, and perhaps slots that open nothing, or a hidden file `.NAME.….new`, which
+the next `lock` or `unlock` takes away.
 Whoever comes to the old file too late finds it empty and writes nothing into it. Overwriting is what a program can
 do: a disk that writes elsewhere, a snapshot, a backup keep what they have.
 """
@@ -13,7 +14,8 @@ do: a disk that writes elsewhere, a snapshot, a backup keep what they have.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +56,7 @@ def transcribe(
     """
     descriptor = hold_pulls(file)
     try:
+        _sweep(file)
         before = os.fstat(descriptor)
         fresh = file.with_name(f".{file.name}.{token_hex(8)}.new")
         try:
@@ -73,6 +76,35 @@ def transcribe(
         return Written(letters, file.stat().st_size, names)
     finally:
         os.close(descriptor)
+
+
+def sweep(file: Path) -> None:
+    """Overwrite and take away what was being made beside a file by who was killed then: it may be plain.
+
+    Raises UsageError (75) while somebody makes it, or pulls into the file.
+    """
+    if any(_leftovers(file)):
+        descriptor = hold_pulls(file)
+        try:
+            _sweep(file)
+        finally:
+            os.close(descriptor)
+
+
+def _sweep(file: Path) -> None:
+    for path in _leftovers(file):
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            path.unlink()
+            if not os.fstat(descriptor).st_nlink:
+                _overwrite(descriptor, os.fstat(descriptor).st_size)
+        finally:
+            os.close(descriptor)
+
+
+def _leftovers(file: Path) -> Iterator[Path]:
+    made = re.compile(rf"\.{re.escape(file.name)}\.[0-9a-f]{{16}}\.new(-wal|-shm|-journal)?")
+    return (path for path in file.parent.iterdir() if made.fullmatch(path.name))
 
 
 def _write(source: Connection, file: Path, fresh: Path, key: Key | None, tick: Tick) -> int:
