@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Final
 
 from bench import programs
-from bench.figures import Figure, number
+from bench.figures import Figure
 from bench.home import Pull, run, serving
 from bench.letters import letters
 from bench.machine import machine
+from bench.measurement import UnequalWork
 from bench.process import ServerFailed
-from bench.run import UnequalWork
 from bench.search import fill, questions
 from postoffice.database.key import Key
 from postoffice.home.locking import holding
@@ -45,7 +45,7 @@ ROWS: Final = (
     "open the file, CPU ms",
     "size, KiB a letter",
 )
-LOCK_ROWS: Final = ("encrypt a file, MB/s", "passphrase to key, ms")
+LOCK_ROWS: Final = ("lock the file, s", "passphrase to key, ms")
 
 
 @dataclass(slots=True)
@@ -171,7 +171,7 @@ def measure(folder: Path, count: int, rounds: int) -> Table:
         began = time.monotonic()
         key = key_by(locked, PASSPHRASE)
         table.put(LOCK_ROWS[1], key, (time.monotonic() - began) * 1e3)
-        table.put(LOCK_ROWS[0], key, plain.stat().st_size / seconds / 1e6)
+        table.put(LOCK_ROWS[0], key, seconds)
         look(table, plain, None)
         look(table, locked, key)
     row = Pull(count, OCTETS)
@@ -196,7 +196,7 @@ def main(words: Sequence[str]) -> int:
         programs.program("floor")
         print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine(folder).items()))
         table = measure(folder, count, rounds)
-        print(f"\n{number(count)} letters\n\n" + "\n".join(table.lines()))
+        print(f"\n{count} letters\n\n" + "\n".join(table.lines()))
     except (programs.NoCompiler, ServerFailed, UnequalWork) as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 69 if isinstance(failure, programs.NoCompiler) else 1
