@@ -59,6 +59,7 @@ COMMANDS = {
     "sendmail": ("postoffice.cli.sendmail", "sendmail", "Send a letter from standard input, as programs do."),
     "serve": ("postoffice.cli.office", "serve", "Open the doors."),
     "status": ("postoffice.cli.status", "status", "Say how the office is."),
+    "tui": ("postoffice.cli.tui", "tui", "Read a mailbox file on a terminal."),
     "why": ("postoffice.cli.why", "why", "Tell the life of a letter at home."),
 }
 """Every command: its module, its name there, and its line in `--help`."""

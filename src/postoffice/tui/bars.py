@@ -1,0 +1,107 @@
+"""The line above (where one is), the line for what there is to say, and the line below (which keys there are)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.strip import Strip
+from textual.widget import Widget
+
+from postoffice.tui.cells import columns, fitted, tame
+from postoffice.tui.keys import ALWAYS, Key
+from postoffice.tui.look import BAR, DIM, KEY, PLAIN, WARNING, Piece, strip_of
+
+
+class Head(Widget):
+    """What is shown, at the left; where it stands, at the right."""
+
+    DEFAULT_CSS = "Head { height: 1; padding: 0 1; }"
+
+    def __init__(self, title: str = "") -> None:
+        super().__init__()
+        self.title = title
+        self.facts = ""
+        self.place = ""
+
+    def say(self, title: str, facts: str = "", place: str = "") -> None:
+        self.title, self.facts, self.place = tame(title), tame(facts), tame(place)
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        width = self.content_size.width
+        left = f"{self.title}  {self.facts}" if self.facts else self.title
+        room = width - columns(self.place) - 2
+        if room < 12:
+            return strip_of([(fitted(self.title, width), BAR)], width)
+        title = self.title if columns(self.title) <= room else fitted(self.title, room)
+        facts = fitted(left, room)[len(title) :] if columns(self.title) <= room else ""
+        return strip_of([(title, BAR), (facts + "  ", PLAIN), (self.place, DIM)], width)
+
+
+class Said(Widget):
+    """One line: a sentence about what happened, until the next key; else a word about what is chosen; mostly empty."""
+
+    DEFAULT_CSS = "Said { height: 1; padding: 0 1; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sentence: list[Piece] = []
+        self._hint: list[Piece] = []
+
+    def tell(self, sentence: str) -> None:
+        self._say([(tame(sentence), PLAIN)])
+
+    def warn(self, sentence: str) -> None:
+        """Something did not go well."""
+        self._say([("! ", WARNING), (tame(sentence), WARNING)])
+
+    def forget(self) -> None:
+        self._say([])
+
+    def hint(self, pieces: Sequence[Piece]) -> None:
+        """Shown while no sentence is."""
+        self._hint = list(pieces)
+        self.refresh()
+
+    def _say(self, pieces: list[Piece]) -> None:
+        self._sentence = pieces
+        self.refresh()
+
+    @property
+    def text(self) -> str:
+        return "".join(text for text, _ in self._sentence or self._hint)
+
+    def render_line(self, y: int) -> Strip:
+        return strip_of(self._sentence or self._hint, self.content_size.width)
+
+
+class Foot(Widget):
+    """The keys of this screen, as many as there is room for; help and the way back always."""
+
+    DEFAULT_CSS = "Foot { height: 1; padding: 0 1; }"
+
+    def __init__(self, keys: Sequence[Key], back: str = "back") -> None:
+        super().__init__()
+        self._keys = keys
+        self._back = back
+
+    def say(self, back: str) -> None:
+        """Where `q` leads now."""
+        self._back = back
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        width = self.content_size.width
+        last = [("?", "help"), ("q", self._back)]
+        room = width - sum(columns(shown) + columns(word) + 3 for shown, word in last) + 2
+        shown = []
+        for key in self._keys:
+            name = key.shown.split()[0].replace("Enter", "↵")
+            wide = columns(name) + columns(key.word) + 3
+            if key.word and key not in ALWAYS and wide <= room:
+                room -= wide
+                shown.append((name, key.word))
+        pieces: list[Piece] = []
+        for name, word in (*shown, *last):
+            pieces += [(name, KEY), (f" {word}  ", PLAIN)]
+        return strip_of(pieces, width)
