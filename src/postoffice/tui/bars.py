@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
+from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
-from postoffice.tui.cells import columns, fitted, tame
+from postoffice.tui.cells import columns, fitted, tame, wrapped
 from postoffice.tui.keys import ALWAYS, Key
-from postoffice.tui.look import BAR, DIM, KEY, PLAIN, WARNING, Piece, strip_of
+from postoffice.tui.look import BAR, DIM, KEY, PLAIN, WARNING, Line, Piece, strip_of
+
+MOST_LINES: Final = 4
+MOST_COLUMNS: Final = 78
+"""Of a sentence that is said before the screen is there."""
 
 
 class Head(Widget):
@@ -39,40 +45,49 @@ class Head(Widget):
 
 
 class Said(Widget):
-    """One line: a sentence about what happened, until the next key; else a word about what is chosen; mostly empty."""
+    """A sentence about what happened, until the next key, on as many lines as it needs; else one line for a word about
+    what is chosen, mostly empty."""
 
     DEFAULT_CSS = "Said { height: 1; padding: 0 1; }"
 
     def __init__(self) -> None:
         super().__init__()
-        self._sentence: list[Piece] = []
+        self._sentence: list[Line] = []
         self._hint: list[Piece] = []
 
     def tell(self, sentence: str) -> None:
-        self._say([(tame(sentence), PLAIN)])
+        self._say(sentence, PLAIN)
 
     def warn(self, sentence: str) -> None:
         """Something did not go well."""
-        self._say([("! ", WARNING), (tame(sentence), WARNING)])
+        self._say(f"! {sentence}", WARNING)
 
     def forget(self) -> None:
-        self._say([])
+        self._sentence = []
+        self._fit()
 
     def hint(self, pieces: Sequence[Piece]) -> None:
         """Shown while no sentence is."""
         self._hint = list(pieces)
         self.refresh()
 
-    def _say(self, pieces: list[Piece]) -> None:
-        self._sentence = pieces
+    def _say(self, sentence: str, style: Style) -> None:
+        width = self.content_size.width or MOST_COLUMNS
+        self._sentence = [[(line, style)] for line in wrapped(tame(sentence), width)[:MOST_LINES]]
+        self._fit()
+
+    def _fit(self) -> None:
+        self.styles.height = max(len(self._sentence), 1)
         self.refresh()
 
     @property
     def text(self) -> str:
-        return "".join(text for text, _ in self._sentence or self._hint)
+        lines = self._sentence or [self._hint]
+        return " ".join("".join(text for text, _ in line) for line in lines)
 
     def render_line(self, y: int) -> Strip:
-        return strip_of(self._sentence or self._hint, self.content_size.width)
+        lines = self._sentence or [self._hint]
+        return strip_of(lines[y] if y < len(lines) else [], self.content_size.width)
 
 
 class Foot(Widget):

@@ -97,15 +97,17 @@ def fitted(text: str, width: int) -> str:
     """A tame text in exactly `width` columns: with blanks behind it, or cut, with an ellipsis at its end."""
     if width <= 0:
         return ""
-    head = text[: width + 1] if text.isascii() else _begin(text, width + 1)
-    if columns(head) <= width:
-        return text + " " * (width - columns(head))
+    head = _begin(text, width)
+    if len(head) == len(text):
+        return text + " " * (width - columns(text))
     kept = _begin(head, width - 1)
     return kept + ELLIPSIS + " " * (width - 1 - columns(kept))
 
 
 def _begin(text: str, width: int) -> str:
     """As much of it as fits, with the marks on its last character; the whole if all fits."""
+    if text.isascii():
+        return text[:width]
     used = 0
     for index, character in enumerate(text):
         used += columns_of(character)

@@ -9,8 +9,8 @@ from textual.widget import Widget
 from postoffice.tui.cells import fitted, tame
 from postoffice.tui.face import Paged
 from postoffice.tui.keys import ALWAYS, CHOOSING, bindings
-from postoffice.tui.look import BOLD, DIM, PLAIN
-from postoffice.tui.page import Choice, Line
+from postoffice.tui.look import BOLD, DIM, PLAIN, Line
+from postoffice.tui.page import Choice
 
 
 class Choosing(Paged):

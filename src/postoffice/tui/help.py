@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from postoffice.tui.cells import fitted
 from postoffice.tui.face import Paged
 from postoffice.tui.keys import ALWAYS, ATTACHMENTS, LETTER, LIST, MARKING, MOVING, Key, bindings
-from postoffice.tui.look import BOLD, DOT, FLAGGED, KEY, PLAIN, WARNING
-from postoffice.tui.page import Line, Page
+from postoffice.tui.look import BOLD, DOT, FLAGGED, KEY, PLAIN, WARNING, Line
+from postoffice.tui.page import Page
 
 _MARKS = (
     (("•", DOT), "not read yet"),

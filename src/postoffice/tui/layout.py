@@ -10,8 +10,7 @@ from postoffice.client.reading import LOOK_OCTETS, View, view
 from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
 from postoffice.tui.cells import fitted, tame, wrapped
-from postoffice.tui.look import BOLD, DIM, PLAIN, QUOTED, WARNING, Piece
-from postoffice.tui.page import Line
+from postoffice.tui.look import BOLD, DIM, PLAIN, QUOTED, WARNING, Line, Piece
 
 READING_COLUMNS: Final = 100
 """Lines are not longer than that: nobody reads across a whole wall."""

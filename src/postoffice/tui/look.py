@@ -29,6 +29,8 @@ FOUND: Final = Style(bold=True, underline=True)
 Piece = tuple[str, Style]
 """A tame text, and how it looks."""
 
+Line = list[Piece]
+
 
 def strip_of(pieces: list[Piece], width: int, base: Style = PLAIN) -> Strip:
     """Exactly so wide: what does not fit is cut, what is left is blank."""

@@ -167,7 +167,7 @@ class Mail:
 
     def _must_be_writable(self) -> None:
         if self.is_lost():
-            raise StoreError(f"{self.file} is not there any more: nothing can be changed")
+            raise StoreError(f"{self.file.name} was taken away or replaced: nothing can be changed")
         if not self.can_write:
             raise UsageError("the file cannot be written: nothing was changed", os.EX_NOPERM)
 

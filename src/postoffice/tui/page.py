@@ -8,9 +8,7 @@ from textual import events
 from textual.strip import Strip
 from textual.widget import Widget
 
-from postoffice.tui.look import CHOSEN, PLAIN, Piece, in_the_middle, strip_of
-
-Line = list[Piece]
+from postoffice.tui.look import CHOSEN, PLAIN, Line, in_the_middle, strip_of
 
 
 class Page(Widget, can_focus=True):
