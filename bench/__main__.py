@@ -6,7 +6,8 @@ the largest sum of proportional set sizes. For POP3 the server has one core and 
 share all cores.
 
 `./po bench home` measures the other end, programs that pull (see `bench.home`), and `./po bench search` looks for
-letters in what came home (see `bench.search`). Two more are other matters:
+letters in what came home (see `bench.search`), `./po bench tui` reads them on a terminal (see `bench.tui`). Two more
+are other matters:
 `./po bench conformance` asks POP3 servers what they do right (see `bench.conformance`), and `./po bench faults` tries
 programs that pull with servers that fail (see `bench.faults`).
 """
@@ -24,7 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import conformance, faults, home, programs, search
+from bench import conformance, faults, home, programs, search, tui
 from bench.contender import Contender
 from bench.figures import Summary, summaries, table
 from bench.floor import Floor
@@ -139,6 +140,8 @@ def main(words: Sequence[str]) -> int:
         return home.main(words[1:])
     if words[:1] == ["search"]:
         return search.main(words[1:])
+    if words[:1] == ["tui"]:
+        return tui.main(words[1:])
     if words[:1] == ["faults"]:
         return faults.main(words[1:])
     options = arguments(words)

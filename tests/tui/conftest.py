@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from textual.strip import Strip
 from textual.widget import Widget
 
 from postoffice.home.mailbox import opening
@@ -70,13 +71,18 @@ class Driven:
         return screen
 
     @property
-    def lines(self) -> list[str]:
-        """What stands on the screen, each line without the blanks at its end."""
+    def strips(self) -> list[Strip]:
+        """What stands on the screen, with its styles."""
         width, height = self.app.size
         strips = self.app.screen._compositor.render_strips(self.app.size)
         assert len(strips) == height
         assert all(strip.cell_length == width for strip in strips)
-        return [strip.text.rstrip() for strip in strips]
+        return strips
+
+    @property
+    def lines(self) -> list[str]:
+        """The same as text, each line without the blanks at its end."""
+        return [strip.text.rstrip() for strip in self.strips]
 
     @property
     def screen(self) -> str:

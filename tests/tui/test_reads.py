@@ -122,8 +122,8 @@ async def test_what_was_set_apart_is_not_moved_from_there(file: Path, drive: Dri
 async def test_folders_show_how_many_are_there_and_unread(file: Path, drive: Drive) -> None:
     async with drive(file) as reader:
         await reader.press("d", "f")
-        assert reader.lines[1].split() == ["INBOX", "29", "letters", "2", "unread"]
-        assert reader.lines[2].split() == ["Trash", "1", "letter", "1", "unread"]
+        assert reader.lines[2].split() == ["INBOX", "29", "letters", "2", "unread"]
+        assert reader.lines[3].split() == ["Trash", "1", "letter", "1", "unread"]
         await reader.press("escape")
         assert reader.lines[0].startswith(" INBOX")
 
@@ -191,3 +191,22 @@ async def test_another_size_keeps_the_letter_in_sight(file: Path, drive: Drive) 
         await reader.pilot.resize_terminal(120, 40)
         await reader.settle()
         assert "subject 30" in reader.screen
+
+
+async def test_without_colours_none_is_written(file: Path, drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with drive(file) as reader:
+        await reader.press("asterisk")
+        for key in ("j", "enter", "question_mark"):
+            await reader.press(key)
+            styles = [segment.style for strip in reader.strips for segment in strip if segment.style]
+            assert any(style.bold for style in styles)
+            assert all(one is None or one.is_default for style in styles for one in (style.color, style.bgcolor))
+
+
+async def test_with_colours_they_are_those_of_the_terminal(file: Path, drive: Drive) -> None:
+    async with drive(file) as reader:
+        colours = {segment.style.color for strip in reader.strips for segment in strip if segment.style}
+        numbers = {colour.number for colour in colours if colour is not None and not colour.is_default}
+        assert numbers
+        assert all(number is not None and number < 16 for number in numbers)

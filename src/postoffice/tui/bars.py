@@ -118,5 +118,5 @@ class Foot(Widget):
                 shown.append((name, key.word))
         pieces: list[Piece] = []
         for name, word in (*shown, *last):
-            pieces += [(name, KEY), (f" {word}  ", PLAIN)]
+            pieces += [("  " if pieces else "", PLAIN), (name, KEY), (f" {word}", PLAIN)]
         return strip_of(pieces, width)

@@ -18,6 +18,7 @@ PLAIN: Final = Style()
 DIM: Final = Style(dim=True)
 BOLD: Final = Style(bold=True)
 CHOSEN: Final = Style(reverse=True)
+BRIGHT: Final = Style(dim=False)
 BAR: Final = Style(bold=True)
 KEY: Final = Style(bold=True, color="cyan")
 DOT: Final = Style(bold=True, color="cyan")
@@ -33,12 +34,13 @@ Line = list[Piece]
 
 
 def strip_of(pieces: list[Piece], width: int, base: Style = PLAIN) -> Strip:
-    """Exactly so wide: what does not fit is cut, what is left is blank."""
+    """Exactly so wide: what does not fit is cut, what is left is blank. Where all is reversed, nothing is dim."""
     segments, left = [], width
+    over = BRIGHT if base.reverse else PLAIN
     for text, style in pieces:
         shown = text if columns(text) <= left else fitted(text, left)
         if shown:
-            segments.append(Segment(shown, base + style))
+            segments.append(Segment(shown, base + style + over))
         left -= columns(shown)
         if left <= 0:
             break

@@ -14,7 +14,7 @@ from postoffice.tui.look import CHOSEN, PLAIN, Line, in_the_middle, strip_of
 class Page(Widget, can_focus=True):
     """Lines to scroll through."""
 
-    DEFAULT_CSS = "Page { height: 1fr; padding: 0 1; }"
+    DEFAULT_CSS = "Page { height: 1fr; padding: 1 1 0 1; }"
 
     def __init__(self, lines: Sequence[Line] = ()) -> None:
         super().__init__()
