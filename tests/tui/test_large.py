@@ -41,7 +41,7 @@ async def test_only_what_is_seen_is_asked_for(large: Path, drive: Drive) -> None
             assert "1/100,000" in reader.lines[0]
             for key in ("G", "pageup", "g", "n", "enter", "q", "g", "space"):
                 await reader.press(key)
-            assert len(reader.app.mail._rows) < 200
+            assert len(reader.letters.mail._rows) < 200
             assert tracemalloc.get_traced_memory()[1] < 64 * 1024 * 1024
             await reader.press("g", "n")
             assert "no other letter here is unread" in reader.screen

@@ -95,19 +95,19 @@ class Foot(Widget):
 
     DEFAULT_CSS = "Foot { height: 1; padding: 0 1; }"
 
-    def __init__(self, keys: Sequence[Key], back: str = "back") -> None:
+    def __init__(self, keys: Sequence[Key], last: Sequence[tuple[str, str]]) -> None:
         super().__init__()
         self._keys = keys
-        self._back = back
+        self._last = list(last)
 
     def say(self, back: str) -> None:
         """Where `q` leads now."""
-        self._back = back
+        self._last[-1] = (self._last[-1][0], back)
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
         width = self.content_size.width
-        last = [("?", "help"), ("q", self._back)]
+        last = self._last
         room = width - sum(columns(shown) + columns(word) + 3 for shown, word in last) + 2
         shown = []
         for key in self._keys:

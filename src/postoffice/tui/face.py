@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
@@ -39,13 +39,14 @@ class Face(Screen[None]):
     """A screen with `KEYS` in its foot and what `body` gives in its middle."""
 
     KEYS: ClassVar[tuple[Key, ...]] = ()
-    BACK: ClassVar[str] = "back"
+    LAST: ClassVar[Sequence[tuple[str, str]]] = (("?", "help"), ("q", "back"))
+    """What its foot never lacks."""
 
     def __init__(self) -> None:
         super().__init__()
         self.head = Head()
         self.said = Said()
-        self.foot = Foot(self.KEYS, self.BACK)
+        self.foot = Foot(self.KEYS, self.LAST)
 
     def compose(self) -> ComposeResult:
         yield self.head

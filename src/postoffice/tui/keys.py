@@ -52,6 +52,7 @@ LIST: Final = (
     Key("f", "folders", "f", "folders, with how many letters are there and unread", "folders"),
     Key("t", "threads", "t", "conversations together, or one letter after the other", "threads"),
     *MARKING,
+    Key("L", "lock", "L", "lock a locked file again, and forget its key"),
     Key("n,tab", "next_unread", "n Tab", "to the next unread letter", "next"),
     *MOVING,
 )
@@ -64,6 +65,11 @@ LETTER: Final = (
     Key("h", "headers", "h", "every line of the header, or the usual ones", "headers"),
     *MARKING,
     *MOVING,
+)
+
+UNLOCKING: Final = (
+    Key("enter", "unlock", "Enter", "open it", "unlock"),
+    Key("escape", "back", "Esc", "leave"),
 )
 
 CHOOSING: Final = (

@@ -29,7 +29,6 @@ class Letters(Face):
     """The first screen, and the one that all others go back to."""
 
     KEYS = LIST
-    BACK = "quit"
     BINDINGS = bindings(ALWAYS, LIST)
 
     def __init__(self, mail: Mail) -> None:
@@ -220,6 +219,10 @@ class Letters(Face):
     async def _after_change(self) -> None:
         await self.mail.has_changed()
         await self._renew()
+
+    @told
+    async def action_lock(self) -> None:
+        await self.reader.lock("You locked it.")
 
     # --- folders --------------------------------------------------------------------------------------------
 
