@@ -16,6 +16,7 @@ from postoffice.tui.listings import Kind, Listing
 from postoffice.tui.look import DIM, FOUND, Piece
 
 if TYPE_CHECKING:
+    from postoffice.database.key import Key
     from postoffice.home.search.face import Result
 
 SHOWN: Final = 100
@@ -40,9 +41,10 @@ class Stopped(PostofficeError):
 class Finding:
     """One question to one file."""
 
-    def __init__(self, file: Path, asked: str, told: Callable[[int, int], None]) -> None:
+    def __init__(self, file: Path, key: Key | None, asked: str, told: Callable[[int, int], None]) -> None:
         """`told` hears, from the thread, of how many letters were put into the index, of how many."""
         self._file = file
+        self._key = key
         self._asked = asked
         self._told = told
         self._is_stopped = threading.Event()
@@ -61,7 +63,7 @@ class Finding:
     async def _answered(self) -> Answer:
         from postoffice.home.search.face import Search
 
-        search, warning = Search(self._file), ""
+        search, warning = Search(self._file, self._key), ""
         try:
             try:
                 await search.catch_up(self._hear)

@@ -266,7 +266,7 @@ class Letters(Face):
 
         if self._finding is not None:
             self._finding.stop()
-        self._finding = finding = Finding(self.mail.file, asked, told)
+        self._finding = finding = Finding(self.mail.file, self.mail.mailbox.key, asked, told)
         self.said.tell("searching")
         try:
             answer = await finding.answer()

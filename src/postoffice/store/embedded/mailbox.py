@@ -18,6 +18,7 @@ from typing import TypeVar
 import apsw
 
 from postoffice.clock import Clock, system_clock
+from postoffice.database.key import Key
 from postoffice.database.migrate import open_prepared, prepare
 from postoffice.database.sqlite import Connection, Desk, open_reader, open_writer, shut, store_error, transaction
 from postoffice.database.watch import Watch
@@ -66,8 +67,11 @@ class Seen:
 class MailboxFile:
     """A `Mailbox` in a file."""
 
-    def __init__(self, path: Path, pool: ThreadPoolExecutor, clock: Clock, vfs: str | None = None) -> None:
+    def __init__(
+        self, path: Path, pool: ThreadPoolExecutor, clock: Clock, vfs: str | None = None, key: Key | None = None
+    ) -> None:
         self.path = path
+        self.key = key
         self._clock = clock
         self._vfs = vfs
         self._pool = pool
@@ -75,7 +79,7 @@ class MailboxFile:
         self._near: Connection | None = None
         self._watch: Watch | None = None
         self.desk = Desk(path, pool, self._open_writer)
-        self._far = Desk(path, pool, lambda path: open_reader(path, vfs, CACHE_OCTETS))
+        self._far = Desk(path, pool, lambda path: open_reader(path, vfs, CACHE_OCTETS, key))
         self._version = -1
         self._shown: dict[tuple[str | None, str], Seen] = {}
 
@@ -88,14 +92,15 @@ class MailboxFile:
         clock: Clock = system_clock,
         vfs: str | None = None,
         sweeps: bool = True,
+        key: Key | None = None,
     ) -> MailboxFile:
         """A mailbox at home. A damaged or foreign file, or one of a newer version, is a `DamagedStore`.
 
-        `sweeps`: what nothing refers to is taken away now.
+        `sweeps`: what nothing refers to is taken away now. `key` is that of a file that is encrypted, or shall be.
         """
-        prepare(path, MAILBOX, create=create, vfs=vfs)
+        prepare(path, MAILBOX, create=create, vfs=vfs, key=key)
         pool = ThreadPoolExecutor(2, thread_name_prefix="mailbox")
-        mailbox = cls(path, pool, clock, vfs)
+        mailbox = cls(path, pool, clock, vfs, key)
         mailbox._own_pool = pool
         try:
             if sweeps and mailbox.ask(contents.needs_sweep):
@@ -110,14 +115,14 @@ class MailboxFile:
         """SQLite would make a file that was taken away meanwhile anew, and nobody would see that it is lost."""
         if not path.exists():
             raise DamagedStore(f"{path} is not {MAILBOX.name}: it is not there")
-        return open_writer(path, self._vfs, CACHE_OCTETS)
+        return open_writer(path, self._vfs, CACHE_OCTETS, self.key)
 
     # --- reading: at once -----------------------------------------------------------------------------------
 
     def near(self) -> Connection:
         """The connection of the loop's thread."""
         if self._near is None:
-            self._near = open_prepared(self.path, MAILBOX, self._vfs, CACHE_OCTETS)
+            self._near = open_prepared(self.path, MAILBOX, self._vfs, CACHE_OCTETS, self.key)
         return self._near
 
     def ask(self, question: Callable[[Connection], T]) -> T:
