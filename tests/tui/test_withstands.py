@@ -84,6 +84,7 @@ async def test_what_comes_meanwhile_is_seen_and_nothing_jumps(file: Path, drive:
         await add(file, [letter(33)])
         await reader.letters.look()
         await reader.settle()
+        assert "1 letter came above" in reader.screen
         assert reader.chosen == 2
         assert [index for index, line in enumerate(reader.lines) if line.endswith(" subject 2")] == height[-1:]
 

@@ -44,9 +44,12 @@ def tui(file: Path, lock_after: int) -> None:
 
     if is_locked(file):
         key = _key_without_asking(file)
-        Reader(None if key is None else _opened(file, key), _lock(file, lock_after * 60.0)).run()
+        reader = Reader(None if key is None else _opened(file, key), _lock(file, lock_after * 60.0))
     else:
-        Reader(_opened(file, None)).run()
+        reader = Reader(_opened(file, None))
+    reader.run()
+    if reader.return_code:  # Textual has told what went wrong
+        sys.exit(os.EX_SOFTWARE)
 
 
 def _opened(file: Path, key: Key | None) -> Mail:

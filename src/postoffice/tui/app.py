@@ -43,7 +43,10 @@ class Reader(App[None]):
     Screen { background: ansi_default; color: ansi_default; }
     Input, Input:focus { height: 1; border: none; padding: 0 1; background: ansi_default; color: ansi_default; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+c", "quit", show=False, priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c", "quit", show=False, priority=True),
+        Binding("ctrl+z", "suspend_process", show=False, priority=True),
+    ]
 
     def __init__(self, mail: Mail | None, lock: Lock | None = None, clock: Callable[[], float] | None = None) -> None:
         """`clock` goes on while the machine sleeps."""
@@ -61,6 +64,7 @@ class Reader(App[None]):
             self._ask("Its letters are encrypted.")
         if self._lock is not None:
             self.set_interval(LOOK_SECONDS, self.look_at_clock)
+            self.app_resume_signal.subscribe(self, lambda _: self.call_next(self.look_at_clock))
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, (events.Key, events.MouseEvent, events.Paste)):

@@ -20,6 +20,9 @@ ELLIPSIS: Final = "…"
 MARKS: Final = 3
 """How many marks are kept on one character: no language needs more."""
 
+NO_BEGINNING: Final = frozenset("。、，．：；！？）］｝」』】〉》ーっゃゅょッャュョ")
+"""With which no line begins (JIS X 4051)."""
+
 _REGIONAL_A: Final = 0x1F1E6
 _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _JAMO: Final = range(0x1160, 0x1200)  # vowels and finals that did not come together to a syllable
@@ -160,7 +163,7 @@ def _end_of_line(text: str, start: int, width: int) -> int:
     else:
         return len(text)
     if text[index] == " " or columns_of(text[index]) == 2:
-        return max(index, start + 1)
+        return max(index - (text[index] in NO_BEGINNING and index > start + 1), start + 1)
     if blank > start:
         return blank if text[blank] == " " else blank + _cluster(text, blank)
     return max(index, start + 1)

@@ -1,16 +1,25 @@
-"""One of several: folders."""
+"""One of several: folders, links."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
 
+from textual import events
 from textual.widget import Widget
 
-from postoffice.tui.cells import fitted, tame
-from postoffice.tui.face import Paged
-from postoffice.tui.keys import ALWAYS, CHOOSING, bindings
+from postoffice.tui.cells import fitted, tame, wrapped
+from postoffice.tui.face import Paged, told
+from postoffice.tui.keys import ALWAYS, CHOOSING, LINKS, bindings
+from postoffice.tui.layout import link_lines
 from postoffice.tui.look import BOLD, DIM, PLAIN, Line
 from postoffice.tui.page import Choice
+
+if TYPE_CHECKING:
+    from postoffice.message.mime.view import ShownLink
+
+SHOWN_LINES: Final = 2
+"""Of the text of a link."""
 
 
 class Choosing(Paged):
@@ -62,6 +71,38 @@ class Folders(Choosing):
     def action_choose(self) -> None:
         self.app.pop_screen()
         self._opened(self._names[self.page.chosen])
+
+
+class Links(Choosing):
+    """Every link of a letter, whole."""
+
+    KEYS = LINKS
+    BINDINGS = bindings(ALWAYS, LINKS)
+
+    def __init__(self, links: Sequence[ShownLink]) -> None:
+        super().__init__(["No link"])
+        self._links = links
+        self.head.say("Links", counted(len(links), "link"))
+
+    async def begin(self) -> None:
+        self._offer()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.call_after_refresh(self._offer)
+
+    def _offer(self) -> None:
+        width = self.page.content_size.width
+        self.page.offer([self._lines(link, width) for link in self._links], self.page.chosen)
+
+    def _lines(self, link: ShownLink, width: int) -> list[Line]:
+        said = wrapped(f"shown as “{tame(link.text)}”", width - 4)[:SHOWN_LINES] if link.text else []
+        return [*link_lines(link, width), *([("    ", PLAIN), (line, DIM)] for line in said)]
+
+    @told
+    async def action_copy(self) -> None:
+        """By the terminal, wherever it is (OSC 52); many do so, some ask, some do not."""
+        self.app.copy_to_clipboard(self._links[self.page.chosen].address)
+        self.said.tell("copied, if this terminal lets programs copy; the address was not opened")
 
 
 def _entry(name: str, letters: int, unread: int) -> list[Line]:

@@ -60,7 +60,7 @@ LIST: Final = (
 LETTER: Final = (
     Key("n,right", "next", "n →", "the next letter of the list", "next"),
     Key("p,left", "previous", "p ←", "the letter before it in the list", "previous"),
-    Key("a", "attachments", "a", "attachments: look at them, save them", "attachments"),
+    Key("a", "attachments", "a", "attachments: look at them, save them", "attached"),
     Key("l", "links", "l", "every link with its whole address", "links"),
     Key("h", "headers", "h", "every line of the header, or the usual ones", "headers"),
     *MARKING,
@@ -74,6 +74,11 @@ UNLOCKING: Final = (
 
 CHOOSING: Final = (
     Key("enter", "choose", "Enter", "take this one", "take"),
+    *MOVING,
+)
+
+LINKS: Final = (
+    Key("enter", "copy", "Enter", "copy the address, where the terminal lets programs do so", "copy"),
     *MOVING,
 )
 

@@ -6,10 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from postoffice.errors import DamagedStore, PostofficeError
+from postoffice.message.mime.view import LOOK_OCTETS
 from postoffice.store.model import Flag
+from postoffice.tui.attachments import Attachments
+from postoffice.tui.choosing import Links
 from postoffice.tui.face import Paged, told
 from postoffice.tui.keys import ALWAYS, LETTER, bindings
-from postoffice.tui.layout import Content, Layout, content_of
+from postoffice.tui.layout import Content, content_of, lines_of
 from postoffice.tui.look import WARNING
 from postoffice.tui.page import Page
 
@@ -44,7 +47,7 @@ class Reading(Paged):
         self._say_head()
         self._content = None
         try:
-            octets, is_whole = await self._letters.mail.beginning(key, Layout.LOOK_OCTETS)
+            octets, is_whole = await self._letters.mail.beginning(key, LOOK_OCTETS)
             self._content = await asyncio.to_thread(content_of, octets, is_whole=is_whole)
             self._draw()
             await self._letters.mark_read()
@@ -57,8 +60,8 @@ class Reading(Paged):
 
     def _draw(self, top: int = 0) -> None:
         if self._content is not None:
-            layout = Layout(self._content, self.page.content_size.width, shows_headers=self._shows_headers)
-            self.page.show(layout.lines(), top)
+            width = self.page.content_size.width
+            self.page.show(lines_of(self._content, width, shows_headers=self._shows_headers), top)
 
     def on_resize(self, event: events.Resize) -> None:
         self.call_after_refresh(self._draw, self.page.top)
@@ -126,8 +129,16 @@ class Reading(Paged):
 
     @told
     async def action_attachments(self) -> None:
-        self.said.tell("nothing is attached")
+        key, content = self._letters.rows.chosen, self._content
+        if key is not None and content is not None and content.view.attachments:
+            await self.app.push_screen(Attachments(self._letters.mail, key, content.view.attachments))
+        else:
+            self.said.tell("nothing is attached")
 
     @told
     async def action_links(self) -> None:
-        self.said.tell("there is no link in this letter")
+        links = self._content.view.links if self._content is not None else ()
+        if links:
+            await self.app.push_screen(Links(links))
+        else:
+            self.said.tell("this letter has no links but those in its text")

@@ -81,9 +81,12 @@ class Letters(Face):
     async def _renew(self) -> None:
         snapshot = await self.mail.snapshot(self.folder)
         if snapshot is not self._snapshot:
-            self._snapshot = snapshot
+            before, self._snapshot = self._snapshot, snapshot
             if self.rows.listing.kind is Kind.FOLDER:
                 await self.rows.show(of_folder(snapshot))
+                came = len(snapshot.keys) - (len(before.keys) if before else 0)
+                if came > 0 and self.rows.top:
+                    self.said.tell(f"{counted(came, 'letter')} came above")
         await self.rows.settle()
         await self._count()
 

@@ -18,7 +18,7 @@ PLAIN: Final = Style()
 DIM: Final = Style(dim=True)
 BOLD: Final = Style(bold=True)
 CHOSEN: Final = Style(reverse=True)
-BRIGHT: Final = Style(dim=False)
+EVEN: Final = Style(dim=False, color="default")
 BAR: Final = Style(bold=True)
 KEY: Final = Style(bold=True, color="cyan")
 DOT: Final = Style(bold=True, color="cyan")
@@ -34,9 +34,9 @@ Line = list[Piece]
 
 
 def strip_of(pieces: list[Piece], width: int, base: Style = PLAIN) -> Strip:
-    """Exactly so wide: what does not fit is cut, what is left is blank. Where all is reversed, nothing is dim."""
+    """Exactly so wide: what does not fit is cut, what is left is blank. What is reversed has one colour."""
     segments, left = [], width
-    over = BRIGHT if base.reverse else PLAIN
+    over = EVEN if base.reverse else PLAIN
     for text, style in pieces:
         shown = text if columns(text) <= left else fitted(text, left)
         if shown:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from postoffice.errors import DamagedStore, StoreError, UsageError
-from postoffice.home.search.parts import parts
 from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
+from postoffice.message.mime.parts import parts
 from postoffice.protocols.dots import Unstuffer
 from postoffice.store.model import INBOX, REMOVED, Flag, Piece, Snapshot
 from postoffice.tui.cells import tame
