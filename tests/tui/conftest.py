@@ -25,11 +25,12 @@ Drive = Callable[..., AbstractAsyncContextManager["Driven"]]
 
 def letter(number: int, *, subject: str = "", more: str = "", text: str = "") -> bytes:
     """A small one; its numbers are those of the list when they are put in from 1."""
+    written = f"Sun, 22 Nov 2020 10:{number // 60 % 60:02}:{number % 60:02} +0000"
     subject = subject or f"subject {number}"
     text = text or f"this is letter {number}"
     return (
         f"From: Sender {number} <sender{number}@a.example>\r\nTo: bob@b.example\r\n"
-        f"Message-ID: <{number}@a.example>\r\nDate: Sun, 22 Nov 2020 10:00:00 +0000\r\n"
+        f"Message-ID: <{number}@a.example>\r\nDate: {written}\r\n"
         f"Subject: {subject}\r\n{more}\r\n{text}\r\n"
     ).encode()
 
@@ -64,6 +65,7 @@ class Driven:
         """Until the workers are done and all is drawn."""
         await self.app.workers.wait_for_complete()
         await self.pilot.pause()
+        await self.pilot.pause()  # a sentence of two lines takes room, and then the list is drawn again
 
     @property
     def letters(self) -> Letters:

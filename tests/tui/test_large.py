@@ -47,3 +47,21 @@ async def test_only_what_is_seen_is_asked_for(large: Path, drive: Drive) -> None
             assert "no other letter here is unread" in reader.screen
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_keys_work_while_conversations_are_found(large: Path, drive: Drive) -> None:
+    async with drive(large) as reader:
+        await reader.pilot.press("t")
+        for chosen in range(2, 12):
+            await reader.pilot.press("j")
+            assert reader.letters.rows.listing.kind.value == "folder"
+            assert reader.letters.rows.cursor == chosen - 1
+        await reader.settle()
+        assert reader.lines[0].startswith(" INBOX · conversations  100,000 letters")
+        assert reader.chosen == LETTERS - 10
+        await reader.pilot.press("t", "t", "escape")
+        await reader.settle()
+        assert "not looked for any more" in reader.screen
+        assert reader.letters.rows.listing.kind.value == "folder"

@@ -48,6 +48,8 @@ def tui(file: Path, lock_after: int) -> None:
     else:
         reader = Reader(_opened(file, None))
     reader.run()
+    if reader.failure is not None:
+        raise reader.failure
     if reader.return_code:  # Textual has told what went wrong
         sys.exit(os.EX_SOFTWARE)
 

@@ -15,7 +15,7 @@ from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
 
-from postoffice.errors import UsageError
+from postoffice.errors import PostofficeError, UsageError
 from postoffice.tui.mail import Mail
 
 IDLE_SECONDS: Final = 600.0
@@ -53,6 +53,7 @@ class Reader(App[None]):
         super().__init__(ansi_color=True)
         self.theme = "ansi-dark"
         self.mail = mail
+        self.failure: PostofficeError | None = None
         self._lock = lock
         self._clock = clock or _boot_time
         self._touched = self._clock()
@@ -74,6 +75,11 @@ class Reader(App[None]):
             if was_open and self.mail is None:
                 return
         await super().on_event(event)
+
+    def fail(self, error: PostofficeError) -> None:
+        """There is nothing to read: leave, with a sentence for whoever started the reader."""
+        self.failure = error
+        self.exit()
 
     # --- locked files ---------------------------------------------------------------------------------------
 

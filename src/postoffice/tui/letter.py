@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
-from postoffice.errors import DamagedStore, PostofficeError
+from postoffice.errors import DamagedStore, PostofficeError, UsageError
 from postoffice.message.mime.view import LOOK_OCTETS
 from postoffice.store.model import Flag
 from postoffice.tui.attachments import Attachments
@@ -14,6 +15,7 @@ from postoffice.tui.face import Paged, told
 from postoffice.tui.keys import ALWAYS, LETTER, bindings
 from postoffice.tui.layout import Content, content_of, lines_of
 from postoffice.tui.look import WARNING
+from postoffice.tui.mail import KEPT_APART
 from postoffice.tui.page import Page
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ class Reading(Paged):
             self._content = await asyncio.to_thread(content_of, octets, is_whole=is_whole)
             self._draw()
             await self._letters.mark_read()
+            if self._letters.folder in KEPT_APART:
+                self.said.warn(f"This letter is in {self._letters.folder}: `postoffice scan FILE --list` says why")
         except DamagedStore as error:
             self.page.show([[("! This letter is damaged.", WARNING)], [], [(str(error), WARNING)]])
             self.said.warn("`postoffice repair FILE --into NEW` saves what can be read")
@@ -129,6 +133,8 @@ class Reading(Paged):
 
     @told
     async def action_attachments(self) -> None:
+        if self._letters.folder in KEPT_APART:
+            raise UsageError(f"attachments in {self._letters.folder} are not saved from here", os.EX_USAGE)
         key, content = self._letters.rows.chosen, self._content
         if key is not None and content is not None and content.view.attachments:
             await self.app.push_screen(Attachments(self._letters.mail, key, content.view.attachments))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from textual.widget import Widget
 from textual.widgets import Input
 
-from postoffice.errors import PostofficeError, StoreError, UsageError
+from postoffice.errors import PostofficeError, UsageError
 from postoffice.store.model import INBOX, Flag
 from postoffice.tui.choosing import Folders, counted, grouped
+from postoffice.tui.conversing import Conversing
 from postoffice.tui.face import Face, told
 from postoffice.tui.finding import Answer, Finding, Stopped
 from postoffice.tui.keys import ALWAYS, LIST, bindings
@@ -20,6 +22,9 @@ from postoffice.tui.rows import Rows
 
 if TYPE_CHECKING:
     from postoffice.store.model import Snapshot
+
+RETHREAD_SECONDS: Final = 10.0
+"""How long conversations that are shown stay as they are while letters come."""
 
 LOOK_SECONDS: Final = 1.0
 """How often is looked whether somebody else changed the file; where nobody did, it costs some microseconds."""
@@ -40,6 +45,9 @@ class Letters(Face):
         self.prompt.display = False
         self.prompt.compact = True
         self._finding: Finding | None = None
+        self._conversing: Conversing | None = None
+        self._threaded = 0.0
+        self._is_waiting = False
         self._asked = ""
         self._found = ""
         self._before: int | None = None
@@ -51,15 +59,29 @@ class Letters(Face):
 
     async def on_mount(self) -> None:
         self.rows.focus()
-        await self.open_folder(INBOX)
-        await self.mail.has_changed()
+        try:
+            await self.open_folder(INBOX)
+            await self.mail.has_changed()
+            await self._count()
+        except PostofficeError as error:
+            self.reader.fail(error)
+            return
         self.set_interval(LOOK_SECONDS, self.look)
-        await self._count()
+
+    def on_unmount(self) -> None:
+        """Nobody waits for what is looked for."""
+        self._stop()
+
+    def _stop(self) -> None:
+        for one in (self._finding, self._conversing):
+            if one is not None:
+                one.stop()
 
     # --- what is shown --------------------------------------------------------------------------------------
 
     async def open_folder(self, folder: str) -> None:
         """Show a folder from its latest letter on."""
+        self._stop()
         self._snapshot = await self.mail.snapshot(folder)
         self.folder, self._unread = folder, None
         self.rows.nothing = _nothing(folder)
@@ -82,6 +104,9 @@ class Letters(Face):
         snapshot = await self.mail.snapshot(self.folder)
         if snapshot is not self._snapshot:
             before, self._snapshot = self._snapshot, snapshot
+            if self.rows.listing.kind is Kind.THREADS:
+                await self.rows.show(self.rows.listing.brought_up(snapshot))
+                self._begin_threads(patience=RETHREAD_SECONDS)
             if self.rows.listing.kind is Kind.FOLDER:
                 await self.rows.show(of_folder(snapshot))
                 came = len(snapshot.keys) - (len(before.keys) if before else 0)
@@ -100,7 +125,7 @@ class Letters(Face):
         if listing.kind is Kind.FOUND:
             title, facts = f"/{self._asked}", self._found
         else:
-            title = self.folder
+            title = self.folder + (" · conversations" if listing.kind is Kind.THREADS else "")
             facts += f", {grouped(self._unread)} unread" if self._unread else ""
         if not self.mail.can_write:
             facts += " · read-only"
@@ -113,6 +138,9 @@ class Letters(Face):
         """Where in the list the chosen letter is: `3/1,204`."""
         rows = self.rows
         return f"{grouped(rows.cursor + 1)}/{grouped(len(rows.listing.keys))}" if rows.listing.keys else ""
+
+    def on_rows_failed(self, event: Rows.Failed) -> None:
+        self.said.warn(event.sentence)
 
     def on_rows_moved(self) -> None:
         self._say_head()
@@ -214,7 +242,7 @@ class Letters(Face):
             raise UsageError(f"letters come out of {self.folder} by `postoffice scan` alone", os.EX_USAGE)
         key = self.rows.chosen
         await self.mail.move(key, folder)
-        if self.rows.listing.kind is not Kind.FOLDER:
+        if self.rows.listing.kind is Kind.FOUND:
             await self.rows.show(self.rows.listing.without(key))
         await self._after_change()
         self.said.tell(sentence)
@@ -240,7 +268,7 @@ class Letters(Face):
         try:
             await self.open_folder(folder)
             await self._count()
-        except StoreError as error:
+        except PostofficeError as error:
             self.said.warn(str(error))
 
     # --- search ---------------------------------------------------------------------------------------------
@@ -272,6 +300,7 @@ class Letters(Face):
         self._finding = finding = Finding(self.mail.file, self.mail.mailbox.key, asked, told)
         self.said.tell("searching")
         try:
+            self.mail.must_be_there()
             answer = await finding.answer()
         except Stopped:
             return
@@ -296,6 +325,59 @@ class Letters(Face):
         if answer.warning:
             self.said.warn(answer.warning)
 
+    # --- conversations --------------------------------------------------------------------------------------
+
+    @told
+    async def action_threads(self) -> None:
+        """Those of the folder; or, if they are shown, one letter after the other again."""
+        match self.rows.listing.kind:
+            case Kind.THREADS:
+                await self._leave()
+            case Kind.FOUND:
+                self.said.tell("conversations are those of a folder: Esc first")
+            case Kind.FOLDER if self._conversing is None and self.rows.listing.keys:
+                self._begin_threads()
+
+    def _begin_threads(self, patience: float = 0.0) -> None:
+        """Unless they are being found. With patience: not sooner than so many seconds after the last time."""
+        wait = max(self._threaded + patience - monotonic(), 0.0) if patience else 0.0
+        if self._conversing is None and not self._is_waiting:
+            self._is_waiting = True
+            self.set_timer(wait, self._start_threads) if wait else self._start_threads()
+
+    def _start_threads(self) -> None:
+        self._is_waiting = False
+        self.run_worker(self._thread(), group="threads")
+
+    async def _thread(self) -> None:
+        is_first = self.rows.listing.kind is not Kind.THREADS
+
+        def told(done: int, letters: int) -> None:
+            if is_first and letters > done > 0:
+                sentence = f"finding conversations: {done * 100 // letters}%; Esc stops it"
+                self.app.call_from_thread(self.said.tell, sentence)
+
+        snapshot = await self.mail.snapshot(self.folder)
+        self._conversing = conversing = Conversing(self.mail.file, self.mail.mailbox.key, snapshot, told)
+        try:
+            listing = await conversing.listing()
+        except Stopped:
+            return
+        except (PostofficeError, OSError) as error:
+            self.said.warn(str(error))
+            return
+        finally:
+            self._conversing, self._threaded = None, monotonic()
+        wanted = Kind.FOLDER if is_first else Kind.THREADS
+        if snapshot.keys and self.rows.listing.kind is wanted and self._is_of_folder(snapshot):
+            await self.rows.show(listing, self.rows.chosen)
+            if is_first:
+                self.said.forget()
+
+    def _is_of_folder(self, snapshot: Snapshot) -> bool:
+        """Nobody went to another folder meanwhile; that letters came is no matter: the next time they are there."""
+        return self._snapshot is not None and snapshot.keys[0] in self._snapshot.keys
+
     # --- back -----------------------------------------------------------------------------------------------
 
     @told
@@ -306,6 +388,9 @@ class Letters(Face):
         elif self._finding is not None:
             self._finding.stop()
             self.said.tell("the search was stopped")
+        elif self._conversing is not None and self.rows.listing.kind is Kind.FOLDER:
+            self._conversing.stop()
+            self.said.tell("conversations are not looked for any more")
         elif self.rows.listing.kind is not Kind.FOLDER:
             await self._leave()
 
@@ -320,7 +405,8 @@ class Letters(Face):
         """Back to the folder."""
         snapshot = self._snapshot = await self.mail.snapshot(self.folder)
         self.rows.nothing = _nothing(self.folder)
-        await self.rows.show(of_folder(snapshot), self._before)
+        was_found = self.rows.listing.kind is Kind.FOUND
+        await self.rows.show(of_folder(snapshot), self._before if was_found else self.rows.chosen)
 
 
 def _nothing(folder: str) -> list[str]:

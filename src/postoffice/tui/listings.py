@@ -46,6 +46,14 @@ class Listing:
         del numbers[position], depths[position : position + 1]
         return replace(self, keys=self.keys[:position] + self.keys[position + 1 :], numbers=numbers, depths=depths)
 
+    def brought_up(self, snapshot: Snapshot) -> Listing:
+        """The same, in the same order, without letters that are gone, with the numbers that they have now."""
+        now = {key: number for number, key in enumerate(snapshot.keys, 1)}
+        there = [position for position, key in enumerate(self.keys) if key in now]
+        keys = array("q", (self.keys[position] for position in there))
+        depths = array("B", (self.depths[position] for position in there)) if self.depths else ()
+        return replace(self, keys=keys, numbers=array("q", (now[key] for key in keys)), depths=depths)
+
 
 def of_folder(snapshot: Snapshot) -> Listing:
     """The latest letter first."""

@@ -109,17 +109,8 @@ class Mail:
         for start in range(0, len(missing), _FLIGHT):
             flight = missing[start : start + _FLIGHT]
             entries = await self.mailbox.describe(flight)
-            for key, entry, piece in zip(flight, entries, await self._beginnings(flight), strict=True):
+            for key, entry, piece in zip(flight, entries, await first_pieces(self.mailbox, flight), strict=True):
                 self._remember(key, entry, piece)
-
-    async def _beginnings(self, keys: Sequence[int]) -> list[Piece | None]:
-        """One that is damaged takes no other with it."""
-        try:
-            return await self.mailbox.read(keys)
-        except DamagedStore:
-            if len(keys) == 1:
-                return [None]
-        return [piece for key in keys for piece in await self._beginnings([key])]
 
     def _remember(self, key: int, entry: Entry | None, piece: Piece | None) -> None:
         if entry is None:
@@ -165,15 +156,29 @@ class Mail:
             raise UsageError("this letter is gone: somebody moved or removed it", os.EX_NOINPUT)
         return moved
 
-    def _must_be_writable(self) -> None:
+    def must_be_there(self) -> None:
+        """StoreError where the file was taken away or replaced."""
         if self.is_lost():
-            raise StoreError(f"{self.file.name} was taken away or replaced: nothing can be changed")
+            raise StoreError(f"{self.file.name} was taken away or replaced: nothing can be changed or searched")
+
+    def _must_be_writable(self) -> None:
+        self.must_be_there()
         if not self.can_write:
             raise UsageError("the file cannot be written: nothing was changed", os.EX_NOPERM)
 
     async def close(self) -> None:
         self._rows.clear()
         await self.mailbox.close()
+
+
+async def first_pieces(mailbox: MailboxFile, keys: Sequence[int]) -> list[Piece | None]:
+    """None for a letter that is gone or damaged; one that is damaged takes no other with it."""
+    try:
+        return await mailbox.read(keys)
+    except DamagedStore:
+        if len(keys) == 1:
+            return [None]
+    return [piece for key in keys for piece in await first_pieces(mailbox, [key])]
 
 
 def _identity(file: Path) -> tuple[int, int] | None:
@@ -205,9 +210,11 @@ def sender_of(written: str) -> str:
 
 
 def _has_attachments(letter: bytes) -> bool:
-    """As far as the letter's first piece tells."""
+    """As far as the letter's first piece tells. A picture that the text shows is no attachment."""
     try:
-        return any(part.is_attached for part in parts(letter))
+        return any(
+            part.description.disposition == "attachment" or part.name for part in parts(letter) if not part.content_id
+        )
     except Exception:  # whatever a hostile letter breaks, its row is shown
         return False
 

@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from postoffice.errors import PostofficeError
 from postoffice.tui.cells import fitted
 from postoffice.tui.listings import EMPTY, Listing
 from postoffice.tui.look import BOLD, CHOSEN, DIM, DOT, FLAGGED, PLAIN, Piece, in_the_middle, strip_of
@@ -31,6 +32,13 @@ class Rows(Widget, can_focus=True):
 
     class Opened(Message):
         """A letter was clicked that was chosen already."""
+
+    class Failed(Message):
+        """What is to be seen could not be read."""
+
+        def __init__(self, sentence: str) -> None:
+            super().__init__()
+            self.sentence = sentence
 
     class Moved(Message):
         """Another letter is chosen, or none."""
@@ -87,7 +95,10 @@ class Rows(Widget, can_focus=True):
         """The chosen letter on the screen, what is seen at hand, and all of it drawn."""
         highest = max(len(self.listing.keys) - self._height, 0)
         self.top = max(min(self.top, self.cursor, highest), self.cursor - self._height + 1, 0)
-        await self._load(self.listing.keys[self.top : self.top + self._height])
+        try:
+            await self._load(self.listing.keys[self.top : self.top + self._height])
+        except PostofficeError as error:
+            self.post_message(self.Failed(str(error)))
         self.refresh()
         self.post_message(self.Moved())
 
