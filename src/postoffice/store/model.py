@@ -62,6 +62,16 @@ class Piece(NamedTuple):
     more: bool
 
 
+class Head(NamedTuple):
+    """The beginning of a letter, as it is and not in wire form, with what a list tells of it."""
+
+    key: int
+    flags: Flag
+    internal_date: float
+    octets: int
+    beginning: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A letter in a folder.

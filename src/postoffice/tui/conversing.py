@@ -13,13 +13,12 @@ from email.utils import mktime_tz, parsedate_tz
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from postoffice.home.letters import heads
 from postoffice.home.mailbox import opening
 from postoffice.message import header
-from postoffice.message.content import HEAD_OCTETS
 from postoffice.message.mime.threads import Reply, Thread, reply, threads
 from postoffice.tui.finding import Stopped
 from postoffice.tui.listings import Kind, Listing
-from postoffice.tui.mail import first_pieces
 
 if TYPE_CHECKING:
     from postoffice.database.key import Key
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from postoffice.store.model import Snapshot
 
 _FLIGHT: Final = 64
-"""Letters read together: 16 MiB at most, mostly a hundredth of it."""
+"""Letters whose beginnings are read together."""
 
 _TOLD: Final = 2048
 """After how many letters it is told how far it is."""
@@ -69,19 +68,19 @@ class Conversing:
             if start % _TOLD == 0:
                 self._told(start, len(keys))
             flight = keys[start : start + _FLIGHT]
-            for index, piece in enumerate(await first_pieces(mailbox, flight), start):
-                head = b"" if piece is None else header.header_of(piece.wire[:HEAD_OCTETS])
-                replies.append(reply(keys[index], head, _written(head, index)))
+            for index, head in enumerate(await heads(mailbox, flight), start):
+                text, came = (b"", 0.0) if head is None else (head.beginning, head.internal_date)
+                replies.append(reply(keys[index], text, _written(text, came)))
         return replies
 
 
-def _written(head: bytes, index: int) -> float:
-    """When, in seconds since 1970; where that cannot be read, letters keep their order."""
+def _written(head: bytes, came: float) -> float:
+    """When, in seconds since 1970; where that cannot be read, when it came."""
     try:
         found = parsedate_tz(header.decoded(head, b"Date"))
-        return float(index) if found is None else float(mktime_tz(found))
-    except (ValueError, OverflowError):
-        return float(index)
+        return came if found is None else float(mktime_tz(found))
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return came
 
 
 def _listed(found: Sequence[Thread], snapshot: Snapshot) -> Listing:

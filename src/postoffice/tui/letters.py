@@ -45,6 +45,7 @@ class Letters(Face):
         self.prompt.display = False
         self.prompt.compact = True
         self._finding: Finding | None = None
+        self._is_lost = False
         self._conversing: Conversing | None = None
         self._threaded = 0.0
         self._is_waiting = False
@@ -92,7 +93,9 @@ class Letters(Face):
     async def look(self) -> None:
         """Show what came, went or changed meanwhile, with the same letter chosen at the same place."""
         try:
-            if self.mail.is_lost():
+            if self.mail.is_lost() and not self._is_lost:
+                self._is_lost = True
+                self._say_head()
                 self.said.warn(f"{self.mail.file.name} was taken away or replaced; what is open can still be read")
             if not await self.mail.has_changed():
                 return
@@ -127,7 +130,9 @@ class Letters(Face):
         else:
             title = self.folder + (" · conversations" if listing.kind is Kind.THREADS else "")
             facts += f", {grouped(self._unread)} unread" if self._unread else ""
-        if not self.mail.can_write:
+        if self._is_lost:
+            facts += " · taken away"
+        elif not self.mail.can_write:
             facts += " · read-only"
         self.head.say(title, facts, f"{self.mail.file.name}  {self.place}")
         self.said.hint(listing.snippets.get(self.rows.chosen or 0, []))

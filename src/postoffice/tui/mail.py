@@ -12,11 +12,12 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from email.utils import parseaddr, parsedate_to_datetime
+from email.utils import parseaddr
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from postoffice.errors import DamagedStore, StoreError, UsageError
+from postoffice.home.letters import date_of, pour
 from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
 from postoffice.message.mime.parts import parts
@@ -127,14 +128,17 @@ class Mail:
 
     async def beginning(self, key: int, octets: int) -> tuple[bytes, bool]:
         """About so many octets of a letter, and whether that is all of it."""
-        unstuffer, letter, index, more = Unstuffer(), bytearray(), 0, True
-        while more and len(letter) < octets:
-            [piece] = await self.mailbox.read([key], index)
-            if piece is None:
-                raise UsageError("this letter is gone: somebody moved or removed it", os.EX_NOINPUT)
-            letter += unstuffer.feed(piece.wire)
-            index, more = index + 1, piece.more
-        return bytes(letter), not more
+        found = bytearray()
+        async for plain in pour(self.mailbox, key, octets):
+            found += plain
+        [entry] = await self.mailbox.describe([key])
+        return bytes(found), entry is None or len(found) >= entry.octets
+
+    async def save(self, key: int, numbers: Sequence[int], folder: Path) -> list[Path]:
+        """Attachments as files under safe names, not to be run. Durable. UsageError, as `home.saving` raises it."""
+        from postoffice.home.saving import save_attachments
+
+        return [saved.path for saved in await save_attachments(self.mailbox, key, folder, numbers)]
 
     async def set_flag(self, key: int, flag: Flag, *, on: bool) -> None:
         """Set or take one flag; the others stay. Durable."""
@@ -194,7 +198,7 @@ def _row(key: int, entry: Entry, piece: Piece) -> Row:
     head = letter[:HEAD_OCTETS]
     return Row(
         key,
-        _date(header.decoded(head, b"Date"), entry.internal_date),
+        date_of(header.decoded(head, b"Date"), entry.internal_date),
         tame(sender_of(header.decoded(head, b"From"))) or "(nobody)",
         tame(header.decoded(head, b"Subject")) or "(no subject)",
         entry.octets,
@@ -217,11 +221,3 @@ def _has_attachments(letter: bytes) -> bool:
         )
     except Exception:  # whatever a hostile letter breaks, its row is shown
         return False
-
-
-def _date(written: str, internal_date: float) -> datetime:
-    """The letter's own date in this machine's time; where it has none that can be read, when it came."""
-    try:
-        return parsedate_to_datetime(written).astimezone()
-    except (ValueError, TypeError, OverflowError, OSError):
-        return datetime.fromtimestamp(internal_date).astimezone()

@@ -38,6 +38,7 @@ from postoffice.store.model import (
     Entry,
     Flag,
     Folder,
+    Head,
     Letter,
     Piece,
     Pulled,
@@ -166,6 +167,13 @@ class MailboxFile:
 
     async def describe(self, keys: Sequence[int]) -> list[Entry | None]:
         return self.ask(lambda connection: sight.entries(connection, keys))
+
+    async def heads(self, keys: Sequence[int], octets: int) -> list[Head | None]:
+        """About so many octets of the beginning of each letter, in their order; None for a letter that is gone.
+
+        For lists of many letters: it costs what the beginnings cost, however large the letters are.
+        """
+        return self.ask(lambda connection: sight.heads(connection, keys, octets))
 
     async def changes(self, since: int, folder: str = INBOX) -> Changes:
         return self.ask(lambda connection: sight.changes(connection, since, folder))
