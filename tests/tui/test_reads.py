@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from tests.tui.conftest import Drive, add, facts, letter
+from textual import events
+from textual.keys import key_to_character
 
 from postoffice.store.model import Flag
 
@@ -210,3 +212,24 @@ async def test_with_colours_they_are_those_of_the_terminal(file: Path, drive: Dr
         numbers = {colour.number for colour in colours if colour is not None and not colour.is_default}
         assert numbers
         assert all(number is not None and number < 16 for number in numbers)
+
+
+async def test_what_is_typed_behind_a_slash_is_never_taken_for_keys_of_the_list(file: Path, drive: Drive) -> None:
+    """All at once, as a slow line brings it: `d` would delete, `q` would leave."""
+    async with drive(file) as reader:
+        for key in ("slash", *"subject", "space", *"uddq*"):
+            reader.app.post_message(events.Key(key, key_to_character(key)))
+        await reader.settle()
+        assert reader.letters.prompt.value == "subject uddq*"
+    assert set(await facts(file)) == {"INBOX"}
+
+
+async def test_keys_that_come_at_once_are_done_in_their_order(file: Path, drive: Drive) -> None:
+    async with drive(file) as reader:
+        for key in ("j", "enter", "n", "n", "d", "q", "j"):
+            reader.app.post_message(events.Key(key, key_to_character(key)))
+        await reader.settle()
+        await reader.settle()
+        assert reader.chosen == 25
+        await reader.press("f", "j", "enter")
+        assert "subject 27" in reader.lines[1]

@@ -68,12 +68,12 @@ class Attachments(Choosing):
         self.prompt.value = Attachments.last_folder or _usual_folder()
         self.prompt.cursor_position = len(self.prompt.value)
         self.prompt.display = True
-        self.prompt.focus()
+        self.set_focus(self.prompt)
         self.said.tell(f"Into which folder? Enter saves {counted(len(wanted), 'attachment')} there, Esc does not")
 
     def _end_prompt(self) -> None:
         self.prompt.display = False
-        self.page.focus()
+        self.set_focus(self.page)
 
     @told
     async def action_escape(self) -> None:

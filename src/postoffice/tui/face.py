@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.widgets import Input
 
 from postoffice.errors import PostofficeError
 from postoffice.tui.bars import Foot, Head, Said
@@ -57,6 +58,10 @@ class Face(Screen[None]):
     def body(self) -> list[Widget]:
         raise NotImplementedError
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While something is written, its keys are those of writing; but for the one that ends it."""
+        return not isinstance(self.focused, Input) or action == "escape"
+
     @property
     def reader(self) -> Reader:
         return cast("Reader", self.app)
@@ -85,7 +90,7 @@ class Paged(Face):
         return [self.page]
 
     async def on_mount(self) -> None:
-        self.page.focus()
+        self.set_focus(self.page)
         await self.begin()
 
     async def begin(self) -> None:

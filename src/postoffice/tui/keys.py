@@ -69,7 +69,7 @@ LETTER: Final = (
 
 UNLOCKING: Final = (
     Key("enter", "unlock", "Enter", "open it", "unlock"),
-    Key("escape", "back", "Esc", "leave"),
+    Key("escape", "escape", "Esc", "leave"),
 )
 
 CHOOSING: Final = (
@@ -90,5 +90,9 @@ ATTACHMENTS: Final = (
 
 
 def bindings(*tables: tuple[Key, ...]) -> list[BindingType]:
-    """For a screen of Textual's."""
-    return [Binding(key.names, key.action, key.word, show=False) for table in tables for key in table]
+    """For a screen of Textual's.
+
+    Each key is done with before the next one is looked at (`priority`), also where many come at once, as over a slow
+    line: else what is typed behind a `/` would be taken for keys of the list.
+    """
+    return [Binding(key.names, key.action, key.word, show=False, priority=True) for table in tables for key in table]

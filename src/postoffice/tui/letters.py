@@ -59,7 +59,7 @@ class Letters(Face):
         return [self.rows, self.prompt]
 
     async def on_mount(self) -> None:
-        self.rows.focus()
+        self.set_focus(self.rows)
         try:
             await self.open_folder(INBOX)
             await self.mail.has_changed()
@@ -281,11 +281,11 @@ class Letters(Face):
     @told
     async def action_search(self) -> None:
         self.prompt.display = True
-        self.prompt.focus()
+        self.set_focus(self.prompt)
 
     def _end_prompt(self) -> None:
         self.prompt.display = False
-        self.rows.focus()
+        self.set_focus(self.rows)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self._end_prompt()

@@ -39,7 +39,7 @@ class Unlock(Face):
         return [self._page, self.prompt, rest]
 
     def on_mount(self) -> None:
-        self.prompt.focus()
+        self.set_focus(self.prompt)
 
     async def on_input_submitted(self, event: Input.Submitted) -> None:
         typed, self.prompt.value = event.value, ""
@@ -53,10 +53,10 @@ class Unlock(Face):
             mail = await asyncio.to_thread(self._unlock, typed)
         except (PostofficeError, OSError) as error:
             self.prompt.disabled = False
-            self.prompt.focus()
+            self.set_focus(self.prompt)
             self.said.warn(str(error))
         else:
             self._opened(mail)
 
-    async def action_back(self) -> None:
+    async def action_escape(self) -> None:
         self.app.exit()
