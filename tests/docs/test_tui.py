@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from bench.tui import FIRST, KEYS
+
 from postoffice.tui.keys import ALWAYS, ATTACHMENTS, LETTER, LIST, MARKING, MOVING, Key
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tui.md").read_text(encoding="utf-8")
@@ -27,6 +29,10 @@ def row(key: Key) -> tuple[str, str]:
 def test_every_key_stands_in_the_page_as_in_the_help() -> None:
     tables = (ALWAYS, ATTACHMENTS, LETTER, LIST, MARKING, MOVING)
     assert rows() == {row(key) for table in tables for key in table}
+
+
+def test_each_row_of_the_bench_has_its_figures() -> None:
+    assert all(f"\n{what} " in PAGE for what in (FIRST, *(what for what, _, _ in KEYS)))
 
 
 def test_no_key_means_two_things_on_one_screen() -> None:
