@@ -20,6 +20,7 @@ from postoffice.home.locking import changing, holding
 from postoffice.home.locking.asking import asking
 from postoffice.home.locking.beside import is_locked, keys_path, read_slots
 from postoffice.home.locking.finding import key_by_asking, key_by_keyring, key_of
+from postoffice.home.locking.transcribing import sweep
 from postoffice.home.mailbox import must_be_possible
 from postoffice.store.embedded.soundness import Tally
 
@@ -49,6 +50,7 @@ def lock(file: Path | None, *, create: bool) -> None:
         raise UsageError(f"{file}: is there already", os.EX_CANTCREAT)
     if is_there and is_locked(file):
         holding.forget(read_slots(file).mailbox)
+        sweep(file.resolve())
         click.echo(f"{file}: is locked")
         return
     passphrase = _new_passphrase(file)

@@ -45,7 +45,7 @@ def _from_stdin(_file: Path, _is_again: bool) -> str:
 def _note(context: click.Context, parameter: click.Parameter, value: Any) -> None:
     """Called for each option, given or not."""
     told = asking.get()
-    if context.meta.setdefault(__name__, context) is context and parameter is _OPTIONS[0]:
+    if parameter is _OPTIONS[0]:
         told = Asking(
             None, ask_person, TRIES if sys.stdin.isatty() else 1
         )  # whatever another command of this process was told

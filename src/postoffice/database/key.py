@@ -70,9 +70,8 @@ def beginning(path: Path) -> bytes:
     if not wanted:
         return b""
     try:
-        file = apsw.VFSFile(
-            "unix", os.fspath(path.absolute()), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY, 0]
-        )
+        flags = [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY, 0]
+        file = apsw.VFSFile("unix", os.fspath(path.resolve()), flags)  # it follows no link by itself
     except apsw.Error as error:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path)) from error
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, cast
 
@@ -23,6 +23,7 @@ def alone(path: Path, key: Key | None) -> Iterator[Connection]:
 
     Raises StoreUnavailable where somebody has it.
     """
+    identity = path.stat()
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI
     try:
         connection = made_ready(apsw.Connection(path.absolute().as_uri(), flags), path, key)
@@ -38,11 +39,23 @@ def alone(path: Path, key: Key | None) -> Iterator[Connection]:
             connection.execute("COMMIT")
         except apsw.BusyError as error:
             raise StoreUnavailable(f"{path} is in use: stop what uses it first") from error
-        yield connection
+        try:
+            yield connection
+        except BaseException:
+            _have_a_log_again(connection, path, identity)
+            raise
     except apsw.Error as error:
         raise store_error(error, path) from error
     finally:
         shut(connection)
+
+
+def _have_a_log_again(connection: Connection, path: Path, identity: os.stat_result) -> None:
+    """Unless the name leads to another file by now, beside which no log of this one may lie."""
+    with suppress(apsw.Error, OSError):
+        if os.path.samestat(path.stat(), identity):
+            connection.execute("PRAGMA locking_mode = NORMAL").fetchall()
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
 
 
 def write_anew(source: Connection, fresh: Path, key: Key | None) -> None:

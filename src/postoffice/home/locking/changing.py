@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_bytes
+from secrets import token_bytes, token_hex
 from typing import Final
 
 from postoffice.database.key import Key, new_key, salt_of
 from postoffice.database.migrate import prepare
+from postoffice.database.sqlite import sync_directory
 from postoffice.errors import StoreUnavailable, UsageError
-from postoffice.home.locking.beside import is_locked, keys_path, read_slots, set_aside, write_slots
+from postoffice.home.locking.beside import is_locked, keys_path, put_slots, read_slots, set_aside, write_slots
 from postoffice.home.locking.finding import keyring_name
 from postoffice.home.locking.recovery import new_recovery_key, secret_of
 from postoffice.home.locking.slots import (
@@ -28,7 +29,7 @@ from postoffice.home.locking.slots import (
     read_record,
     slot_for,
 )
-from postoffice.home.locking.transcribing import Written, transcribe
+from postoffice.home.locking.transcribing import Written, be_durable, take_away, transcribe
 from postoffice.store.embedded.copying import Tick
 from postoffice.store.embedded.schema import MAILBOX
 
@@ -51,26 +52,33 @@ def lock_first(file: Path, passphrase: str, tick: Tick) -> Locked:
     recovery_key, slots = _new_slots(key, passphrase)
     aside: list[Path | None] = []
 
-    def put_slots(like: os.stat_result) -> None:
+    def lay_down(like: os.stat_result) -> None:
         aside.append(set_aside(real))
         write_slots(real, slots, like)
 
-    written = transcribe(real, None, key, put_slots, tick)
+    written = transcribe(real, None, key, lay_down, tick)
     return Locked(recovery_key, written, *aside)
 
 
 def make_locked(file: Path, passphrase: str) -> Locked:
     """An empty mailbox that is locked from the beginning. Durable. Raises UsageError (73) if something is there."""
-    from postoffice.home.packing.carrying import named_last
+    from postoffice.home.packing.carrying import must_be_free
 
     real = file.resolve()
+    must_be_free(real)
     key = new_key()
     recovery_key, slots = _new_slots(key, passphrase)
-    if keys_path(real).exists():
-        raise UsageError(f"{keys_path(real)}: lies there, and may open another mailbox; move it away", os.EX_CANTCREAT)
-    with named_last(real) as fresh:
-        prepare(Path(fresh.name), MAILBOX, create=True, key=key)
-        write_slots(real, slots)
+    fresh = real.with_name(f".{real.name}.{token_hex(8)}.new")
+    try:
+        prepare(fresh, MAILBOX, create=True, key=key)
+        be_durable(fresh)
+        put_slots(real, slots)
+        real.hardlink_to(fresh)
+    except FileExistsError as error:
+        raise UsageError(f"{file}: is there already", os.EX_CANTCREAT) from error
+    finally:
+        take_away(fresh)
+    sync_directory(real.parent)
     return Locked(recovery_key, Written(0, real.stat().st_size, 0), None)
 
 

@@ -5,7 +5,8 @@ it is there.
     nobody uses it ─▶ its log is written back ─▶ new file ─▶ every letter is read in it ─▶ slots ─▶ the name ─▶ the old
     octets are overwritten
 
-A crash leaves the old file, or the new one, and perhaps slots that open nothing, or a hidden file `.NAME.….new`.
+A crash leaves the old file, or the new one, and perhaps slots that open nothing, or a hidden file `.NAME.….new`, which
+the next `lock` or `unlock` takes away.
 Whoever comes to the old file too late finds it empty and writes nothing into it. Overwriting is what a program can
 do: a disk that writes elsewhere, a snapshot, a backup keep what they have.
 """
@@ -13,7 +14,8 @@ do: a disk that writes elsewhere, a snapshot, a backup keep what they have.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,7 @@ from typing import Final
 from postoffice.database.key import PLAIN, Key
 from postoffice.database.migrate import prepare
 from postoffice.database.rewriting import alone, write_anew
-from postoffice.database.sqlite import Connection, open_untouched, sync_directory
+from postoffice.database.sqlite import Connection, open_untouched, open_writer, shut, sync_directory
 from postoffice.errors import DamagedStore, StoreUnavailable
 from postoffice.home.locking.beside import be_like
 from postoffice.home.mailbox import hold_pulls
@@ -32,7 +34,6 @@ from postoffice.store.embedded.schema import MAILBOX
 from postoffice.store.embedded.soundness import Tally, mailbox_findings
 
 _PORTION_OCTETS: Final = 1 << 20
-BESIDE: Final = ("-wal", "-shm", "-journal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +56,15 @@ def transcribe(
     """
     descriptor = hold_pulls(file)
     try:
+        _sweep(file)
         before = os.fstat(descriptor)
         fresh = file.with_name(f".{file.name}.{token_hex(8)}.new")
         try:
             prepare(file, MAILBOX, create=False, key=old)
             with alone(file, old) as source:
                 letters = _write(source, file, fresh, new, tick)
-                _be_durable(fresh, before)
+                shut(open_writer(fresh, key=new))  # it has a log from its beginning, so whoever opens it is seen
+                be_durable(fresh, before)
                 put_slots(before)
                 fresh.rename(file)
                 sync_directory(file.parent)
@@ -69,11 +72,39 @@ def transcribe(
                 if not names:
                     _overwrite(descriptor, before.st_size)
         finally:
-            for ending in ("", *BESIDE):
-                fresh.with_name(fresh.name + ending).unlink(missing_ok=True)
+            take_away(fresh)
         return Written(letters, file.stat().st_size, names)
     finally:
         os.close(descriptor)
+
+
+def sweep(file: Path) -> None:
+    """Overwrite and take away what was being made beside a file by who was killed then: it may be plain.
+
+    Raises UsageError (75) while somebody makes it, or pulls into the file.
+    """
+    if any(_leftovers(file)):
+        descriptor = hold_pulls(file)
+        try:
+            _sweep(file)
+        finally:
+            os.close(descriptor)
+
+
+def _sweep(file: Path) -> None:
+    for path in _leftovers(file):
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            path.unlink()
+            if not os.fstat(descriptor).st_nlink:
+                _overwrite(descriptor, os.fstat(descriptor).st_size)
+        finally:
+            os.close(descriptor)
+
+
+def _leftovers(file: Path) -> Iterator[Path]:
+    made = re.compile(rf"\.{re.escape(file.name)}\.[0-9a-f]{{16}}\.new(-wal|-shm|-journal)?")
+    return (path for path in file.parent.iterdir() if made.fullmatch(path.name))
 
 
 def _write(source: Connection, file: Path, fresh: Path, key: Key | None, tick: Tick) -> int:
@@ -99,10 +130,18 @@ def _must_be_sound(connection: Connection, file: Path, tally: Tally) -> None:
             raise DamagedStore(f"{one.where}: {one.what}; postoffice repair {file} saves what can be saved")
 
 
-def _be_durable(fresh: Path, like: os.stat_result) -> None:
+def take_away(fresh: Path) -> None:
+    """What was being made, and what SQLite keeps beside it."""
+    for ending in ("", "-wal", "-shm", "-journal"):
+        fresh.with_name(fresh.name + ending).unlink(missing_ok=True)
+
+
+def be_durable(fresh: Path, like: os.stat_result | None = None) -> None:
+    """All octets of a file that nobody has open; its owner is that of another one."""
     descriptor = os.open(fresh, os.O_RDWR | os.O_CLOEXEC)
     try:
-        be_like(descriptor, like)
+        if like is not None:
+            be_like(descriptor, like)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
