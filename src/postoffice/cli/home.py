@@ -9,6 +9,7 @@ import sys
 import unicodedata
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import datetime
+from functools import cache
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -225,6 +226,7 @@ def cut(text: str, columns: int) -> str:
     return cut + " " * (columns - sum(map(_columns, cut)))
 
 
+@cache
 def _columns(character: str) -> int:
     if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0

@@ -118,7 +118,8 @@ async def _show(mailbox: MailboxFile, number: int, folder: str, *, prefers_html:
         case "html":
             _print_html(octets)
         case _:
-            _print_view(view(octets, prefers_html=prefers_html), place.octets - len(octets))
+            behind = place.octets - len(octets)
+            _print_view(view(octets, prefers_html=prefers_html, is_cut=behind > 0), behind)
 
 
 def _print_view(shown: View, behind: int) -> None:
@@ -139,11 +140,12 @@ def _print_view(shown: View, behind: int) -> None:
     if shown.attachments:
         click.echo("\nAttached:")
     for one in shown.attachments:
-        click.echo(f"{one.number:>3}  {one.name}, {one.kind}, {counted(one.octets, 'octet')}")
+        least = "at least " if one.is_cut else ""
+        click.echo(f"{one.number:>3}  {one.name}, {one.kind}, {least}{counted(one.octets, 'octet')}")
         for sentence in one.warnings:
             click.echo(_warning(sentence))
     if behind > 0:
-        click.echo(f"\n[{behind} octets more were not looked at: save saves what is attached, --raw writes all]")
+        click.echo(f"\n[{behind} octets more were not looked at: save saves all that is attached, --raw writes all]")
 
 
 def _print_header(octets: bytes) -> None:

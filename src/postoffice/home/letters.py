@@ -81,20 +81,19 @@ async def find(mailbox: MailboxFile, number: int, folder: str = INBOX) -> Place:
 
 
 async def heads(mailbox: MailboxFile, keys: Sequence[int]) -> list[Head | None]:
-    """The beginnings of letters, with their whole headers, up to 64 KiB; None for one that is gone."""
+    """The headers of letters, as far as they lie in 64 KiB; None for a letter that is gone."""
     found = await mailbox.heads(keys, BEGINNING_OCTETS)
-    cut = [
-        index
-        for index, one in enumerate(found)
-        if one is not None
-        and len(one.beginning) >= BEGINNING_OCTETS - 1
-        and len(header.header_of(one.beginning)) == len(one.beginning)
-    ]
+    headers: list[Head | None] = []
+    cut: list[int] = []
+    for index, one in enumerate(found):
+        fields = header.header_of(one.beginning) if one else b""
+        if one and len(fields) == len(one.beginning) >= BEGINNING_OCTETS // 2:
+            cut.append(index)
+        headers.append(one and one._replace(beginning=fields))
     if cut:
-        whole = await mailbox.heads([keys[index] for index in cut], HEAD_OCTETS)
-        for index, one in zip(cut, whole, strict=True):
-            found[index] = one
-    return found
+        for index, one in zip(cut, await mailbox.heads([keys[index] for index in cut], HEAD_OCTETS), strict=True):
+            headers[index] = one and one._replace(beginning=header.header_of(one.beginning))
+    return headers
 
 
 async def lines(mailbox: MailboxFile, keys: Sequence[int], numbers: Sequence[int]) -> AsyncIterator[Line]:

@@ -107,8 +107,8 @@ async def _write(
             for number, part, file in list(writing):
                 file.feed(plain[max(part.begin - offset, 0) : max(part.end - offset, 0)])
                 if part.end <= end:
-                    writing.remove((number, part, file))
                     saved.append(_ended(number, part, file))
+                    writing.remove((number, part, file))
             offset = end
         for number, part in waiting:  # empty ones at the very end
             file = _begun(folder, number, part, marks)
