@@ -167,6 +167,17 @@ async def test_what_was_found_can_be_deleted(file: Path, drive: Drive) -> None:
     assert len((await facts(file))["Trash"]) == 1
 
 
+async def test_a_search_from_another_folder_knows_where_its_letters_lie(file: Path, drive: Drive) -> None:
+    async with drive(file) as reader:
+        await reader.press("d", "f", "j", "enter", "slash", *"letter", "enter")
+        assert "29 letters" in reader.lines[0]
+        assert reader.lines[-2].startswith(" INBOX  this is letter")
+        await reader.press("r")
+        assert "brings letters back from Trash" in reader.screen
+        await reader.press("d", "escape")
+        assert reader.lines[0].startswith(" Trash  2 letters")
+
+
 async def test_help_has_every_key_and_q_leaves(file: Path, drive: Drive) -> None:
     async with drive(file, (80, 60)) as reader:
         await reader.press("question_mark")

@@ -53,8 +53,10 @@ class Reading(Paged):
             self._content = await asyncio.to_thread(content_of, octets, is_whole=is_whole)
             self._draw()
             await self._letters.mark_read()
-            if self._letters.folder in KEPT_APART:
-                self.said.warn(f"This letter is in {self._letters.folder}: `postoffice scan FILE --list` says why")
+            if self._letters.chosen_folder in KEPT_APART:
+                self.said.warn(
+                    f"This letter is in {self._letters.chosen_folder}: `postoffice scan FILE --list` says why"
+                )
         except DamagedStore as error:
             self.page.show([[("! This letter is damaged.", WARNING)], [], [(str(error), WARNING)]])
             self.said.warn("`postoffice repair FILE --into NEW` saves what can be read")
@@ -78,7 +80,7 @@ class Reading(Paged):
         marks = [] if row.is_read else ["unread"]
         marks += ["flagged"] if row.is_flagged else []
         facts = f"letter {rows.listing.numbers[rows.cursor]}"
-        self.head.say(self._letters.folder, " · ".join([facts, *marks]), self._letters.place)
+        self.head.say(self._letters.chosen_folder, " · ".join([facts, *marks]), self._letters.place)
 
     # --- to other letters ---------------------------------------------------------------------------------
 
@@ -133,8 +135,8 @@ class Reading(Paged):
 
     @told
     async def action_attachments(self) -> None:
-        if self._letters.folder in KEPT_APART:
-            raise UsageError(f"attachments in {self._letters.folder} are not saved from here", os.EX_USAGE)
+        if self._letters.chosen_folder in KEPT_APART:
+            raise UsageError(f"attachments in {self._letters.chosen_folder} are not saved from here", os.EX_USAGE)
         key, content = self._letters.rows.chosen, self._content
         if key is not None and content is not None and content.view.attachments:
             await self.app.push_screen(Attachments(self._letters.mail, key, content.view.attachments))

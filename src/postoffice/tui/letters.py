@@ -11,12 +11,14 @@ from textual.widgets import Input
 
 from postoffice.errors import PostofficeError, UsageError
 from postoffice.store.model import INBOX, Flag
+from postoffice.tui.cells import tame
 from postoffice.tui.choosing import Folders, counted, grouped
 from postoffice.tui.conversing import Conversing
 from postoffice.tui.face import Face, told
 from postoffice.tui.finding import Answer, Finding, Stopped
 from postoffice.tui.keys import ALWAYS, LIST, bindings
 from postoffice.tui.listings import Kind, of_folder
+from postoffice.tui.look import BOLD, Piece
 from postoffice.tui.mail import KEPT_APART, TRASH, Mail
 from postoffice.tui.rows import Rows
 
@@ -135,8 +137,19 @@ class Letters(Face):
         elif not self.mail.can_write:
             facts += " · read-only"
         self.head.say(title, facts, f"{self.mail.file.name}  {self.place}")
-        self.said.hint(listing.snippets.get(self.rows.chosen or 0, []))
+        self.said.hint(self._hint())
         self.foot.say("quit" if listing.kind is Kind.FOLDER else "back")
+
+    def _hint(self) -> list[Piece]:
+        """The line in which the chosen letter was found, and where it lies if that is elsewhere."""
+        line = self.rows.listing.snippets.get(self.rows.chosen or 0, [])
+        elsewhere = [(f"{tame(self.chosen_folder)}  ", BOLD)] if self.chosen_folder != self.folder else []
+        return [*elsewhere, *line]
+
+    @property
+    def chosen_folder(self) -> str:
+        """Where the chosen letter lies."""
+        return self.rows.listing.folders.get(self.rows.chosen or 0, self.folder)
 
     @property
     def place(self) -> str:
@@ -226,7 +239,7 @@ class Letters(Face):
 
     async def trash(self) -> None:
         """The chosen letter into Trash."""
-        if self.folder == TRASH:
+        if self.chosen_folder == TRASH:
             raise UsageError("it is in Trash already, and stays there; r brings it back", os.EX_USAGE)
         await self._move(TRASH, "moved to Trash; there, r brings it back")
 
@@ -236,15 +249,15 @@ class Letters(Face):
 
     async def restore(self) -> None:
         """The chosen letter out of Trash."""
-        if self.folder != TRASH:
+        if self.chosen_folder != TRASH:
             raise UsageError(f"r brings letters back from {TRASH}: open that folder with f", os.EX_USAGE)
         await self._move(INBOX, "back in INBOX")
 
     async def _move(self, folder: str, sentence: str) -> None:
         if self.rows.chosen is None:
             return
-        if self.folder in KEPT_APART:
-            raise UsageError(f"letters come out of {self.folder} by `postoffice scan` alone", os.EX_USAGE)
+        if self.chosen_folder in KEPT_APART:
+            raise UsageError(f"letters come out of {self.chosen_folder} by `postoffice scan` alone", os.EX_USAGE)
         key = self.rows.chosen
         await self.mail.move(key, folder)
         if self.rows.listing.kind is Kind.FOUND:

@@ -23,13 +23,15 @@ class Kind(Enum):
 @dataclass(frozen=True, slots=True)
 class Listing:
     """`keys` from the top of the screen down, and the `numbers` that `ls` gives them. `depths` says how far a letter
-    stands below the first one of its thread; `snippets` have the line in which something was found, by key."""
+    stands below the first one of its thread; `snippets` have the line in which something was found, by key, and
+    `folders` where that letter lies."""
 
     kind: Kind
     keys: array[int]
     numbers: Sequence[int]
     depths: Sequence[int] = ()
     snippets: Mapping[int, list[Piece]] = field(default_factory=dict)
+    folders: Mapping[int, str] = field(default_factory=dict)
 
     def position(self, key: int) -> int | None:
         try:
