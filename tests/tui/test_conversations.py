@@ -56,7 +56,7 @@ async def test_a_deleted_letter_leaves_its_conversation(answered: Path, drive: D
 
 
 async def test_what_comes_joins_its_conversation(answered: Path, drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("postoffice.tui.letters.RETHREAD_SECONDS", 0.0)
+    monkeypatch.setattr("postoffice.tui.asking.RETHREAD_SECONDS", 0.0)
     async with drive(answered) as reader:
         await reader.press("t")
         ANSWERS[9] = 2

@@ -8,6 +8,7 @@ no SQL, no MIME and no protocol, and nobody but `cli` knows it.
     keys        every key, once: what binds it, what the footer and the help say
     mail        the mailbox as the reader asks for it: folders, rows, letters, flags, Trash, what came meanwhile
     listings    which letters stand in which order: a folder, its threads, what was found
+    asking      what is looked for in threads: answers (finding), conversations (conversing)
     rows, page  the two widgets that draw line by line: letters in a list of any length, a text of any length
     ...         screens: the list, a letter, folders, attachments, links, help, the passphrase
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from textual.widget import Widget
@@ -11,22 +10,18 @@ from textual.widgets import Input
 
 from postoffice.errors import PostofficeError, UsageError
 from postoffice.store.model import INBOX, Flag
+from postoffice.tui.asking import Asking
 from postoffice.tui.cells import tame
 from postoffice.tui.choosing import Folders, counted, grouped
-from postoffice.tui.conversing import Conversing
 from postoffice.tui.face import Face, told
-from postoffice.tui.finding import Answer, Finding, Stopped
 from postoffice.tui.keys import ALWAYS, LIST, bindings
-from postoffice.tui.listings import Kind, of_folder
+from postoffice.tui.listings import Kind, Listing, of_folder
 from postoffice.tui.look import BOLD, Piece
 from postoffice.tui.mail import KEPT_APART, TRASH, Mail
 from postoffice.tui.rows import Rows
 
 if TYPE_CHECKING:
     from postoffice.store.model import Snapshot
-
-RETHREAD_SECONDS: Final = 10.0
-"""How long conversations that are shown stay as they are while letters come."""
 
 LOOK_SECONDS: Final = 1.0
 """How often is looked whether somebody else changed the file; where nobody did, it costs some microseconds."""
@@ -46,13 +41,8 @@ class Letters(Face):
         self.prompt = Input(placeholder='words, from:an, has:pdf, before:2026-01, "a phrase"')
         self.prompt.display = False
         self.prompt.compact = True
-        self._finding: Finding | None = None
+        self.asking = Asking(self)
         self._is_lost = False
-        self._conversing: Conversing | None = None
-        self._threaded = 0.0
-        self._is_waiting = False
-        self._asked = ""
-        self._found = ""
         self._before: int | None = None
         self._snapshot: Snapshot | None = None
         self._unread: int | None = None
@@ -72,19 +62,13 @@ class Letters(Face):
         self.set_interval(LOOK_SECONDS, self.look)
 
     def on_unmount(self) -> None:
-        """Nobody waits for what is looked for."""
-        self._stop()
-
-    def _stop(self) -> None:
-        for one in (self._finding, self._conversing):
-            if one is not None:
-                one.stop()
+        self.asking.stop()
 
     # --- what is shown --------------------------------------------------------------------------------------
 
     async def open_folder(self, folder: str) -> None:
         """Show a folder from its latest letter on."""
-        self._stop()
+        self.asking.stop()
         self._snapshot = await self.mail.snapshot(folder)
         self.folder, self._unread = folder, None
         self.rows.nothing = _nothing(folder)
@@ -111,7 +95,7 @@ class Letters(Face):
             before, self._snapshot = self._snapshot, snapshot
             if self.rows.listing.kind is Kind.THREADS:
                 await self.rows.show(self.rows.listing.brought_up(snapshot))
-                self._begin_threads(patience=RETHREAD_SECONDS)
+                self.asking.begin_threads(again=True)
             if self.rows.listing.kind is Kind.FOLDER:
                 await self.rows.show(of_folder(snapshot))
                 came = len(snapshot.keys) - (len(before.keys) if before else 0)
@@ -128,7 +112,7 @@ class Letters(Face):
         listing = self.rows.listing
         facts = counted(len(listing.keys), "letter")
         if listing.kind is Kind.FOUND:
-            title, facts = f"/{self._asked}", self._found
+            title, facts = f"/{self.asking.question}", self.asking.facts
         else:
             title = self.folder + (" · conversations" if listing.kind is Kind.THREADS else "")
             facts += f", {grouped(self._unread)} unread" if self._unread else ""
@@ -303,45 +287,15 @@ class Letters(Face):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self._end_prompt()
         if event.value.strip():
-            self.run_worker(self._search(event.value.strip()), group="search", exclusive=True)
+            self.run_worker(self.asking.search(event.value.strip()), group="search", exclusive=True)
 
-    async def _search(self, asked: str) -> None:
-        """Show what is found; the keys go on working meanwhile."""
-
-        def told(done: int, letters: int) -> None:
-            self.app.call_from_thread(
-                self.said.tell, f"making the index: {grouped(done)} of {grouped(letters)}; Esc stops it"
-            )
-
-        if self._finding is not None:
-            self._finding.stop()
-        self._finding = finding = Finding(self.mail.file, self.mail.mailbox.key, asked, told)
-        self.said.tell("searching")
-        try:
-            self.mail.must_be_there()
-            answer = await finding.answer()
-        except Stopped:
-            return
-        except PostofficeError as error:
-            self.said.warn(str(error))
-            return
-        finally:
-            if self._finding is finding:
-                self._finding = None
-        await self._show_answer(answer)
-
-    async def _show_answer(self, answer: Answer) -> None:
-        listing, shown = answer.listing, len(answer.listing.keys)
-        least = "at least " if answer.is_cut else ""
-        of = f"{grouped(shown)} of {least}{grouped(answer.letters)} letters"
-        self._asked = answer.asked
-        self._found = of if answer.letters > shown else counted(shown, "letter")
-        self._before = self.rows.chosen if self.rows.listing.kind is not Kind.FOUND else self._before
+    async def show_found(self, listing: Listing) -> None:
+        """What was found in the place of the folder."""
+        if self.rows.listing.kind is not Kind.FOUND:
+            self._before = self.rows.chosen
         self.rows.nothing = ["Nothing was found", f"Esc goes back to {self.folder}"]
-        await self.rows.show(listing, listing.keys[0] if shown else None)
+        await self.rows.show(listing, listing.keys[0] if listing.keys else None)
         self.said.forget()
-        if answer.warning:
-            self.said.warn(answer.warning)
 
     # --- conversations --------------------------------------------------------------------------------------
 
@@ -353,48 +307,8 @@ class Letters(Face):
                 await self._leave()
             case Kind.FOUND:
                 self.said.tell("conversations are those of a folder: Esc first")
-            case Kind.FOLDER if self._conversing is None and self.rows.listing.keys:
-                self._begin_threads()
-
-    def _begin_threads(self, patience: float = 0.0) -> None:
-        """Unless they are being found. With patience: not sooner than so many seconds after the last time."""
-        wait = max(self._threaded + patience - monotonic(), 0.0) if patience else 0.0
-        if self._conversing is None and not self._is_waiting:
-            self._is_waiting = True
-            self.set_timer(wait, self._start_threads) if wait else self._start_threads()
-
-    def _start_threads(self) -> None:
-        self._is_waiting = False
-        self.run_worker(self._thread(), group="threads")
-
-    async def _thread(self) -> None:
-        is_first = self.rows.listing.kind is not Kind.THREADS
-
-        def told(done: int, letters: int) -> None:
-            if is_first and letters > done > 0:
-                sentence = f"finding conversations: {done * 100 // letters}%; Esc stops it"
-                self.app.call_from_thread(self.said.tell, sentence)
-
-        snapshot = await self.mail.snapshot(self.folder)
-        self._conversing = conversing = Conversing(self.mail.file, self.mail.mailbox.key, snapshot, told)
-        try:
-            listing = await conversing.listing()
-        except Stopped:
-            return
-        except (PostofficeError, OSError) as error:
-            self.said.warn(str(error))
-            return
-        finally:
-            self._conversing, self._threaded = None, monotonic()
-        wanted = Kind.FOLDER if is_first else Kind.THREADS
-        if snapshot.keys and self.rows.listing.kind is wanted and self._is_of_folder(snapshot):
-            await self.rows.show(listing, self.rows.chosen)
-            if is_first:
-                self.said.forget()
-
-    def _is_of_folder(self, snapshot: Snapshot) -> bool:
-        """Nobody went to another folder meanwhile; that letters came is no matter: the next time they are there."""
-        return self._snapshot is not None and snapshot.keys[0] in self._snapshot.keys
+            case Kind.FOLDER if self.rows.listing.keys:
+                self.asking.begin_threads()
 
     # --- back -----------------------------------------------------------------------------------------------
 
@@ -403,11 +317,11 @@ class Letters(Face):
         """Out of the question that is being written, the search that goes on, what was found, in this order."""
         if self.prompt.display:
             self._end_prompt()
-        elif self._finding is not None:
-            self._finding.stop()
+        elif self.asking.is_searching:
+            self.asking.stop()
             self.said.tell("the search was stopped")
-        elif self._conversing is not None and self.rows.listing.kind is Kind.FOLDER:
-            self._conversing.stop()
+        elif self.asking.is_conversing and self.rows.listing.kind is Kind.FOLDER:
+            self.asking.stop()
             self.said.tell("conversations are not looked for any more")
         elif self.rows.listing.kind is not Kind.FOLDER:
             await self._leave()
