@@ -63,6 +63,7 @@ COMMANDS = {
     "serve": ("postoffice.cli.office", "serve", "Open the doors."),
     "status": ("postoffice.cli.status", "status", "Say how the office is."),
     "thread": ("postoffice.cli.reading", "thread", "Show the conversation of a letter."),
+    "tui": ("postoffice.cli.tui", "tui", "Read a mailbox file on a terminal."),
     "unlock": ("postoffice.cli.lock", "unlock", "Open a locked mailbox file for a while, or for good."),
     "why": ("postoffice.cli.why", "why", "Tell the life of a letter at home."),
 }

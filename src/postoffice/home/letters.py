@@ -28,7 +28,7 @@ FLIGHT: Final = 250
 BEGINNING_OCTETS: Final = 8 * 1024
 """Of each letter; of one whose header is longer, more is read."""
 
-_ASIDE: Final = words("quarantine removed trash deleted junk spam bin papierkorb corbeille")
+_ASIDE: Final = words("quarantine unscanned removed trash deleted junk spam bin papierkorb corbeille")
 _ASIDE_BEGINNINGS: Final = ("deleted ", "junk ", "trash ")
 
 

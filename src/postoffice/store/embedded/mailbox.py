@@ -214,6 +214,14 @@ class MailboxFile:
     async def pulled(self, source: str) -> dict[str, Pulled]:
         return await self._far.run(lambda connection: pulls.pulled(connection, source))
 
+    async def tallies(self) -> list[tuple[str, int, int]]:
+        """Of each folder its name, how many letters it has, how many of them are not read: 0.1 µs for each letter."""
+        return await self._far.run(sight.tallies)
+
+    async def unread(self, folder: str = INBOX) -> Sequence[int]:
+        """The keys of the letters of a folder that are not read, oldest first."""
+        return await self._far.run(lambda connection: sight.unread(connection, folder))
+
     def has_index(self) -> bool:
         """Whether it was ever searched (`index`)."""
         return bool(self.ask(lambda near: near.execute(HAS_SEARCH).get))
