@@ -43,6 +43,7 @@ from postoffice.handing.target import target
 from postoffice.handing.way import Way, way
 from postoffice.home.copies import whole_in
 from postoffice.home.hooks import Hooks
+from postoffice.home.locking.asking import Asking
 from postoffice.home.scanning.policy import KEYS, UNSAID, Scanning, wrong_scanner, wrong_values
 from postoffice.net.tls import pinned_context
 
@@ -74,6 +75,11 @@ class Account:
     every: float = 900.0
     doubtful: Doubtful = Doubtful.AGAIN
     scanning: Scanning | None = None
+    passphrase: Places = Places()
+
+    def asking(self, otherwise: Asking) -> Asking:
+        """Where the passphrase of its mailbox file comes from, if that is locked; else what is said `otherwise`."""
+        return replace(otherwise, places=self.passphrase) if self.passphrase != Places() else otherwise
 
     def way(self, doubtful: Doubtful | None = None) -> Way:
         """The way of its letters; `doubtful` in the place of what the settings say. Raises UsageError."""
@@ -127,6 +133,10 @@ class _Table:
     password_variable: str | None = None
     password_credential: str | None = None
     password_keyring: bool = False
+    passphrase_command: str | None = None
+    passphrase_file: Path | None = None
+    passphrase_variable: str | None = None
+    passphrase_credential: str | None = None
     ca: Path | None = None
     pin: str | None = None
     client_certificate: Path | None = None
@@ -273,6 +283,7 @@ class _Reading:
             seconds(table.every),
             Doubtful(table.doubtful),
             self.scanning.otherwise(table.scan, None, table.unscanned, table.too_large).wanted,
+            Places(**_passphrase_places(table)),
         )
 
     def _place(self, text: str) -> str:
@@ -323,6 +334,9 @@ def _wrong_values(table: _Table, *, is_ours_alone: bool) -> Iterator[tuple[str, 
     named = [f"password_{place}" for place, value in _places(table).items() if value]
     if len(named) + bool(table.password) > 1:
         yield named[-1], "the password comes from one place: name only one of them"
+    named = [f"passphrase_{place}" for place, value in _passphrase_places(table).items() if value]
+    if len(named) > 1:
+        yield named[-1], "the passphrase comes from one place: name only one of them"
     if table.ca is not None and table.pin is not None:
         yield "pin", "says which key the server has, and ca who vouches for it: name one of them"
 
@@ -333,6 +347,10 @@ def _listed(text: str | list[str]) -> list[str]:
 
 def _places(table: _Table) -> dict[str, Any]:
     return {one.name: getattr(table, f"password_{one.name}") for one in fields(Places)}
+
+
+def _passphrase_places(table: _Table) -> dict[str, Any]:
+    return {name: getattr(table, f"passphrase_{name}") for name in ("command", "file", "variable", "credential")}
 
 
 def seconds(text: str) -> float:

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Final
 from postoffice.client.collect import Options, Report, collect
 from postoffice.client.purse import Purse, renewing
 from postoffice.client.url import Source
+from postoffice.database.key import Key
 from postoffice.errors import UsageError
 from postoffice.handing.round import Handed
 from postoffice.handing.way import Way
 from postoffice.home.copies import must_be_another
 from postoffice.home.hooks import Hooks, introduced
+from postoffice.home.locking.asking import asking
+from postoffice.home.locking.finding import key_of
 from postoffice.home.mailbox import pulling_into
 from postoffice.home.scanning.outcome import Scanned
 from postoffice.store.model import UNSCANNED
@@ -56,7 +59,14 @@ async def pull(account: Account, hooks: Hooks, quiet: Quiet | None = None) -> Ou
     source, options = await asyncio.to_thread(account.opened)
     there = account.way()
     make_folder(there.file)
-    return await pull_into(there, account.name, source, options, hooks, account.scanning, quiet)
+    key = await key_for(account, there.file)
+    return await pull_into(there, account.name, source, options, hooks, account.scanning, quiet, key)
+
+
+async def key_for(account: Account, file: Path) -> Key | None:
+    """That of the mailbox file of an account, if it is locked. Raises what `key_of` raises."""
+    asking.set(account.asking(asking.get()))
+    return await asyncio.to_thread(key_of, file)
 
 
 def make_folder(file: Path) -> None:
@@ -75,6 +85,7 @@ async def pull_into(
     hooks: Hooks,
     scanning: Scanning | None = None,
     quiet: Quiet | None = None,
+    key: Key | None = None,
 ) -> Outcome:
     """Pull a maildrop, hand over what came if it goes on, and run the hook if letters came, also where the pull, or the
     handing over, failed behind them. At last, what came is added to the file's index, if it was ever searched.
@@ -89,7 +100,7 @@ async def pull_into(
     scans = _scans(scanning, there.file)
     came: list[bytes] = []
     try:
-        async with pulling_into(there.file) as mailbox:
+        async with pulling_into(there.file, key) as mailbox:
 
             async def pulled() -> Report:
                 before = set((await mailbox.snapshot()).keys) if hooks.new_mail else set()
@@ -113,7 +124,7 @@ async def pull_into(
     if is_searched:
         from postoffice.home.search.keeping import keep_up
 
-        await keep_up(there.file)
+        await keep_up(there.file, mailbox.key)
     return outcome
 
 

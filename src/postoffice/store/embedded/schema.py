@@ -149,6 +149,7 @@ CREATE VIRTUAL TABLE search USING fts5(
 INSERT INTO search (search, rank) VALUES ('deletemerge', 0);
 CREATE TABLE searchable (
     entry_id INTEGER PRIMARY KEY,
+    folder_id INTEGER NOT NULL,
     date REAL NOT NULL,
     octets INTEGER NOT NULL,
     attachments INTEGER NOT NULL

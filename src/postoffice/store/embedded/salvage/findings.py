@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, cast
 
 import apsw
 
-from postoffice.database.sqlite import Connection
+from postoffice.database.key import new_key
+from postoffice.database.sqlite import Connection, open_draft
 from postoffice.store.embedded.salvage.records import Value
 
 
@@ -70,8 +72,13 @@ _PULLED_WIDTHS = (2, 3, 15)
 class Findings:
     """The rows. Closing it forgets them."""
 
-    def __init__(self) -> None:
-        self.connection = cast(Connection, apsw.Connection(""))
+    def __init__(self, hidden: Path | None = None) -> None:
+        """With `hidden`, the name that it has for a moment, it is encrypted by a key that goes with it too."""
+        if hidden is None:
+            self.connection = cast(Connection, apsw.Connection(""))
+        else:
+            self.connection = open_draft(hidden, new_key())
+            hidden.unlink()
         self.connection.execute("PRAGMA journal_mode = OFF").fetchall()
         self.connection.execute("PRAGMA synchronous = OFF")
         self.connection.execute(_TABLES)
