@@ -135,6 +135,8 @@ COMMANDS = (
     ("read", "{file}", "3"),
     ("search", "{file}", "word3"),
     ("why", "{file}", "3"),
+    ("scan", "{file}", "--list"),
+    ("scan", "{file}", "--by", "command:true"),
     ("check", "{file}"),
     ("pack", "{file}", "--into", "{new}"),
     ("repair", "{file}", "--into", "{new}"),

@@ -156,6 +156,15 @@ async def test_a_command_has_the_whole_letter_as_a_file(tmp_path: Path, octets: 
     assert [one.name for one in tmp_path.iterdir()] == ["copy"], "it left something"
 
 
+async def test_where_nothing_may_be_on_a_disk_a_letter_stays_in_memory(tmp_path: Path) -> None:
+    letter = LETTER + b"x" * 20_000_000
+    look = f"readlink /proc/self/fd/0 /proc/self/fd/1 > {tmp_path}/links"
+    for folder, place in ((None, "/memfd:letter (deleted)"), (tmp_path, f"{tmp_path}/#")):
+        assert await asked(scanner(f"command:exec 3>&1; {look}", folder), letter) == Clean()
+        first, _ = (tmp_path / "links").read_text().splitlines()
+        assert first.startswith(place)
+
+
 @pytest.mark.parametrize(
     ("command", "said", "is_away"),
     [

@@ -117,7 +117,7 @@ def _scan(file: Path, opened: Callable[[], MailboxFile], scanning: Scanning, *, 
     telling = _Telling(as_json=as_json)
 
     async def work(mailbox: MailboxFile) -> Again:
-        inspector = Inspector(scanning, file.absolute().parent)
+        inspector = Inspector(scanning, file.absolute().parent if mailbox.key is None else None)
         look = LookAgain(mailbox, inspector, everything=everything, progress=telling.progress)
         return await look.at_all()
 

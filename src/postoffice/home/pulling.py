@@ -131,9 +131,10 @@ async def pull_into(
 def _scans(scanning: Scanning | None, file: Path) -> Scans | None:
     if scanning is None:
         return None
+    from postoffice.home.locking.beside import is_locked
     from postoffice.home.scanning.pulling import Scans
 
-    return Scans(scanning, file)
+    return Scans(scanning, file, is_locked=file.exists() and is_locked(file))
 
 
 async def _scanned(scans: Scans | None, mailbox: Mailbox, file: Path) -> Scanned:

@@ -40,7 +40,7 @@ class GoneMeanwhile(StoreError):
 
 class Inspector:
     """`trouble` says why the scanner is not asked any more, empty while it is; `last`, why it said nothing lately.
-    `folder` is for large letters under way.
+    `folder` is for large letters under way, None where nothing of them may be on a disk.
 
     Raises UsageError where the policy names no scanner.
     """

@@ -23,11 +23,12 @@ NOBODY_SCANS = "no scanner is named"
 
 
 class Scans:
-    """Those of a pull into `file`. Raises UsageError where no scanner is named."""
+    """Those of a pull into `file`; of one that `is_locked`, nothing is on a disk meanwhile. Raises UsageError where no
+    scanner is named."""
 
-    def __init__(self, scanning: Scanning, file: Path) -> None:
+    def __init__(self, scanning: Scanning, file: Path, *, is_locked: bool = False) -> None:
         self._file = file
-        self._inspector = Inspector(scanning, file.absolute().parent)
+        self._inspector = Inspector(scanning, None if is_locked else file.absolute().parent)
         self._held = Again()
 
     def on(self, options: Options) -> Options:

@@ -6,7 +6,8 @@
     126, 127            there is no such command
 
 Standard input is a file that holds the whole letter before the command begins, without a name, and in memory as long
-as it is small. The shell sees the person's own words and nothing of a letter.
+as it is small, or always where nothing of it may be on a disk. The shell sees the person's own words and nothing of a
+letter.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _FOUND: Final = re.compile(r"^(?:.*: )?(\S+) FOUND$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A `Scanner`. `folder` is where large letters lie while it runs; None: where temporary files do."""
+    """A `Scanner`. `folder` is where large letters lie while it runs; None: in memory, as all that it writes."""
 
     text: str
     folder: Path | None = None
@@ -51,7 +52,7 @@ class Command:
     async def scan(self, letter: AsyncIterator[bytes], seconds: float) -> Answer:
         try:
             async with asyncio.timeout(seconds):
-                with await self._whole(letter) as file, TemporaryFile() as said:
+                with await self._whole(letter) as file, self._file() as said:
                     status = await self._run(file, said)
                     said.seek(0)
                     words = said.read(SAID_OCTETS).decode("utf-8", "replace")
@@ -62,11 +63,11 @@ class Command:
         return self._answer(status, words)
 
     async def _whole(self, letter: AsyncIterator[bytes]) -> IO[bytes]:
-        file = cast(IO[bytes], os.fdopen(os.memfd_create("letter", os.MFD_CLOEXEC), "w+b", buffering=0))
+        file = _in_memory()
         in_memory = True
         try:
             async for octets in letter:
-                if in_memory and file.tell() + len(octets) > MEMORY_OCTETS:
+                if in_memory and self.folder is not None and file.tell() + len(octets) > MEMORY_OCTETS:
                     file, in_memory = await asyncio.to_thread(self._on_disk, file), False
                 await asyncio.to_thread(_write_all, file, octets) if not in_memory else _write_all(file, octets)
             file.seek(0)
@@ -74,6 +75,9 @@ class Command:
             file.close()
             raise
         return file
+
+    def _file(self) -> IO[bytes]:
+        return _in_memory() if self.folder is None else TemporaryFile(dir=self.folder)
 
     def _on_disk(self, file: IO[bytes]) -> IO[bytes]:
         with file:
@@ -109,6 +113,10 @@ class Command:
         how = f"status {status}" if status > 0 else signal.Signals(-status).name
         because = f": {named(lines[-1])}" if lines else ""
         raise NoAnswer(f"{self.name} ended with {how}{because}", is_away=status in (126, 127))
+
+
+def _in_memory() -> IO[bytes]:
+    return cast(IO[bytes], os.fdopen(os.memfd_create("letter", os.MFD_CLOEXEC), "w+b", buffering=0))
 
 
 def _write_all(file: IO[bytes], octets: bytes) -> None:

@@ -14,7 +14,9 @@ _AT_PORT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/\[\]]+)):([0-9]{1,
 
 
 def scanner(text: str, folder: Path | None = None) -> Scanner:
-    """`clamd:/run/clamav/clamd.ctl`, `clamd:HOST:PORT` or `command:CMD`; `folder` is for large letters under way.
+    """`clamd:/run/clamav/clamd.ctl`, `clamd:HOST:PORT` or `command:CMD`.
+
+    `folder` is for large letters under way; None: nothing of them may be on a disk.
 
     Nobody is asked yet. Raises UsageError, status 64.
     """
