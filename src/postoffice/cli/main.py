@@ -73,7 +73,7 @@ COMMANDS = {
 
 ON_FILES = frozenset(
     {"check", "export", "fetch", "import", "lock", "ls", "merge", "pack", "passwd", "read", "repair", "run", "save"}
-    | {"search", "serve", "thread", "tui", "unlock", "why"}
+    | {"scan", "search", "serve", "thread", "tui", "unlock", "why"}
 )
 """Those that open mailbox files, which may be locked: they have options that say where the passphrase is."""
 
