@@ -64,14 +64,21 @@ class Mbox:
     source = "mbox"
 
     def __init__(
-        self, path: Path, *, folder: str = INBOX, is_as_kept: bool = False, uidl_format: str | None = None
+        self,
+        path: Path,
+        *,
+        folder: str = INBOX,
+        is_as_kept: bool = False,
+        uidl_format: str | None = None,
+        file: int | None = None,
     ) -> None:
+        """`file` is a descriptor for reading it, which is this object's from now on."""
         self._path = path.absolute()
         self._folder = folder
         self._is_as_kept = is_as_kept
         self._format = UniqueIdFormat(uidl_format) if uidl_format else None
         self._dropped = fromlines.SERVERS_FIELDS if uidl_format else fromlines.PROGRAMS_FIELDS
-        self._file = _opened(path)
+        self._file = file if file is not None else _opened(path)
         try:
             self._facts = _locked(self._file, path)
             self._window = Window(self._file, self._facts.st_size)
@@ -98,6 +105,8 @@ class Mbox:
             if flags is None:
                 yield Complaint(where, "is deleted and waits to be cut out; it is passed over")
                 continue
+            if fromlines.is_partial(head):
+                yield Complaint(where, "was not pulled as a whole by the program that wrote it; it comes as it is")
             opened, digest = self._read(place, head)
             source_id = digest if self._folder == INBOX else f"{self._folder}/{digest}"
             met[source_id] += 1
