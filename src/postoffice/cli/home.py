@@ -171,7 +171,7 @@ async def _show(mailbox: MailboxFile, number: int, *, raw: bool) -> None:
     snapshot = await mailbox.snapshot()
     if number > len(snapshot.keys):
         raise UsageError(f"there is no letter {number}; there are {len(snapshot.keys)}", os.EX_NOINPUT)
-    from postoffice.client.reading import LOOK_OCTETS, view
+    from postoffice.message.mime.view import LOOK_OCTETS, view
 
     key, octets = snapshot.keys[number - 1], snapshot.octets[number - 1]
     if raw:
