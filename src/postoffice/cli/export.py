@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from functools import partial
@@ -104,6 +105,24 @@ def zip(path: Path, folders: tuple[str, ...], replaces: bool, **where: Any) -> N
     if sys.stdout.isatty():
         raise UsageError("a zip is no text for a terminal; send it into a file: postoffice export zip - > mail.zip")
     _give(path, lambda mailbox, witness: to_zip(mailbox, _Pipe(), witness, folders), **where, is_piped=True)
+
+
+@exporting
+@folders_option
+@click.option("--title", default=None, help="What it is called; else as the file or the account.")
+def html(path: Path, folders: tuple[str, ...], title: str | None, **where: Any) -> None:
+    """An archive of pages for any browser, with a search of its own, that needs no server and asks no network.
+
+    `index.html` in it is where it begins. Run it again to a new place.
+    """
+    from postoffice.home.archive.writing import Plan, to_html
+
+    plan = Plan(title or _called(**where), folders, time.time())
+    _give_out(path, partial(to_html, plan=plan), **where)
+
+
+def _called(file: Path | None, address: str | None, **_: Any) -> str:
+    return file.stem if file is not None else str(address)
 
 
 class _Pipe:

@@ -2,8 +2,8 @@
 
     {"postoffice": "letters", "version": 1, "form": "eml"}
     {"folder": "Archive/2024", "lies_in": "Archive/2024"}
-    {"file": "INBOX/2024-….eml", "folder": "INBOX", "received": 1706709909.0, "flags": ["seen"], "unique_id": "…",
-     "octets": 2931, "sha256": "…"}
+    {"file": "INBOX/2024-….eml", "folder": "INBOX", "uid": 7, "received": 1706709909.0, "flags": ["seen"],
+     "unique_id": "…", "octets": 2931, "sha256": "…"}
     {"letters": 1}
 
 The last line says that the list is whole. Other programs may use it; what they wrote is read with care: a path in it
@@ -26,6 +26,8 @@ from postoffice.store.model import INBOX, NO_FLAGS, Entry, Flag
 
 NAME: Final = "index.jsonl"
 VERSION: Final = 1
+ORIGINALS: Final = "originals"
+"""The folder of the letters in the form `html`; what else is there is made of them."""
 
 _LINE_OCTETS: Final = 64 * 1024
 _FOLDER_CHARACTERS: Final = 500
@@ -35,10 +37,14 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A letter of the list. `file` is a path with `/`; `received` is in seconds since the epoch."""
+    """A letter of the list. `file` is a path with `/`; `received` is in seconds since the epoch.
+
+    `uid` is its place among the letters of its folder, which need not have been written in that order.
+    """
 
     file: str
     folder: str
+    uid: int
     received: float
     flags: Flag
     unique_id: str | None
@@ -69,6 +75,7 @@ def letter_line(file: str, folder: str, entry: Entry, octets: int, sha256: bytes
         {
             "file": file,
             "folder": folder,
+            "uid": entry.uid,
             "received": entry.internal_date,
             "flags": [name for name, flag in _FLAGS.items() if flag in entry.flags],
             "unique_id": entry.unique_id,
@@ -112,6 +119,9 @@ def read(portions: Iterator[bytes], where: str) -> Catalogue | None:
         else:
             what = "says nothing that can be understood; its letter keeps its octets alone"
             catalogue.complaints.append(Complaint(f"{where}, line {number}", what))
+    places = {folder: place for place, folder in enumerate(catalogue.folders)}
+    ordered = sorted(catalogue.letters.values(), key=lambda one: (places.get(one.folder, len(places)), one.uid))
+    catalogue.letters = {one.file: one for one in ordered}
     if not is_whole:
         catalogue.complaints.append(Complaint(where, "is not whole, or was changed"))
     return catalogue
@@ -151,7 +161,8 @@ def _listed(facts: dict[str, Any]) -> Listed | None:
     for name in facts["flags"] if isinstance(facts.get("flags"), list) else ():
         flags |= _FLAGS.get(name, NO_FLAGS) if isinstance(name, str) else NO_FLAGS
     named = unique_id if isinstance(unique_id, str) else None
-    return Listed(file, _folder(folder), float(received), flags, named, octets, bytes.fromhex(digest))
+    uid = facts["uid"] if isinstance(facts.get("uid"), int) else 0
+    return Listed(file, _folder(folder), uid, float(received), flags, named, octets, bytes.fromhex(digest))
 
 
 def _folder(name: str) -> str:

@@ -60,12 +60,14 @@ class EmlFiles:
         self._complaints: list[Complaint] = []
         paths = list(files.paths(self._complaints.append))
         self._catalogue, around = self._read_catalogue(paths)
+        if self.form == "html":
+            paths = [path for path in paths if path.startswith(f"{around}{catalogue.ORIGINALS}/")]
         self._paths = sorted(path for path in paths if is_letter(path))
         self._listed: dict[str, Listed] = {}
         if self._catalogue is not None:
             self._listed = {around + file: one for file, one in self._catalogue.letters.items()}
             self._complaints += self._catalogue.complaints
-        if others := len(paths) - len(self._paths) - (self._catalogue is not None):
+        if others := len(paths) - len(self._paths) - (self.form not in (None, "html")):
             what = f"{others} files in it are no .eml, and passed over"
             self._complaints.append(Complaint(files.where, what))
 
