@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from tests.home.conftest import Fill
 from postoffice.protocols.dots import stuff
 from postoffice.store.embedded import MailboxFile
 from postoffice.store.model import Letter
-from postoffice.testing.process import wait_until
+from postoffice.testing.process import make_office, open_folder, wait_until
 
 PROGRAM = (sys.executable, "-W", "error", "-c", "from postoffice.cli.main import main; main()")
 
@@ -168,3 +168,42 @@ async def test_an_export_that_is_killed_is_not_there_and_the_next_one_is(fill: F
     status, _, said = run("export", "eml", tmp_path / "out", "--file", path)
     assert (status, "broken off" in said) == (0, True)
     assert len(list((tmp_path / "out" / "INBOX").iterdir())) == 1500
+
+
+BOB = "bob@a.example"
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with open_folder() as folder:
+        yield folder
+
+
+def test_an_archive_goes_out_and_its_letters_come_back(file: Path, tmp_path: Path) -> None:
+    out, new = tmp_path / "out", tmp_path / "new.mailbox"
+    assert run("export", "html", out, "--file", file) == (0, b"3 letters, 81 octets, already had 0\n", "")
+    assert "<title>home</title>" in (out / "index.html").read_text()
+    assert run("import", "html", out, "--file", new) == (0, b"3 letters, 81 octets, already had 0\n", "")
+    assert run("import", "eml", out, "--file", new) == (0, b"0 letters, 0 octets, already had 3\n", "")
+    status, _, said = run("export", "html", out, "--file", file)
+    assert (status, "name a new folder" in said) == (os.EX_CANTCREAT, True)
+
+
+@pytest.mark.parametrize("form", ["eml", "zip", "html"])
+def test_an_account_gives_and_takes_them_too(file: Path, folder: Path, tmp_path: Path, form: str) -> None:
+    make_office(folder / "office", {BOB: "secret"})
+    where = ("--account", BOB, "--data", folder / "office")
+    source = folder / "in"
+    assert run("export", form, source, "--file", file)[0] == 0
+    for path in (source, *source.rglob("*")):
+        path.chmod(0o700 if path.is_dir() else 0o600)  # for root alone, who reads it all the same
+    assert run("import", form, source, *where) == (0, b"3 letters, 81 octets, already had 0\n", "")
+    assert run("import", form, source, *where) == (0, b"0 letters, 0 octets, already had 3\n", "")
+    home = folder / "home"
+    home.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(home, 12345, 12346)
+    assert run("export", form, home / "out", *where) == (0, b"3 letters, 81 octets, already had 0\n", "")
+    owners = {(path.stat().st_uid, path.stat().st_gid) for path in home.rglob("*")}
+    assert owners == {(12345, 12346) if os.geteuid() == 0 else (os.geteuid(), os.getegid())}
+    assert run("import", form, home / "out", "--file", tmp_path / "back.mailbox")[1].startswith(b"3 letters")

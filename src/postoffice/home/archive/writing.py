@@ -8,11 +8,14 @@ from hashlib import sha256
 from importlib import resources
 from typing import Final
 
+import nh3
+
 from postoffice.home.archive import attached, findings, pages
 from postoffice.home.archive.findings import Shown, Words
 from postoffice.home.archive.letter_page import File, Page, html_of, letter_page
 from postoffice.home.archive.order import Order, in_order
 from postoffice.home.search.extraction import extract
+from postoffice.message.mime import rendering
 from postoffice.message.mime.parts import Outline, Part, parts
 from postoffice.message.mime.view import LOOK_OCTETS, view
 from postoffice.moving import catalogue
@@ -24,6 +27,13 @@ from postoffice.moving.taking import Report, Witness
 from postoffice.store.base import Mailbox
 
 FORM: Final = "html"
+_LOOK: Final = {
+    name: resources.files("postoffice.home.archive").joinpath("look", name).read_bytes()
+    for name in ("archive.css", "search.js", "letter.js")
+}
+"""Had before an office gives root up, as are the modules of others: where Python lies nobody else may read."""
+
+_HAD: Final = (nh3, rendering)
 LEFT_OUT: Final = frozenset(("Quarantine", "Unscanned"))
 """Folders of letters that nobody should open by chance; whoever names them gets them."""
 
@@ -174,9 +184,8 @@ class _Writing:
                 if self._out.is_full:
                     await self._out.settle()
         await self._search(order)
-        for name in ("archive.css", "search.js", "letter.js"):
-            look = resources.files("postoffice.home.archive").joinpath("look", name)
-            self._out.write(f"look/{name}", look.read_bytes())
+        for name, octets in _LOOK.items():
+            self._out.write(f"look/{name}", octets)
         made = pages.shown_date(self._plan.now)[:10]
         self._out.write("index.html", pages.first_page(title, folders, order, made))
 
