@@ -32,6 +32,9 @@ TEXT_CHARACTERS: Final = 16 * 1024
 
 WORD_CHARACTERS: Final = 40
 LETTER_WORDS: Final = 20_000
+_CHARACTERS: Final = 0x1_F000
+"""Behind it no character has a case, and none is a mark."""
+
 _DIGITS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _LAST: Final = 32
 
@@ -172,11 +175,13 @@ class Shown:
 def folding() -> dict[str, object]:
     """What a browser does not know of how words are folded here: see `home.search.folding`, which this must be as."""
     casefolds = {
-        chr(code): chr(code).casefold() for code in range(0x80, 0x11_0000) if chr(code).casefold() != chr(code).lower()
+        chr(code): chr(code).casefold()
+        for code in range(0x80, _CHARACTERS)
+        if chr(code).casefold() != chr(code).lower()
     }
     return {
         "casefolds": casefolds,
-        "marks": _ranges(code for code in range(0x11_0000) if unicodedata.combining(chr(code))),
+        "marks": _ranges(code for code in range(_CHARACTERS) if unicodedata.combining(chr(code))),
     }
 
 
