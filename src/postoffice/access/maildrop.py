@@ -10,6 +10,7 @@ that ends in any other way than by an update removes nothing (§6).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from postoffice import counts
 from postoffice.access.takeover import Holders
@@ -25,7 +26,7 @@ from postoffice.net.dialogue import Dialogue
 from postoffice.net.pause import pause
 from postoffice.protocols.pop3.replies import Code
 from postoffice.protocols.pop3.server import Pop3Server
-from postoffice.store.base import Mailbox, MaildropLock, Office
+from postoffice.store.base import Mailbox, MaildropLock
 from postoffice.store.model import Account, Piece, Snapshot
 from postoffice.store.view import FrozenView
 
@@ -34,6 +35,16 @@ CLAIM_SECONDS = 1.0
 
 _LOCK_WAIT = histogram("postoffice_lock_wait_seconds", "Waits of logins for a maildrop that another had.")
 _IN_USE = counter("postoffice_lock_refusals_total", "Right logins refused since another had the maildrop.")
+
+
+class Maildrops(Protocol):
+    """Where maildrops are had from. An `Office` is one; mailbox files at home are another."""
+
+    async def mailbox(self, account_id: int) -> Mailbox: ...
+
+    async def lock(self, account_id: int, viewer: str) -> MaildropLock | None:
+        """The exclusive lock of RFC 1939 §4; None if somebody has it."""
+        ...
 
 
 class NotNow(PostofficeError):
@@ -67,7 +78,7 @@ class Maildrop:
 
     async def read(self, numbers: Sequence[int], index: int = 0) -> list[Piece | None]:
         """The `index`-th piece of each of these letters, in one verb; None for one that is gone."""
-        return await self._mailbox.read([self.view.key(number) for number in numbers], index)
+        return await self._mailbox.read(self.view.keys(numbers), index)
 
     async def update(self) -> int:
         """Remove what was marked from this device's sight (RFC 1939 §6); gives how many. Durable."""
@@ -89,7 +100,7 @@ class Keeper:
 
     def __init__(
         self,
-        office: Office,
+        office: Maildrops,
         bylaws: Bylaws,
         visits: VisitBook,
         holders: Holders,

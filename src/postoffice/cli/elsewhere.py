@@ -107,7 +107,7 @@ def entrance(
 
 def traced(options: Options) -> Options:
     """The same, with the conversation on standard error as it happens."""
-    return replace(options, tracer=_tracer)
+    return replace(options, tracer=tracer)
 
 
 @contextmanager
@@ -127,7 +127,7 @@ def explained(source: Source, *, has_ca: bool) -> Iterator[None]:
         raise
 
 
-def _tracer(_: Dialogue[Any]) -> Tracer:
+def tracer(_: Dialogue[Any]) -> Tracer:
     """Writes a conversation to standard error as it happens."""
     from postoffice.protocols.notation import Recorder
 

@@ -8,11 +8,13 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from postoffice.cli.folder import data_folder, data_option, has_office, with_store
 from postoffice.cli.secrets import new_password, password_stdin
+from postoffice.cli.serving import from_options, serve_files
 from postoffice.errors import UsageError
 
 PORT_HELP = "The port of one door (smtp, submission, submissions, pop3, pop3s, lmtp, metrics); 0: any, -1: closed."
@@ -80,6 +82,7 @@ def init(address: str, data: Path | None, password_stdin: bool) -> None:
 )
 @click.option("--log-json", is_flag=True, help="Log as JSON, one object a line, whatever the file says.")
 @click.option("--trace", is_flag=True, help="Log every conversation as C: and S: lines, without secrets.")
+@from_options
 def serve(
     data: Path | None,
     config: Path | None,
@@ -89,6 +92,8 @@ def serve(
     workers: int | None,
     log_json: bool,
     trace: bool,
+    files: tuple[Path, ...],
+    **how: Any,
 ) -> None:
     """Open the doors: SMTP 25, submission 587 and 465, POP3 110 and 995, each plus the offset.
 
@@ -98,7 +103,18 @@ def serve(
 
     Prints one line `ready` with every door and port when all are open. SIGTERM lets everybody finish; SIGHUP reads
     the certificates again, and opens the log's file anew.
+
+    With --from FILE no office is opened: a mailbox file of yours is handed to any mail program on this machine, by
+    POP3 at port 10110. User name and password are printed. Letters that the program deletes stay in FILE.
     """
+    if files:
+        if data or config or workers:
+            raise UsageError("--from serves a mailbox file: --data, --config and --workers are those of an office")
+        serve_files(files, listen, port_offset, _ports(ports), log_json=log_json, trace=trace, **how)
+        return
+    if any(how.values()):
+        named = next(name for name, value in how.items() if value)
+        raise UsageError(f"--{named.replace('_', '-')} goes with --from FILE")
     from postoffice.app.config import Config, read_config
     from postoffice.app.run import ServeOptions
     from postoffice.app.run import serve as run
@@ -118,6 +134,8 @@ def serve(
 
 
 def _ports(words: tuple[str, ...]) -> dict[str, int]:
+    if not words:
+        return {}
     from postoffice.app.config import PORTS
 
     ports = {}

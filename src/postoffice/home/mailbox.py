@@ -19,7 +19,10 @@ from postoffice.errors import UsageError
 if TYPE_CHECKING:
     from postoffice.store.embedded import MailboxFile
 
-_LAST_OCTET: Final = 2**63 - 2
+PULLING_OCTET: Final = 2**63 - 2
+"""Of a mailbox file; whoever has it locked may pull into the file."""
+SESSION_OCTET: Final = 2**63 - 3
+"""Whoever has it locked has the file as a maildrop (`maildrops`)."""
 _SET: Final = getattr(fcntl, "F_OFD_SETLK", fcntl.F_SETLK)
 
 
@@ -80,11 +83,29 @@ def _lock(file: Path) -> int:
     except OSError as error:
         raise UsageError(f"{file}: cannot be written: {error.strerror}", os.EX_CANTCREAT) from error
     try:
-        # struct flock: l_type, l_whence, l_start, l_len, l_pid
-        fcntl.fcntl(descriptor, _SET, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, _LAST_OCTET, 1, 0))
+        is_ours = lock_octet(descriptor, PULLING_OCTET)
     except OSError as error:
         os.close(descriptor)
-        is_held = isinstance(error, (BlockingIOError, PermissionError))
-        because = "somebody else pulls into it now" if is_held else f"cannot be locked: {error.strerror}"
-        raise UsageError(f"{file}: {because}", os.EX_TEMPFAIL) from error
+        raise UsageError(f"{file}: cannot be locked: {error.strerror}", os.EX_TEMPFAIL) from error
+    if not is_ours:
+        os.close(descriptor)
+        raise UsageError(f"{file}: somebody else pulls into it now", os.EX_TEMPFAIL)
     return descriptor
+
+
+def lock_octet(descriptor: int, octet: int) -> bool:
+    """Lock an octet for this open file, which may be written; False if somebody else has it."""
+    try:
+        _set(descriptor, octet, fcntl.F_WRLCK)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def free_octet(descriptor: int, octet: int) -> None:
+    _set(descriptor, octet, fcntl.F_UNLCK)
+
+
+def _set(descriptor: int, octet: int, kind: int) -> None:
+    # struct flock: l_type, l_whence, l_start, l_len, l_pid
+    fcntl.fcntl(descriptor, _SET, struct.pack("hhqqi4x", kind, os.SEEK_SET, octet, 1, 0))

@@ -3,7 +3,7 @@ same kind of file; moving a mailbox is copying a file.
 
 Reads answer at once on the loop's thread, from a connection that only asks. Writes wait for the disk, so they go to
 a thread, on a connection of their own that is opened when the first one comes. A file that is at rest (nobody
-asked for a while) has no connection at all; the next verb opens it.
+asked for a while) has no connection at all; the next verb opens it, unless a glimpse is enough (`glimpse`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from postoffice.events import event
 from postoffice.store.base import MaildropLock
 from postoffice.store.embedded import contents, folders, pulls, sight
 from postoffice.store.embedded.folders import Leave
+from postoffice.store.embedded.glimpse import Stillness, glimpse, stillness
 from postoffice.store.embedded.schema import HAS_SEARCH, MAILBOX
 from postoffice.store.embedded.soundness import wrong_in_mailbox
 from postoffice.store.embedded.staging import GrowingStage, RowOverflow
@@ -78,6 +79,9 @@ class MailboxFile:
         self._far = Desk(path, pool, lambda path: open_reader(path, vfs, CACHE_OCTETS))
         self._version = -1
         self._shown: dict[tuple[str | None, str], Seen] = {}
+        self._name = str(path)
+        self._still: Stillness | None = None
+        self._glimpsed: dict[tuple[str | None, str], Seen] = {}
 
     @classmethod
     def open(
@@ -132,6 +136,10 @@ class MailboxFile:
 
     def seen(self, viewer: str | None, folder: str) -> Seen:
         """The cached one, if no other connection wrote since, or what it wrote altered nobody's sight here."""
+        if self._near is None and self._vfs is None:
+            glimpsed = self._glimpse(viewer, folder)
+            if glimpsed is not None:
+                return glimpsed
         near = self._near or self.near()
         try:
             version = (self._watch or self._begin_watch(near)).version()
@@ -145,6 +153,21 @@ class MailboxFile:
             return seen
         except apsw.Error as error:
             raise store_error(error, self.path) from error
+
+    def _glimpse(self, viewer: str | None, folder: str) -> Seen | None:
+        """What a file at rest shows, without opening it; None where that cannot be done."""
+        still = stillness(self._name)
+        if still is None:
+            return None
+        if still != self._still:
+            self._still = still
+            self._glimpsed.clear()
+        seen = self._glimpsed.get((viewer, folder))
+        if seen is None:
+            seen = glimpse(self.path, MAILBOX, still, lambda connection: _look(connection, viewer, folder))
+            if seen is not None:
+                self._glimpsed[viewer, folder] = seen
+        return seen
 
     def _begin_watch(self, near: Connection) -> Watch:
         self._watch = Watch(near)
@@ -271,6 +294,7 @@ class MailboxFile:
     def _let_go(self) -> Callable[[], None]:
         near, self._near, self._watch = self._near, None, None
         self._shown.clear()
+        self._glimpsed.clear()
 
         def close() -> None:
             if near is not None:
