@@ -78,11 +78,11 @@ async def test_an_account(move: Move, tmp_path: Path) -> None:
         "Sent": [plain(10)],
     }
     assert [(unique_id, flags, date) for unique_id, _, date, flags in await facts(move.mailbox)] == [
-        ("id-1", NO_FLAGS, 1_704_103_200.0),
-        ("id-2", Flag.SEEN, 1_704_103_200.0),
-        ("id-4", Flag.SEEN | Flag.ANSWERED, 1_704_103_200.0),
-        ("id-5", Flag.FLAGGED, 1_704_103_200.0),
-        ("id-6", Flag.DELETED, 1_704_103_200.0),
+        ("id-1", NO_FLAGS, 1_704_189_600.0),
+        ("id-2", Flag.SEEN, 1_704_189_600.0),
+        ("id-4", Flag.SEEN | Flag.ANSWERED, 1_704_189_600.0),
+        ("id-5", Flag.FLAGGED, 1_704_189_600.0),
+        ("id-6", Flag.DELETED, 1_704_189_600.0),
     ]
     assert [one[2:] for one in await facts(move.mailbox, "Kept")] == [(1_704_189_600.0, Flag.SEEN)]
     said = [one.what for one in move.complaints]

@@ -6,8 +6,8 @@
     ImapMail/imap.example.org/INBOX        what it has of an IMAP account offline
 
 What became of a letter stands in fields above it, `X-Mozilla-Status` and others, which Thunderbird wrote and no sender:
-they are taken off. A letter that it has deleted and not cut out of its file yet (nobody compacted the folder) is passed
-over.
+they are taken off. Its From_ lines tell when it pulled a letter, in this machine's time, so the date of the header counts.
+A letter that it has deleted and not cut out of its file yet (nobody compacted the folder) is passed over.
 """
 
 from __future__ import annotations
@@ -156,7 +156,8 @@ class Thunderbird:
 
     def _mbox(self, place: _Place) -> Mbox:
         path = self._tree.root.joinpath(*place.path)
-        return Mbox(path, folder=self._folder(place), file=self._tree.descriptor(*place.path))
+        file = self._tree.descriptor(*place.path)
+        return Mbox(path, folder=self._folder(place), file=file, is_dated_by_header=True)
 
     def _files(self, place: _Place) -> list[str]:
         return sorted(name for name in self._names(*place.path, "cur") if not name.startswith("."))
