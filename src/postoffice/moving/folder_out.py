@@ -125,8 +125,7 @@ class FolderOut:
         self._lasting = []
         await self.settle()
         self._outlet.remove(f"{self._part}/{NOTE}")
-        for folder in sorted(self._folders, reverse=True):
-            self._outlet.sync(f"{self._part}/{folder}" if folder else self._part)
+        await self._sync_folders()
         try:
             self._outlet.rename(self._part, self._outlet.path.name)
         except OSError as error:
@@ -134,6 +133,14 @@ class FolderOut:
             raise UsageError(sentence, os.EX_CANTCREAT) from error
         self._outlet.sync()
         os.close(self._root)
+
+    async def _sync_folders(self) -> None:
+        """So many at once as files."""
+        folders = [f"{self._part}/{folder}" if folder else self._part for folder in sorted(self._folders)]
+        for start in range(0, len(folders), _OPEN_FILES):
+            for folder in folders[start : start + _OPEN_FILES]:
+                self._unsynced.append(self._outlet.make_folder(folder))
+            await self.settle()
 
     def abandon(self) -> None:
         """Take away what was written: nothing is there."""

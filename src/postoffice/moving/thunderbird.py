@@ -5,9 +5,9 @@
     Mail/Local Folders/Archives/cur/…      the same kept as one file for each letter (maildir store)
     ImapMail/imap.example.org/INBOX        what it has of an IMAP account offline
 
-What became of a letter stands in fields above it, `X-Mozilla-Status` and others, which Thunderbird wrote and no sender:
-they are taken off. Its From_ lines tell when it pulled a letter, in this machine's time, so the date of the header counts.
-A letter that it has deleted and not cut out of its file yet (nobody compacted the folder) is passed over.
+What became of a letter stands in fields above it, `X-Mozilla-Status` and others, which no sender wrote: they are taken
+off. Its From_ lines tell when it was pulled, in this machine's time, so the date of the header counts. A letter
+that was deleted and not cut out of its file yet (nobody compacted the folder) is passed over.
 """
 
 from __future__ import annotations

@@ -120,6 +120,7 @@ def lists(title: str, folder: Listed, numbers: Sequence[int], order: Order) -> I
     for sort in SORTS:
         ordered = _sorted(sort, numbers, order)
         pages = max(1, -(-len(ordered) // PAGE_LETTERS))
+        years = _year_links(ordered, order) if sort == "date" and pages > 1 else ""
         for index in range(pages):
             those = ordered[index * PAGE_LETTERS : (index + 1) * PAGE_LETTERS]
             rows = "\n".join(row(number, order, root, ()) for number in those)
@@ -133,7 +134,7 @@ def lists(title: str, folder: Listed, numbers: Sequence[int], order: Order) -> I
 <main id="main">
 <h1 dir="auto">{escape(folder.name)}</h1>
 <p class="soft">{_letters(len(ordered))}{f", {first + 1} to {first + len(those)}" if pages > 1 else ""}</p>
-{_year_links(ordered, order) if sort == "date" and pages > 1 else ""}<ol class="letters" start="{first + 1}">
+{years}<ol class="letters" start="{first + 1}">
 {rows}
 </ol>
 {_page_links(sort, index + 1, pages)}</main>
