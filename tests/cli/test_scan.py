@@ -270,8 +270,12 @@ async def test_packs_merges_and_exports_keep_quarantined_letters_where_they_are(
         person.file.unlink(missing_ok=True)
         (person.folder / name).rename(person.file)
         assert await person.shown() == before
-    assert (await person.run("export", "maildir", "Mail", "--file", "home.mailbox"))[0] == 0
-    exported = [path.read_bytes() for path in (person.folder / "Mail").rglob("*") if path.parent.name in ("cur", "new")]
+    for form in ("maildir", "eml"):
+        assert (await person.run("export", form, form, "--file", "home.mailbox"))[0] == 0
+    assert not any(EICAR in path.read_bytes() for path in (person.folder / "eml").rglob("*") if path.is_file())
+    exported = [
+        path.read_bytes() for path in (person.folder / "maildir").rglob("*") if path.parent.name in ("cur", "new")
+    ]
     assert len(exported) == 2
     assert not any(EICAR in one for one in exported)
 

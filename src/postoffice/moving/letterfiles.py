@@ -20,7 +20,7 @@ from postoffice.moving import catalogue
 from postoffice.moving.filenames import Taken, folder_name, hierarchy, letter_name
 from postoffice.moving.giving import Given, batches, read
 from postoffice.store.base import Mailbox
-from postoffice.store.model import REMOVED, Snapshot
+from postoffice.store.model import REMOVED, WITHHELD, Snapshot
 
 ENDING = ".eml"
 
@@ -59,9 +59,10 @@ class Places:
 
 
 async def outgoing(
-    mailbox: Mailbox, wanted: Sequence[str], places: Places, left_out: Collection[str] = ()
+    mailbox: Mailbox, wanted: Sequence[str], places: Places, left_out: Collection[str] = WITHHELD
 ) -> list[Outgoing]:
-    """The folders of a mailbox: those `wanted`, or all but that of deleted letters and those `left_out`.
+    """The folders of a mailbox: those `wanted`, or all but that of deleted letters and those `left_out`, which a
+    scanner withheld.
 
     One that is not there is a `UsageError`.
     """
