@@ -176,6 +176,9 @@ async def test_a_search_from_another_folder_knows_where_its_letters_lie(file: Pa
         assert "brings letters back from Trash" in reader.screen
         await reader.press("d", "escape")
         assert reader.lines[0].startswith(" Trash  2 letters")
+        await reader.press("slash", *"in", "colon", *"Trash", "space", *"letter", "enter", "r")
+        assert "back in INBOX" in reader.screen
+        assert "1 letter" in reader.lines[0]
 
 
 async def test_help_has_every_key_and_q_leaves(file: Path, drive: Drive) -> None:

@@ -38,7 +38,7 @@ class Letters(Face):
         self.mail = mail
         self.folder = INBOX
         self.rows = Rows(mail.row, mail.load)
-        self.prompt = Input(placeholder='words, from:an, has:pdf, before:2026-01, "a phrase"')
+        self.prompt = Input(placeholder='words, "a phrase", from:an, has:pdf, before:2026-01, in:FOLDER')
         self.prompt.display = False
         self.prompt.compact = True
         self.asking = Asking(self)
@@ -112,7 +112,7 @@ class Letters(Face):
         listing = self.rows.listing
         facts = counted(len(listing.keys), "letter")
         if listing.kind is Kind.FOUND:
-            title, facts = f"/{self.asking.question}", self.asking.facts
+            title, facts = f"/{self.asking.question}", self.asking.facts(len(listing.keys))
         else:
             title = self.folder + (" · conversations" if listing.kind is Kind.THREADS else "")
             facts += f", {grouped(self._unread)} unread" if self._unread else ""
@@ -245,6 +245,7 @@ class Letters(Face):
         key = self.rows.chosen
         await self.mail.move(key, folder)
         if self.rows.listing.kind is Kind.FOUND:
+            self.asking.one_left()
             await self.rows.show(self.rows.listing.without(key))
         await self._after_change()
         self.said.tell(sentence)
