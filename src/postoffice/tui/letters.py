@@ -147,9 +147,6 @@ class Letters(Face):
     def on_rows_moved(self) -> None:
         self._say_head()
 
-    async def on_rows_opened(self) -> None:
-        await self.action_open()
-
     # --- moving ---------------------------------------------------------------------------------------------
 
     @told

@@ -41,12 +41,6 @@ class Page(Widget, can_focus=True):
     def on_resize(self, event: events.Resize) -> None:
         self.scroll_lines_to(self.top)
 
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        self.scroll_lines_to(self.top + 3)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        self.scroll_lines_to(self.top - 3)
-
     def render_line(self, y: int) -> Strip:
         width = self.content_size.width
         index = self.top + y
