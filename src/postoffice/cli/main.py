@@ -58,6 +58,7 @@ COMMANDS = {
     "restore": ("postoffice.cli.restore", "restore", "Make an office of a backup, or bring one mailbox back."),
     "run": ("postoffice.cli.run", "run", "Pull every account of the settings again and again."),
     "save": ("postoffice.cli.reading", "save", "Save what is attached to a letter, or the letter."),
+    "scan": ("postoffice.cli.scan", "scan", "Scan letters again; show or let out what is in quarantine."),
     "search": ("postoffice.cli.search", "search", "Search the letters of an offline mailbox file."),
     "sendmail": ("postoffice.cli.sendmail", "sendmail", "Send a letter from standard input, as programs do."),
     "serve": ("postoffice.cli.office", "serve", "Open the doors."),

@@ -25,7 +25,7 @@ from postoffice.database.watch import Watch
 from postoffice.errors import DamagedStore, StoreError
 from postoffice.events import event
 from postoffice.store.base import MaildropLock
-from postoffice.store.embedded import contents, folders, pulls, sight
+from postoffice.store.embedded import contents, folders, pulls, scans, sight
 from postoffice.store.embedded.folders import Leave
 from postoffice.store.embedded.glimpse import Stillness, glimpse, stillness
 from postoffice.store.embedded.schema import HAS_SEARCH, MAILBOX
@@ -43,6 +43,7 @@ from postoffice.store.model import (
     Letter,
     Piece,
     Pulled,
+    Scan,
     Sight,
     Snapshot,
     Viewer,
@@ -222,6 +223,12 @@ class MailboxFile:
         """The keys of the letters of a folder that are not read, oldest first."""
         return await self._far.run(lambda connection: sight.unread(connection, folder))
 
+    async def scans(self, contents: Sequence[bytes]) -> list[Scan | None]:
+        return await self._far.run(lambda connection: [scans.said(connection, sha256) for sha256 in contents])
+
+    async def to_scan(self, folder: str, signatures: str | None) -> list[int]:
+        return await self._far.run(lambda connection: scans.to_scan(connection, folder, signatures))
+
     def has_index(self) -> bool:
         """Whether it was ever searched (`index`)."""
         return bool(self.ask(lambda near: near.execute(HAS_SEARCH).get))
@@ -250,6 +257,18 @@ class MailboxFile:
     async def note(self, source: str, notes: Mapping[str, Pulled]) -> None:
         if notes:
             await self.write(lambda connection: pulls.note(connection, source, notes))
+
+    async def judge(self, scanned: Mapping[bytes, Scan], moves: Mapping[str, Sequence[int]]) -> None:
+        now = self._clock()
+
+        def change(connection: Connection) -> None:
+            for sha256, scan in scanned.items():
+                scans.note(connection, sha256, scan)
+            for folder, keys in moves.items():
+                folders.move(connection, keys, folder, now)
+
+        if scanned or moves:
+            await self.write(change)
 
     async def remove(
         self,
