@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from postoffice.errors import DamagedStore, PostofficeError, UsageError
 from postoffice.message.mime.view import LOOK_OCTETS
-from postoffice.store.model import Flag
+from postoffice.store.model import WITHHELD, Flag
 from postoffice.tui.attachments import Attachments
 from postoffice.tui.choosing import Links
 from postoffice.tui.face import Paged, told
 from postoffice.tui.keys import ALWAYS, LETTER, bindings
 from postoffice.tui.layout import Content, content_of, lines_of
 from postoffice.tui.look import WARNING
-from postoffice.tui.mail import KEPT_APART
 from postoffice.tui.page import Page
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class Reading(Paged):
             self._content = await asyncio.to_thread(content_of, octets, is_whole=is_whole)
             self._draw()
             await self._letters.mark_read()
-            if self._letters.chosen_folder in KEPT_APART:
+            if self._letters.chosen_folder in WITHHELD:
                 self.said.warn(
                     f"This letter is in {self._letters.chosen_folder}: `postoffice scan FILE --list` says why"
                 )
@@ -135,7 +134,7 @@ class Reading(Paged):
 
     @told
     async def action_attachments(self) -> None:
-        if self._letters.chosen_folder in KEPT_APART:
+        if self._letters.chosen_folder in WITHHELD:
             raise UsageError(f"attachments in {self._letters.chosen_folder} are not saved from here", os.EX_USAGE)
         key, content = self._letters.rows.chosen, self._content
         if key is not None and content is not None and content.view.attachments:

@@ -9,7 +9,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from postoffice.errors import PostofficeError, UsageError
-from postoffice.store.model import INBOX, Flag
+from postoffice.store.model import INBOX, WITHHELD, Flag
 from postoffice.tui.asking import Asking
 from postoffice.tui.cells import tame
 from postoffice.tui.choosing import Folders, counted, grouped
@@ -17,7 +17,7 @@ from postoffice.tui.face import Face, told
 from postoffice.tui.keys import ALWAYS, LIST, bindings
 from postoffice.tui.listings import Kind, Listing, of_folder
 from postoffice.tui.look import BOLD, Piece
-from postoffice.tui.mail import KEPT_APART, TRASH, Mail
+from postoffice.tui.mail import TRASH, Mail
 from postoffice.tui.rows import Rows
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ class Letters(Face):
     async def _move(self, folder: str, sentence: str) -> None:
         if self.rows.chosen is None:
             return
-        if self.chosen_folder in KEPT_APART:
+        if self.chosen_folder in WITHHELD:
             raise UsageError(f"letters come out of {self.chosen_folder} by `postoffice scan` alone", os.EX_USAGE)
         key = self.rows.chosen
         await self.mail.move(key, folder)
