@@ -155,7 +155,9 @@ async def test_a_search_that_finds_nothing_or_means_nothing_says_so(file: Path, 
 
 async def test_a_question_can_be_left(file: Path, drive: Drive) -> None:
     async with drive(file) as reader:
-        await reader.press("slash", *"quit", "escape", "j")
+        await reader.press("slash", *"quit")
+        assert reader.lines[-1] == " ↵ search  Esc leave it"
+        await reader.press("escape", "j")
         assert reader.chosen == 29
 
 

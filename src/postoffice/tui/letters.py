@@ -277,10 +277,12 @@ class Letters(Face):
     async def action_search(self) -> None:
         self.prompt.display = True
         self.set_focus(self.prompt)
+        self.foot.while_writing("search")
 
     def _end_prompt(self) -> None:
         self.prompt.display = False
         self.set_focus(self.rows)
+        self.foot.while_writing("")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self._end_prompt()
