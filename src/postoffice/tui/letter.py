@@ -50,7 +50,7 @@ class Reading(Paged):
         try:
             octets, is_whole = await self._letters.mail.beginning(key, LOOK_OCTETS)
             self._content = await asyncio.to_thread(content_of, octets, is_whole=is_whole)
-            self._draw()
+            await self._draw()
             await self._letters.mark_read()
             if self._letters.chosen_folder in WITHHELD:
                 self.said.warn(
@@ -63,10 +63,14 @@ class Reading(Paged):
             self.said.warn(str(error))
         self._say_head()
 
-    def _draw(self, top: int = 0) -> None:
-        if self._content is not None:
-            width = self.page.content_size.width
-            self.page.show(lines_of(self._content, width, shows_headers=self._shows_headers), top)
+    async def _draw(self, top: int = 0) -> None:
+        """In a thread: a large text takes a while to be set."""
+        content = self._content
+        if content is not None:
+            width, shows_headers = self.page.content_size.width, self._shows_headers
+            lines = await asyncio.to_thread(lines_of, content, width, shows_headers=shows_headers)
+            if content is self._content:
+                self.page.show(lines, top)
 
     def on_resize(self, event: events.Resize) -> None:
         self.call_after_refresh(self._draw, self.page.top)
@@ -105,7 +109,7 @@ class Reading(Paged):
     @told
     async def action_headers(self) -> None:
         self._shows_headers = not self._shows_headers
-        self._draw()
+        await self._draw()
 
     @told
     async def action_toggle_read(self) -> None:
