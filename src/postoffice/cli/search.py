@@ -53,8 +53,9 @@ def search(file: Path, question: tuple[str, ...], limit: int, *, rebuild: bool, 
 async def _searched(file: Path, asked: str, limit: int, *, rebuild: bool) -> Results | None:
     from postoffice.home.search.face import Search
 
-    await opening(file, sweeps=False)().close()
-    opened = Search(file)
+    mailbox = opening(file, sweeps=False)()
+    await mailbox.close()
+    opened = Search(file, mailbox.key)
     telling = _Telling()
     try:
         await (opened.rebuild(telling.hear) if rebuild else opened.catch_up(telling.hear))

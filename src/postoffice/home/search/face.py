@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from postoffice.database.key import Key
 from postoffice.errors import UsageError
 from postoffice.home.search.places import placed
 from postoffice.home.search.query import read_question
@@ -47,9 +48,9 @@ class Results:
 class Search:
     """In a mailbox file of today's version. Close it."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, key: Key | None = None) -> None:
         self._file = file
-        self._index = Index(file)
+        self._index = Index(file, key)
 
     async def catch_up(self, told: Callable[[int, int], None] = lambda _done, _all: None) -> None:
         """Bring the index up to date; `told` hears of how many letters were added, of how many, after each batch.

@@ -23,6 +23,7 @@ from typing import Final
 
 import apsw
 
+from postoffice.database.key import Key
 from postoffice.database.sqlite import (
     Connection,
     Desk,
@@ -165,10 +166,10 @@ class Found:
 class Index:
     """Opens the file, which is a mailbox of today's version, by connections of its own when they are needed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: Key | None = None) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="index")
-        self._reading = Desk(path, self._pool, partial(open_reader, cache_octets=CACHE_OCTETS))
-        self._writing = Desk(path, self._pool, partial(open_writer, cache_octets=CACHE_OCTETS))
+        self._reading = Desk(path, self._pool, partial(open_reader, cache_octets=CACHE_OCTETS, key=key))
+        self._writing = Desk(path, self._pool, partial(open_writer, cache_octets=CACHE_OCTETS, key=key))
 
     async def is_there(self) -> bool:
         """Whether there is an index, of this edition."""

@@ -189,6 +189,21 @@ def all_folders(connection: Connection) -> list[Folder]:
     return [Folder(*row) for row in rows]
 
 
+def tallies(connection: Connection) -> list[tuple[str, int, int]]:
+    """Of each folder its name, how many letters it has, and how many of them are not read; one look at every entry."""
+    sql = (
+        "SELECT name, count(entry_id), coalesce(sum(NOT flags & 1), 0)"
+        " FROM folders LEFT JOIN entries USING (folder_id) GROUP BY folder_id ORDER BY folder_id"
+    )
+    return [(name, letters, unread) for name, letters, unread in connection.execute(sql)]
+
+
+def unread(connection: Connection, folder: str) -> array[int]:
+    """The letters of a folder that are not read, oldest first."""
+    sql = "SELECT entry_id FROM entries WHERE folder_id = ? AND NOT flags & 1 ORDER BY uid"
+    return array("q", (key for (key,) in connection.execute(sql, (folders.folder_id(connection, folder),))))
+
+
 def _entry(row: tuple[Any, ...]) -> Entry:
     key, uid, email_id, unique_id, octets, surrogate, dotted, flags, modseq, date, saved, prefix, name = row
     return Entry(  # the columns are NOT NULL and have these types in the schema
