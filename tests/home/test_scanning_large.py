@@ -13,7 +13,7 @@ from postoffice.store.model import INBOX, QUARANTINE, UNSCANNED
 from postoffice.testing.check_store.walk import entry, keys
 
 PROGRAM = """
-import asyncio, resource, sys
+import asyncio, os, sys
 from pathlib import Path
 from postoffice.client.collect import Options
 from postoffice.client.url import Source
@@ -22,11 +22,12 @@ from postoffice.handing.way import Way
 from postoffice.home.hooks import Hooks
 from postoffice.home.pulling import pull_into
 from postoffice.home.scanning.policy import Scanning
+from postoffice.testing.process import resident_peak
 
 file, port, by = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 source = Source("127.0.0.1", port, "bob")
 asyncio.run(pull_into(Way(file, InFile(file)), "bob", source, Options("secret"), Hooks(), Scanning(by)))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(resident_peak(os.getpid()) // 1_000_000)
 """
 
 OTHERS = """

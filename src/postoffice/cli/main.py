@@ -39,10 +39,10 @@ COMMANDS = {
     "demo": ("postoffice.cli.demo", "demo", "Watch a real letter travel the whole road."),
     "device": ("postoffice.cli.devices", "device", "Devices of an account: add, list, remove."),
     "domain": ("postoffice.cli.people", "domain", "Domains of this office: add, list, show, set."),
-    "export": ("postoffice.cli.export", "export", "Letters as a Maildir or an mbox."),
+    "export": ("postoffice.cli.export", "export", "Letters as a Maildir, an mbox, .eml files, a zip, an HTML archive."),
     "fetch": ("postoffice.cli.fetch", "fetch", "Pull a maildrop into an offline mailbox file."),
     "forgive": ("postoffice.cli.forgive", "forgive", "Let somebody try again who failed to log in."),
-    "import": ("postoffice.cli.moving", "import_", "Letters and passwords of another server."),
+    "import": ("postoffice.cli.moving", "import_", "Letters and passwords of another server or program."),
     "init": ("postoffice.cli.office", "init", "Make an office: folder, certificate, domain, first account."),
     "install-service": ("postoffice.cli.service", "install_service", "Let systemd pull mail from now on."),
     "lock": ("postoffice.cli.lock", "lock", "Encrypt a mailbox file, or end its being unlocked."),
@@ -73,7 +73,7 @@ COMMANDS = {
 
 ON_FILES = frozenset(
     {"check", "export", "fetch", "import", "lock", "ls", "merge", "pack", "passwd", "read", "repair", "run", "save"}
-    | {"search", "serve", "thread", "tui", "unlock", "why"}
+    | {"scan", "search", "serve", "thread", "tui", "unlock", "why"}
 )
 """Those that open mailbox files, which may be locked: they have options that say where the passphrase is."""
 
