@@ -14,6 +14,7 @@ from typing import Final
 
 from postoffice.database.key import Key
 from postoffice.errors import UsageError
+from postoffice.home.search.places import placed
 from postoffice.home.search.query import read_question
 from postoffice.home.search.snippet import Snippet, snippet
 from postoffice.message import header
@@ -71,11 +72,11 @@ class Search:
         await self.catch_up(told)
 
     async def find(self, question: str, limit: int = LIMIT) -> Results:
-        """In what is indexed. Raises UsageError for a question that means nothing."""
+        """In what is indexed. Raises UsageError for a question that means nothing, or a folder that is not there."""
         from postoffice.home.search.extraction import extract
 
         asked = read_question(question)
-        found = await self._index.find(asked.clauses, limit)
+        found = await self._index.find(placed(asked.clauses, await self._index.folders()), limit)
         letters = await self._index.letters([hit.key for hit in found.hits], _SHOWN_OCTETS)
         shown = []
         for hit, letter in zip(found.hits, letters, strict=True):
