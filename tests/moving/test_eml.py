@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postoffice.errors import DamagedStore, UsageError
-from postoffice.moving import catalogue
+from postoffice.moving import catalogue, folder_out
 from postoffice.moving.folder_out import NOTE
 from postoffice.moving.letterfiles import Places
 from postoffice.store.model import INBOX, REMOVED, Flag, Letter
@@ -288,3 +288,19 @@ def test_a_line_comes_back(file: str, folder: str, received: float, flags: int, 
         assert one.file == file
     assert (one.received, one.flags, one.octets, one.sha256) == (received, Flag(flags), 3, b"x" * 32)
     assert found.complaints == []
+
+
+async def test_where_the_kernel_has_no_call_for_all_files_each_is_synced(
+    move: Move, back: Move, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_out, "_can_sync_file_system", lambda: False)
+    synced: list[int] = []
+    fsync = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: (synced.append(os.fstat(descriptor).st_ino), fsync(descriptor))[1]
+    )
+    await fill_folders(move)
+    await move.to_eml(tmp_path / "out")
+    made = {path.stat().st_ino for path in ((tmp_path / "out"), *(tmp_path / "out").rglob("*"))}
+    assert made <= set(synced)
+    assert (await back.eml(tmp_path / "out")).letters == 30
