@@ -294,13 +294,16 @@ async def test_where_the_kernel_has_no_call_for_all_files_each_is_synced(
     move: Move, back: Move, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folder_out, "_can_sync_file_system", lambda: False)
-    synced: list[int] = []
+    synced: set[int] = set()
     fsync = os.fsync
-    monkeypatch.setattr(
-        os, "fsync", lambda descriptor: (synced.append(os.fstat(descriptor).st_ino), fsync(descriptor))[1]
-    )
+
+    def noted(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
     await fill_folders(move)
     await move.to_eml(tmp_path / "out")
     made = {path.stat().st_ino for path in ((tmp_path / "out"), *(tmp_path / "out").rglob("*"))}
-    assert made <= set(synced)
+    assert made <= synced
     assert (await back.eml(tmp_path / "out")).letters == 30
