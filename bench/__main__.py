@@ -8,9 +8,10 @@ share all cores.
 `./po bench all --json FILE` measures everything, and goes on where it was stopped; `./po bench report FILE` writes
 docs/performance.md from it. `./po bench --quick` tells what became dearer since the kept figures (see `bench.guard`).
 `./po bench home` measures the other end, programs that pull (see `bench.home`), and `./po bench search` looks for
-letters in what came home (see `bench.search`). Two more are other matters: `./po bench conformance` asks POP3 servers
-what they do right (see `bench.conformance`), and `./po bench faults` tries programs that pull with servers that fail
-(see `bench.faults`).
+letters in what came home (see `bench.search`), `./po bench tui` reads them on a terminal (see `bench.tui`), `./po bench
+lock` says what it costs that a mailbox file is locked (see `bench.lock`). Two more are other matters: `./po bench
+conformance` asks POP3 servers what they do right (see `bench.conformance`), and `./po bench faults` tries programs that
+pull with servers that fail (see `bench.faults`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import conformance, faults, guard, home, programs, report, search
+from bench import conformance, faults, guard, home, lock, programs, report, search, tui
 from bench.contender import Contender
 from bench.machine import machine
 from bench.measurement import Plan, UnequalWork
@@ -38,8 +39,10 @@ OTHERS = {
     "faults": faults.main,
     "guard": guard.main,
     "home": home.main,
+    "lock": lock.main,
     "report": report.main,
     "search": search.main,
+    "tui": tui.main,
 }
 
 

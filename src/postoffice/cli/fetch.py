@@ -12,6 +12,7 @@ from postoffice.cli.accounts import Wish, config_option, ended, fetch_accounts
 from postoffice.cli.elsewhere import OF_A_CALL, entrance, entrance_options, explained
 from postoffice.cli.fetch_telling import Telling, telling
 from postoffice.cli.home import with_loop
+from postoffice.cli.scan_options import scan_options
 from postoffice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 @click.option("--hook", metavar="CMD", help="Run this when letters came.")
 @click.option("-v", "--verbose", is_flag=True, help="One line for each letter.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for each thing that happens.")
+@scan_options
 @entrance_options
 def fetch(
     names: tuple[str, ...],
@@ -67,6 +69,10 @@ def fetch(
     hook: str | None,
     verbose: bool,
     as_json: bool,
+    scan: str | None,
+    scan_patience: float | None,
+    unscanned: str | None,
+    too_large: str | None,
     **how: Any,
 ) -> None:
     """Pull a maildrop into a mailbox file, which is made if it is not there, or on to where else letters shall go; or
@@ -82,7 +88,10 @@ def fetch(
         chosen = (*((NOW,) if delete else ()), *map(parse_rule, rules))
         most = octets_of(largest) if largest is not None else None
         doubt = Doubtful(doubtful) if doubtful is not None else None
-        wish = Wish(chosen, order, most, headers, frozenset(only), hook, doubt, dry_run, how["patience"], how["trace"])
+        scans = (scan, scan_patience, unscanned, too_large)
+        wish = Wish(
+            chosen, order, most, headers, frozenset(only), hook, doubt, dry_run, how["patience"], how["trace"], *scans
+        )
         if any("://" in name for name in names):
             status = _fetch_url(names, into, is_all, wish, tell, how)
         else:
@@ -109,6 +118,7 @@ def _fetch_url(
     if into is None:
         raise UsageError("into which mailbox file, or where else? Name it with --into")
     aim = target(into)
+    scanning = wish.scanning(None)
     source, options = entrance(names[0], **how)
     options = wish.on(options)
     there = way(source, aim, wish.doubtful or Doubtful.AGAIN)
@@ -116,5 +126,6 @@ def _fetch_url(
         if wish.dry_run:
             tell.previewed(with_loop(lambda: preview(source, there.file, options)))
             return os.EX_OK
-        outcome = with_loop(lambda: pull_into(there, source.user, source, options, Hooks(new_mail=wish.hook or "")))
+        hooks = Hooks(new_mail=wish.hook or "")
+        outcome = with_loop(lambda: pull_into(there, source.user, source, options, hooks, scanning))
     return ended(tell, outcome)

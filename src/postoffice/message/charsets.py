@@ -73,13 +73,14 @@ def text_of(octets: bytes, charset: str) -> str:
 
 def _utf8(octets: bytes) -> str:
     """UTF-8, also where it was cut inside of a character or some of it is spoilt; if most of it is none, another."""
+    octets = octets.removeprefix(b"\xef\xbb\xbf")
     try:
-        return octets.decode("utf-8-sig")
+        return octets.decode()
     except UnicodeDecodeError as error:
         is_cut = error.start >= len(octets) - 3 and error.reason == "unexpected end of data"
         if is_cut and not octets[: error.start].isascii():
-            return octets[: error.start].decode("utf-8-sig")
-    text = octets.decode("utf-8-sig", "replace")
+            return octets[: error.start].decode()
+    text = octets.decode("utf-8", "replace")
     spoilt = text.count("\N{REPLACEMENT CHARACTER}")
     foreign = len(text) - len(text.encode("ascii", "ignore"))
     if foreign - spoilt > 4 * spoilt:

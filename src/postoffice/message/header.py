@@ -80,11 +80,18 @@ def unfolded(value: bytes) -> bytes:
 def decoded(head: bytes, name: bytes) -> str:
     """The first field of this name as text for a person, in one line that is safe to print; empty if there is none."""
     value = first(head, name)
-    return "" if value is None else safe(decode_words(text_of(value, "utf-8")))
+    return "" if value is None else text_for_people(value)
+
+
+def text_for_people(value: bytes) -> str:
+    """The value of a field, folded or not, in one line that is safe to print."""
+    return safe(decode_words(text_of(unfolded(value).strip(b" \t\r\n"), "utf-8")))
 
 
 def safe(text: str) -> str:
     """Text in one line, without anything that steers a terminal or the direction of writing."""
+    if text.isascii() and text.isprintable():
+        return text
     return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", _SPACE.sub(" ", text))
 
 
@@ -93,6 +100,8 @@ def decode_words(text: str) -> str:
 
     Neighbours of one charset are joined before they are decoded, since senders cut inside of characters.
     """
+    if "=?" not in text:
+        return text
     pieces: list[str] = []
     charset, octets, position = "", b"", 0
     text = _BETWEEN_WORDS.sub("", text)

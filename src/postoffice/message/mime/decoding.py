@@ -12,7 +12,8 @@ from typing import Final, Protocol
 LINE_OCTETS: Final = 64 * 1024
 """How long a line of uuencoded octets is looked at; they have 61."""
 
-_NO_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/=]+")
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+_NO_BASE64: Final = bytes(set(range(256)) - set(_BASE64))
 _PADDING: Final = re.compile(rb"=+")
 _ENDS: Final = 1000
 """How often base64 may end and begin again in one portion."""
@@ -62,7 +63,7 @@ class _Base64:
         self._held = b""
 
     def feed(self, octets: bytes) -> bytes:
-        clean = self._held + _NO_BASE64.sub(b"", octets)
+        clean = self._held + octets.translate(None, _NO_BASE64)
         if b"=" not in clean:
             return self._whole(clean)
         *ended, rest = _PADDING.split(clean, _ENDS)

@@ -17,7 +17,7 @@ from postoffice.message.charsets import text_of
 FIELD_OCTETS: Final = 16 * 1024
 """How much of a field is read."""
 
-NAME_CHARACTERS: Final = 1000
+NAME_CHARACTERS: Final = 10_000
 BOUNDARY_OCTETS: Final = 1000
 """The RFC allows 70 (RFC 2046 §5.1.1), and not everybody cares."""
 

@@ -48,7 +48,7 @@ _ENDINGS: Final = {
 
 def file_name(name: str, kind: str = "", number: int = 1) -> str:
     """The name of a file for what a letter calls `name`; `attachment-NUMBER` with an ending for one without a name."""
-    last = re.split(r"[/\\]", name[:1000].rstrip("/\\ ."))[-1]
+    last = re.split(r"[/\\]", name[-1000:].rstrip("/\\ ."))[-1]
     last = "".join(
         "" if unicodedata.category(one) in ("Cf", "Mn", "Me", "Cn", "Co") and not _is_mark(one) else one
         for one in unicodedata.normalize("NFC", last)

@@ -18,6 +18,8 @@ from postoffice.message.mime import words
 LOOK_OCTETS: Final = 64 * 1024
 """How much of a file's beginning is worth giving to `of_file`."""
 
+LONG_CHARACTERS: Final = 160
+
 PROGRAMS: Final = words(
     "ade adp apk app appx appxbundle application bat bin chm cmd com command cpl deb desktop diagcab dll dmg elf exe"
     " gadget hta inf ins isp jar jnlp js jse ksh lnk mde msc msh msi msix msp mst ocx out pif pl ps1 psc1 psd1 psm1 py"
@@ -84,7 +86,7 @@ _USUAL: Final = frozenset(
     {"http", "https", "mailto", "tel", "sms", "ftp", "cid", "mid", "xmpp", "geo", "webcal", "news"}
 )
 
-_LOOKS_LATIN: Final = frozenset("аеорсухіјѕԁһԛԝьгпткмвнԍցοαρυνκιτ")
+_LOOKS_LATIN: Final = frozenset("аеорсухіјѕԁһԛԝьгпткмвнԍӏցοαρυνκιτ")
 """Of other alphabets, and alike to Latin letters."""
 
 
@@ -98,6 +100,8 @@ def of_name(name: str) -> tuple[str, ...]:
     plain = _CONTROL.sub("", _INVISIBLE.sub("", _BIDI.sub("", name))).rstrip(" .\u3000\xa0")
     if _BLANKS.search(plain):
         found.append("Its name has many blanks, which put its ending out of sight.")
+    if len(name) > LONG_CHARACTERS:
+        found.append("Its name is so long that its ending may be out of sight.")
     if "/" in name or "\\" in name:
         found.append("Its name is a path.")
     ending = extension(plain)
@@ -186,7 +190,7 @@ def of_link(text: str, address: str) -> tuple[str, ...]:
     found = []
     shown = _HOST.match(text.strip().rstrip(".,;)"))
     says_host = shown is not None and (shown[2].lower() in _ENDINGS or text.lower().startswith(("http", "www.")))
-    if shown and says_host and domain_of(shown[1].lower()) != domain_of(host):
+    if shown and says_host and domain_of(_in_letters(shown[1].lower())) != domain_of(_in_letters(host)):
         found.append(f"The text names {shown[1].lower()[:80]}, and it leads to {host[:80]}.")
     if user:
         found.append(f"What stands before the @ in it is no place; it leads to {host[:80]}.")
@@ -213,18 +217,22 @@ def domain_of(host: str) -> str:
     return ".".join(labels[-count:])
 
 
+def _in_letters(host: str) -> str:
+    """A host whose labels are written in ASCII (RFC 3492), as people read it; as it is where that cannot be."""
+    if "xn--" not in host:
+        return host
+    try:
+        return ".".join(
+            label[4:].encode("ascii").decode("punycode") if label.startswith("xn--") else label
+            for label in host[:253].split(".")
+        )
+    except (UnicodeError, ValueError, OverflowError):
+        return host
+
+
 def _foreign(host: str) -> str:
     """A host whose letters are not what they look like."""
-    shown = host
-    if "xn--" in host:
-        try:
-            shown = ".".join(
-                label[4:].encode("ascii").decode("punycode") if label.startswith("xn--") else label
-                for label in host[:253].split(".")
-            )
-        except (UnicodeError, ValueError, OverflowError):
-            return f"Its host cannot be written in letters: {host[:80]}"
-    for label in shown.split("."):
+    for label in _in_letters(host).split("."):
         letters = [one for one in label if one.isalpha() and not one.isascii()]
         if not letters:
             continue

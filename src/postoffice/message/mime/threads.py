@@ -20,6 +20,9 @@ REFERENCES: Final = 32
 
 SUBJECT_CHARACTERS: Final = 200
 
+_FIELD: Final = re.compile(
+    rb"^(Message-ID|References|In-Reply-To|Subject)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILINE | re.IGNORECASE
+)
 _ID: Final = re.compile(rb"<([^<>\s]{1,500})>")
 _MARK: Final = re.compile(
     r"\s*(?:\[[^\]]{1,60}\]\s*)?(?:(?:re|aw|antw|sv|vs|tr|rif|odp|fwd?|wg|trả lời|回复|答复|返信|fw)"
@@ -58,15 +61,19 @@ Thread = tuple[Row, ...]
 
 def reply(key: int, head: bytes, date: float) -> Reply:
     """What a letter's header says. Never raises."""
-    message_id = _ID.search(header.first(head, b"Message-ID") or b"")
-    answers = _ID.findall(header.first(head, b"References") or b"")
-    direct = _ID.findall(header.first(head, b"In-Reply-To") or b"")
+    said: dict[bytes, bytes] = {}
+    for name, value in _FIELD.findall(header.header_of(head)):
+        said.setdefault(name.lower(), value)
+    message_id = _ID.search(said.get(b"message-id", b""))
+    answers = _ID.findall(said.get(b"references", b""))
+    direct = _ID.findall(said.get(b"in-reply-to", b""))
     if direct and direct[0] not in answers:
         # Who answers with a list of others' ids behind his own means the first one.
         answers = [*answers, direct[0]]
     if len(answers) > REFERENCES:
         answers = [answers[0], *answers[1 - REFERENCES :]]
-    subject, has_mark = base_subject(header.decoded(head, b"Subject")[: 2 * SUBJECT_CHARACTERS])
+    written = header.text_for_people(said.get(b"subject", b""))
+    subject, has_mark = base_subject(written[: 2 * SUBJECT_CHARACTERS])
     return Reply(key, message_id[1] if message_id else b"", tuple(dict.fromkeys(answers)), subject, has_mark, date)
 
 

@@ -23,7 +23,7 @@ from postoffice.message.mime.tags import HTML_CHARACTERS
 LOOK_OCTETS: Final = 8 * 1024 * 1024
 """How much of a letter is worth giving to `view`; what lies behind it is not shown."""
 
-TEXT_CHARACTERS: Final = 1024 * 1024
+TEXT_CHARACTERS: Final = 4 * 1024 * 1024
 NAME_CHARACTERS: Final = 200
 FIELD_CHARACTERS: Final = 2000
 SHOWN_FIELDS: Final = (b"From", b"Sender", b"Reply-To", b"To", b"Cc", b"Date", b"Subject")
@@ -43,7 +43,7 @@ _RULE: Final = "-" * 20
 class Attachment:
     """`number` counts from 1 and is its name for `save`. `name` is safe to print, `octets` is its size as a file.
 
-    `is_inline`: the text shows it, or it is a picture that the HTML shows.
+    `is_inline`: the text shows it, or it is a picture that the HTML shows. `is_cut`: more of it was not looked at.
     """
 
     number: int
@@ -52,6 +52,7 @@ class Attachment:
     octets: int
     warnings: tuple[str, ...] = ()
     is_inline: bool = False
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +76,13 @@ class View:
     warnings: tuple[str, ...] = ()
 
 
-def view(octets: bytes, *, prefers_html: bool = False) -> View:
-    """A letter, or its first `LOOK_OCTETS`, for a person. Never raises."""
+def view(octets: bytes, *, prefers_html: bool = False, is_cut: bool = False) -> View:
+    """A letter for a person; `is_cut`: `octets` are only its beginning, about `LOOK_OCTETS`. Never raises."""
     head = octets[:HEAD_OCTETS]
     fields = _fields(head)
     warnings = [_safe(one) for value in _values(fields, "From") for one in suspicion.of_sender(value)]
     try:
-        work = _Work(list(parts(octets)), prefers_html=prefers_html)
+        work = _Work(list(parts(octets)), len(octets) if is_cut else None, prefers_html=prefers_html)
         work.read()
     except Exception:
         # Whatever a hostile letter breaks, its reader still sees it.
@@ -139,8 +140,9 @@ def _best(branches: Sequence[Part], *, prefers_html: bool) -> Part:
 
 
 class _Work:
-    def __init__(self, letter: Sequence[Part], *, prefers_html: bool) -> None:
+    def __init__(self, letter: Sequence[Part], cut_at: int | None, *, prefers_html: bool) -> None:
         self._letter = letter
+        self._cut_at = cut_at
         self._shown = shown(letter, prefers_html=prefers_html)
         self._room = TEXT_CHARACTERS
         self._pieces: list[str] = []
@@ -151,7 +153,7 @@ class _Work:
 
     @property
     def has_anything(self) -> bool:
-        return bool(self._pieces or self.attachments)
+        return bool(self._pieces or self.attachments or self.warnings)
 
     def text(self) -> str:
         return "\n".join(piece.rstrip("\n") + "\n" for piece in self._pieces if piece.strip())
@@ -179,6 +181,8 @@ class _Work:
             from postoffice.message.mime.rendering import render
 
             rendering = render(text, len(self.links) + 1)
+            if len(text) > HTML_CHARACTERS:
+                self._warn(f"Of its HTML only the first {HTML_CHARACTERS} characters are shown.")
             self.links += [
                 ShownLink(one.number, _safe(one.text), _safe(one.address), tuple(map(_safe, one.warnings)))
                 for one in rendering.links
@@ -187,6 +191,8 @@ class _Work:
                 self._warn(sentence)
             self._pictures.update(re.findall(r"(?i)cid:([^\s\"'>]{1,200})", text))
             text = rendering.text
+            if not text.strip():
+                self._warn("Its HTML has no words; there may be pictures, which are not fetched.")
         if text.strip():
             self._pieces.append(text)
 
@@ -201,11 +207,12 @@ class _Work:
         self.attachments.append(
             Attachment(
                 number,
-                _safe((name or "without a name")[:NAME_CHARACTERS]),
+                _safe(_name_for_people(name) or "without a name"),
                 _safe(part.kind[:NAME_CHARACTERS]),
                 len(content),
                 tuple(map(_safe, warnings)),
                 is_shown or (bool(part.content_id) and part.content_id in self._pictures),
+                part.end == self._cut_at,
             )
         )
 
@@ -230,6 +237,12 @@ def _fields(head: bytes) -> tuple[tuple[str, str], ...]:
 
 def _shortened(value: str) -> str:
     return value if len(value) <= FIELD_CHARACTERS else value[:FIELD_CHARACTERS] + " …"
+
+
+def _name_for_people(name: str) -> str:
+    """The name of a file; of a long one the middle is left out, for its ending counts."""
+    half = NAME_CHARACTERS // 2
+    return name if len(name) <= NAME_CHARACTERS else f"{name[:half]} … {name[-half:]}"
 
 
 def _as_it_is(octets: bytes) -> str:

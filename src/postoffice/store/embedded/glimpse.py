@@ -5,8 +5,8 @@ who closes it takes them away: 700 µs, most of a login to a maildrop that nobod
 there is lies in the file itself, and it can be read as if it were on a disc (`immutable`), without locks and without
 those two.
 
-That is right only while nobody writes. Who writes has the log; what he wrote gets into the file before the log goes, and
-that changes the file's time. So a look counts if there was no log before and behind it and the file is by its
+That is right only while nobody writes. Who writes has the log; what he wrote gets into the file before the log goes,
+and that changes the file's time. So a look counts if there was no log before and behind it and the file is by its
 inode, size and times the same, and if those times are so old that a change would have to show in them, on whatever file
 system. The same tells whether what was seen then is what would be seen now.
 """
