@@ -245,6 +245,11 @@ async def test_a_file_that_was_changed_is_taken_as_it_is_now_and_told(move: Move
         (b'{"postoffice": "letters", "version": 1, "form": "eml"}\n', "not whole"),
         (b'{"postoffice": "letters", "version": 1}\n[]\n{"file": 1}\n\xff{\n' + b"[" * 200_000, "understood"),
         (b'{"postoffice": "letters", "version": 1}\n{"file": "../../x.eml", "folder": "x", "octets": 1}', "understood"),
+        (
+            b'{"postoffice": "letters", "version": 1}\n{"file": "x.eml", "folder": "x", "octets": 1, "received": 1e300,'
+            b'"sha256": "' + b"0" * 64 + b'"}\n',
+            "understood",
+        ),
         (b"not ours", ""),
         (b'{"other": "program"}\n', ""),
         (b"", ""),
@@ -270,7 +275,7 @@ async def test_a_list_of_a_newer_version_is_one_sentence(back: Move, tmp_path: P
 @given(
     st.text(max_size=50),
     st.text(max_size=50),
-    st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(-2e11, 2e11),
     st.integers(0, 31),
     st.text(max_size=70),
 )
