@@ -139,6 +139,30 @@ async def test_many_are_shown_by_and_by(fill: Fill, tmp_path: Path) -> None:
     page = opened(tmp_path / "out" / "index.html", "?q=same")
     assert page.partition('id="results"')[2].partition("</section>")[0].count("<li>") == 50
     assert "Show more" in page
+    script = """
+document.body.insertAdjacentHTML("beforeend",
+  '<form class="search"><input></form><section id="results"></section><div id="rest"></div>');
+const page = new Page();
+page.input.value = "same";
+await page.search();
+const told = [];
+for (let turn = 0; turn < 3; turn++) {
+  const status = document.querySelector("[role=status]");
+  const links = [...document.querySelectorAll("#results li a")].map((link) => link.getAttribute("href"));
+  told.push([status.textContent, links.length, new Set(links).size]);
+  const before = status.textContent;
+  document.querySelector("#results button")?.click();
+  for (let wait = 0; wait < 100 && status.textContent === before; wait++) {
+    await new Promise((resolve) => { setTimeout(resolve, 20); });
+  }
+}
+return told;
+"""
+    assert answered(tmp_path / "out", script) == [
+        ["The 50 newest of those that were found", 50, 50],
+        ["The 100 newest of those that were found", 100, 100],
+        ["120 letters, the newest first", 120, 120],
+    ]
 
 
 async def test_a_search_file_that_is_not_there_is_told(fill: Fill, tmp_path: Path) -> None:

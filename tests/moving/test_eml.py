@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postoffice.errors import DamagedStore, UsageError
-from postoffice.moving import catalogue
+from postoffice.moving import catalogue, folder_out
 from postoffice.moving.folder_out import NOTE
 from postoffice.moving.letterfiles import Places
 from postoffice.store.model import INBOX, REMOVED, Flag, Letter
@@ -245,6 +245,11 @@ async def test_a_file_that_was_changed_is_taken_as_it_is_now_and_told(move: Move
         (b'{"postoffice": "letters", "version": 1, "form": "eml"}\n', "not whole"),
         (b'{"postoffice": "letters", "version": 1}\n[]\n{"file": 1}\n\xff{\n' + b"[" * 200_000, "understood"),
         (b'{"postoffice": "letters", "version": 1}\n{"file": "../../x.eml", "folder": "x", "octets": 1}', "understood"),
+        (
+            b'{"postoffice": "letters", "version": 1}\n{"file": "x.eml", "folder": "x", "octets": 1, "received": 1e300,'
+            b'"sha256": "' + b"0" * 64 + b'"}\n',
+            "understood",
+        ),
         (b"not ours", ""),
         (b'{"other": "program"}\n', ""),
         (b"", ""),
@@ -270,7 +275,7 @@ async def test_a_list_of_a_newer_version_is_one_sentence(back: Move, tmp_path: P
 @given(
     st.text(max_size=50),
     st.text(max_size=50),
-    st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(-2e11, 2e11),
     st.integers(0, 31),
     st.text(max_size=70),
 )
@@ -288,3 +293,22 @@ def test_a_line_comes_back(file: str, folder: str, received: float, flags: int, 
         assert one.file == file
     assert (one.received, one.flags, one.octets, one.sha256) == (received, Flag(flags), 3, b"x" * 32)
     assert found.complaints == []
+
+
+async def test_where_the_kernel_has_no_call_for_all_files_each_is_synced(
+    move: Move, back: Move, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_out, "_can_sync_file_system", lambda: False)
+    synced: set[int] = set()
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    await fill_folders(move)
+    await move.to_eml(tmp_path / "out")
+    made = {path.stat().st_ino for path in ((tmp_path / "out"), *(tmp_path / "out").rglob("*"))}
+    assert made <= synced
+    assert (await back.eml(tmp_path / "out")).letters == 30

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from postoffice.moving.sameness import Here
 from postoffice.protocols.dots import stuff
-from postoffice.store.model import INBOX, REMOVED, Letter
+from postoffice.store.model import INBOX, QUARANTINE, REMOVED, Letter, Scan, Verdict
 
 from .conftest import Move, letters
 from .test_export import LETTERS, fill
@@ -73,6 +73,20 @@ async def test_a_letter_that_is_known_by_its_name_is_found_once(move: Move, tmp_
     with closing(Mbox(path)) as box:
         report = await move.take_once(box)
     assert (report.letters, report.known) == (0, 3)
+
+
+async def test_what_a_scanner_found_something_in_comes_back_withheld(move: Move, tmp_path: Path) -> None:
+    await fill(move.mailbox, LETTERS[3:5])
+    await move.to_eml(tmp_path / "out")
+    keys = (await move.mailbox.snapshot()).keys
+    [found, _] = [entry.sha256 for entry in await move.mailbox.describe(keys) if entry is not None]
+    await move.mailbox.judge({found: Scan(Verdict.INFECTED, "x", 1.0, "Eicar")}, {})
+    await move.mailbox.remove(keys)
+    assert (await move.eml(tmp_path / "out")).letters == 2
+    assert list((await letters(move.mailbox)).values()) == [LETTERS[4]]
+    assert list((await letters(move.mailbox, QUARANTINE)).values()) == [LETTERS[3]]
+    assert (await move.to_eml(tmp_path / "again")).letters == 1
+    assert (await move.to_eml(tmp_path / "named", wanted=(QUARANTINE,))).letters == 1
 
 
 async def test_a_mailbox_without_letters_has_none(move: Move) -> None:

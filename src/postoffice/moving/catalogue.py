@@ -13,7 +13,6 @@ leads nowhere, it only names a file that was found without it.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,6 +30,9 @@ ORIGINALS: Final = "originals"
 
 _LINE_OCTETS: Final = 64 * 1024
 _FOLDER_CHARACTERS: Final = 500
+_LAST_DATE: Final = 253_402_300_800
+"""Behind the year 9999 no file system, and no calendar of Python's, knows a date."""
+
 _FLAGS: Final = {flag.name.lower(): flag for flag in Flag if flag.name}
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -153,7 +155,7 @@ def _listed(facts: dict[str, Any]) -> Listed | None:
     octets, digest, unique_id = facts.get("octets"), facts.get("sha256"), facts.get("unique_id")
     if not (isinstance(file, str) and isinstance(folder, str) and isinstance(octets, int)):
         return None
-    if isinstance(received, bool) or not isinstance(received, int | float) or not math.isfinite(received):
+    if isinstance(received, bool) or not isinstance(received, int | float) or not abs(received) < _LAST_DATE:
         return None
     if not (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
         return None

@@ -10,7 +10,7 @@ Knows nothing of where they are written: a folder, a zip.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -58,11 +58,8 @@ class Places:
         return "/".join((*folder, self._taken[folder].take(name, ENDING)))
 
 
-async def outgoing(
-    mailbox: Mailbox, wanted: Sequence[str], places: Places, left_out: Collection[str] = WITHHELD
-) -> list[Outgoing]:
-    """The folders of a mailbox: those `wanted`, or all but that of deleted letters and those `left_out`, which a
-    scanner withheld.
+async def outgoing(mailbox: Mailbox, wanted: Sequence[str], places: Places) -> list[Outgoing]:
+    """The folders of a mailbox: those `wanted`, or all but those of letters that were deleted or are withheld.
 
     One that is not there is a `UsageError`.
     """
@@ -70,7 +67,7 @@ async def outgoing(
     for name in wanted:
         if name not in there:
             raise UsageError(f"{name}: there is no such folder", os.EX_NOINPUT)
-    chosen = [name for name in there if (name in wanted if wanted else name not in (REMOVED, *left_out))]
+    chosen = [name for name in there if (name in wanted if wanted else name not in (REMOVED, *WITHHELD))]
     return [Outgoing(name, places.folder(name), await mailbox.snapshot(folder=name)) for name in chosen]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from postoffice.errors import PostofficeError, StoreError, StoreUnavailable
@@ -208,7 +208,7 @@ class _Taking:
         try:
             if self._free_octets is not None and await self._free_octets() < FLOOR_OCTETS + batch.octets:
                 raise StoreUnavailable(FULL)
-            keys = await self._mailbox.append(batch.letters) if batch.letters else []
+            keys = await self._mailbox.append(await self._judged(batch.letters)) if batch.letters else []
         except StoreError:
             await self._abandon(*batch.stages)
             raise
@@ -220,6 +220,14 @@ class _Taking:
                 self._report.known += 1
                 await stage.abandon()
         self._witness.progress(self._report)
+
+    async def _judged(self, letters: list[Letter]) -> list[Letter]:
+        """One in which a scanner found something when it was here before goes where it went then."""
+        said = await self._mailbox.scans([letter.staged.content.sha256 for letter in letters])
+        return [
+            replace(letter, scan=scan) if scan is not None and scan.is_dangerous else letter
+            for letter, scan in zip(letters, said, strict=True)
+        ]
 
     async def _abandon(self, *stages: Stage) -> None:
         """Nothing is half kept; a disk that is full may refuse even this, and then the next opening sweeps."""

@@ -16,7 +16,7 @@ FORM = "eml"
 
 
 async def to_eml(mailbox: Mailbox, outlet: Outlet, witness: Witness, wanted: Sequence[str] = ()) -> Report:
-    """The folders that are `wanted`, none: all but that of deleted letters.
+    """The folders that are `wanted`, none: all that are shown.
 
     When it returns, all of it is durable; if it raises, nothing is there. May raise OSError.
     """

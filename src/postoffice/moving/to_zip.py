@@ -41,7 +41,7 @@ class Sink(Protocol):
 
 
 async def to_zip(mailbox: Mailbox, sink: Sink, witness: Witness, wanted: Sequence[str] = ()) -> Report:
-    """The folders that are `wanted`, none: all but that of deleted letters. Not durable yet. May raise OSError."""
+    """The folders that are `wanted`, none: all that are shown. Not durable yet. May raise OSError."""
     places = Places()
     folders = await outgoing(mailbox, wanted, places)
     report = Report(total=sum(len(folder.snapshot.keys) for folder in folders))

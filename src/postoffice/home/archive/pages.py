@@ -98,7 +98,7 @@ def first_page(title: str, folders: Sequence[Listed], order: Order, made: str) -
 <button>Search</button>
 </form>
 <noscript><p class="soft">The search needs JavaScript; everything else does without.</p></noscript>
-<section id="results" aria-label="What was found" aria-live="polite"></section>
+<section id="results" aria-label="What was found"></section>
 <div id="rest">
 <h2>Folders</h2>
 <ul class="folders">

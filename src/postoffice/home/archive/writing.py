@@ -34,13 +34,11 @@ _LOOK: Final = {
 """Had before an office gives root up, as are the modules of others: where Python lies nobody else may read."""
 
 _HAD: Final = (nh3, rendering)
-LEFT_OUT: Final = frozenset(("Quarantine", "Unscanned"))
-"""Folders of letters that nobody should open by chance; whoever names them gets them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an archive is to be called, which folders are `wanted` (none: all that are safe), and when it is written."""
+    """What an archive is to be called, the folders that are `wanted` (none: all that are shown), when it is written."""
 
     title: str
     wanted: Sequence[str]
@@ -50,7 +48,7 @@ class Plan:
 async def to_html(mailbox: Mailbox, outlet: Outlet, witness: Witness, plan: Plan) -> Report:
     """When it returns, all of it is durable; if it raises, nothing is there. May raise OSError."""
     places = Places(catalogue.ORIGINALS)
-    folders = await outgoing(mailbox, plan.wanted, places, left_out=LEFT_OUT)
+    folders = await outgoing(mailbox, plan.wanted, places)
     out = FolderOut(outlet, witness)
     try:
         report = await _Writing(mailbox, out, witness, plan, folders, places).write()
