@@ -78,7 +78,7 @@ async def test_all_are_pulled_and_the_worst_status_wins(settings: Settings) -> N
             "one: 3 letters, 51 octets, already had 0",
             "two: 2 letters, 34 octets, already had 0",
         ]
-        assert errors == "postoffice: two: the server did not give 1 letters; try again\n"
+        assert errors == "postoffice: two: the server did not give 1 letter; try again\n"
         settings.write(account("one", port), account("two", other), account("three", port, password="guess"))
         status, out, errors = await settings.run("fetch", "--all")
     assert status == 77

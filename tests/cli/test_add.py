@@ -123,7 +123,7 @@ async def test_an_account_that_is_found_can_be_pulled(person: Person) -> None:
     assert status == 0, errors
     assert errors == (
         f"Looking for the server of {ADDRESS}\nFound localhost port {person.port} (SRV)\n"
-        f"Logged in as {ADDRESS}: 1 letters are there\n"
+        f"Logged in as {ADDRESS}: 1 letter is there\n"
     )
     assert out == f"{ADDRESS} is in {person.path}\nIts mail comes with: postoffice fetch {ADDRESS}\n"
     account = person.home.account(ADDRESS)
@@ -132,7 +132,7 @@ async def test_an_account_that_is_found_can_be_pulled(person: Person) -> None:
     assert account.places.command == "echo secret"
     assert account.into == (f"{Path.home()}/Mail/{ADDRESS}.mailbox",)
     fetched = await person.run("fetch", ADDRESS)
-    assert fetched == (0, "1 letters, 19 octets, already had 0; 1 deleted from the server\n", "")
+    assert fetched == (0, "1 letter, 19 octets, already had 0; 1 deleted from the server\n", "")
     listed = await person.run("add", "--list")
     assert listed[1].startswith(f"{ADDRESS}  pops://bob%40b.example@localhost:{person.port}  /")
 
@@ -236,7 +236,7 @@ async def test_accounts_of_another_program_are_taken_over(person: Person) -> Non
     status, _, errors = await person.run("fetch", "bob@localhost")
     assert "its certificate is not trusted" in errors
     person.path.write_text(person.path.read_text() + f'ca = "{person.ca}"\n')
-    assert (await person.run("fetch", "bob@localhost"))[:2] == (0, "1 letters, 19 octets, already had 0\n")
+    assert (await person.run("fetch", "bob@localhost"))[:2] == (0, "1 letter, 19 octets, already had 0\n")
     assert list(person.peer.letters) == ["id-1"]
 
 

@@ -132,7 +132,7 @@ async def test_a_dry_run_fetches_no_more_than_a_pull_would(tmp_path: Path) -> No
         one = await fetch(port, tmp_path / "m", "--dry-run", "--only", "id-4")
     octets = sum(len(LETTERS[name]) for name in ("id-1", "id-2"))
     assert small[1] == f"would fetch 2 letters, {octets} octets, already had 0; would delete 2 from the server\n"
-    assert one[1] == f"would fetch 1 letters, {len(LETTERS['id-4'])} octets, already had 0\n"
+    assert one[1] == f"would fetch 1 letter, {len(LETTERS['id-4'])} octets, already had 0\n"
 
 
 async def test_a_terminal_sees_a_bar_and_standard_output_the_summary_alone(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ async def test_who_comes_while_somebody_pulls_into_the_file_is_told_so(tmp_path:
 async def test_a_letter_that_is_asked_for_and_not_listed_is_told(tmp_path: Path) -> None:
     async with Pop3Peer(dict(LETTERS)).listening() as port:
         status, out, errors = await fetch(port, tmp_path / "m", "--only", "id-9", "--only", "id-2")
-    assert (status, out[:10]) == (os.EX_NOINPUT, "1 letters,")
+    assert (status, out[:9]) == (os.EX_NOINPUT, "1 letter,")
     assert errors == "postoffice: id-9: the server lists no letter of that unique-id\n"
 
 

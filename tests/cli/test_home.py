@@ -174,7 +174,7 @@ async def test_a_pinned_key_opens_and_another_one_is_given_no_password(tmp_path:
         words = ("fetch", url, "--into", tmp_path / "m", "--password-stdin", "--trace", "--pin")
         right = await run(*words, pin)
         wrong = await run(*words, f"sha256:{'A' * 43}=")
-    assert (right.status, right.text) == (0, f"1 letters, {len(VIETNAMESE)} octets, already had 0\n")
+    assert (right.status, right.text) == (0, f"1 letter, {len(VIETNAMESE)} octets, already had 0\n")
     assert wrong.status == 69
     assert wrong.errors.endswith(
         f"its certificate is not trusted: its key is {pin}, and sha256:{'A' * 43}= is expected\n"
@@ -238,7 +238,7 @@ async def test_letters_that_were_not_given_exit_75(tmp_path: Path) -> None:
     async with peer.listening() as port:
         fetched = await run("fetch", f"pop://{USER}@127.0.0.1:{port}", "--into", tmp_path / "m", "--password-stdin")
     assert fetched.status == 75
-    assert fetched.text == f"1 letters, {len(HOSTILE)} octets, already had 0\n"
+    assert fetched.text == f"1 letter, {len(HOSTILE)} octets, already had 0\n"
 
 
 @pytest.mark.parametrize(

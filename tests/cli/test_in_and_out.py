@@ -109,7 +109,7 @@ def test_thunderbirds_profile_is_found(tmp_path: Path) -> None:
     new = tmp_path / "new.mailbox"
     assert run("import", "thunderbird", "--file", new, home=tmp_path)[:2] == (
         0,
-        b"1 letters, 22 octets, already had 0\n",
+        b"1 letter, 22 octets, already had 0\n",
     )
     assert b"one" in run("ls", new)[1]
     status, _, said = run("import", "thunderbird", "--file", new, home=tmp_path / "nobody")

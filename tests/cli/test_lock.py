@@ -248,7 +248,7 @@ def test_an_account_says_where_the_passphrase_of_its_file_is(
         f'[accounts.me]\nurl = "pop://{USER}@127.0.0.1:{port}"\ninto = "{locked}"\n'
         f'password_command = "echo {PASSWORD}"\npassphrase_file = "{secret}"\n'
     )
-    assert "would fetch 1 letters" in well("fetch", "me", "--dry-run", "--config", settings)
+    assert "would fetch 1 letter" in well("fetch", "me", "--dry-run", "--config", settings)
     out = well("fetch", "me", "--config", settings, "--json")
     words = [*PROGRAM, "run", "--json", "--config", str(settings)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:

@@ -112,7 +112,7 @@ def test_root_reads_what_is_somebodys_own(folder: Path, data: Path) -> None:
     assert run("import", "mbox", path, "--account", BOB, "--data", data)[0] == 0
     assert run("import", "maildir", maildir, "--account", BOB, "--data", data)[:2] == (
         0,
-        "1 letters, 14 octets, already had 0; 1 without a known unique-id\n",
+        "1 letter, 14 octets, already had 0; 1 without a known unique-id\n",
     )
 
 

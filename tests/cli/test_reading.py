@@ -15,7 +15,17 @@ from tests.cli.test_home import Run, fill, run
 from postoffice.cli.reading import folded
 from postoffice.store.embedded import MailboxFile
 
-FIRST = b"From: An <an@a.example>\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@a>\r\nSubject: Lunch\r\n\r\nWhen?\r\n"
+FIRST = b"\r\n".join(
+    [
+        b"From: An <an@a.example>",
+        b"Date: Sun, 22 Nov 2026 10:00:00 +0000",
+        b"Message-ID: <1@a>",
+        b"Subject: Lunch",
+        b"",
+        b"When?",
+        b"",
+    ]
+)
 ANSWER = (
     b"From: Bo <bo@b.example>\r\nDate: Sun, 22 Nov 2026 11:00:00 +0000\r\nMessage-ID: <2@b>\r\nReferences: <1@a>\r\n"
     b"Subject: Re: Lunch\r\n\r\nAt noon.\r\n"

@@ -111,7 +111,7 @@ async def test_what_a_target_refuses_waits_and_is_told_each_time(person: Person)
         first, second = errors.splitlines()
         assert first.startswith("postoffice: letter ")
         assert first.endswith(f" is not taken: the command ended with status {ends}: no room for it")
-        assert second == "postoffice: 1 letters wait to be handed over; the next run tries again"
+        assert second == "postoffice: 1 letter waits to be handed over; the next run tries again"
     (person.folder / "status").write_text("0")
     assert (await person.fetch(command))[:2] == (0, "0 letters, 0 octets, already had 3; 1 handed over\n")
 

@@ -153,4 +153,4 @@ async def test_the_line_for_cron_pulls(tmp_path: Path) -> None:
         command = line.strip().split(" ", 5)[5].replace(r"\%", "%")  # what cron makes of it
         cron = await asyncio.create_subprocess_shell(command, stdout=asyncio.subprocess.PIPE)
         out, _ = await cron.communicate()
-    assert (cron.returncode, out) == (0, b"1 letters, 14 octets, already had 0\n")
+    assert (cron.returncode, out) == (0, b"1 letter, 14 octets, already had 0\n")

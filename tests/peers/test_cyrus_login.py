@@ -39,7 +39,7 @@ def test_who_is_refused_with_a_binding_gets_in_without() -> None:
     assert "C: AUTH SCRAM-SHA-256-PLUS" in right.stderr
     assert "C: AUTH SCRAM-SHA-256 " in right.stderr
     assert "C: AUTH PLAIN" not in right.stderr
-    assert (right.returncode, right.stdout[:11]) == (0, "1 letters, "), right.stderr
+    assert (right.returncode, right.stdout[:10]) == (0, "1 letter, "), right.stderr
     assert wrong.returncode == 77
     assert "by SCRAM-SHA-256-PLUS, then SCRAM-SHA-256" in wrong.stderr
     assert wrong.stderr.count("C: AUTH") == 2, wrong.stderr

@@ -233,7 +233,8 @@ class _Wanted:
                 if refused.status != os.EX_NOPERM or name == names[-1]:
                     raise
                 continue
-            click.echo(f"Logged in as {name}: {letters} letters are there", err=True)
+            are = "letter is" if letters == 1 else "letters are"
+            click.echo(f"Logged in as {name}: {letters} {are} there", err=True)
             return source
         raise AssertionError("the last name was let in or refused")
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
+from postoffice.cli.counting import counted
 from postoffice.errors import PostofficeError, status_of
 from postoffice.events import Fact, listen
 from postoffice.message.header import safe
@@ -89,7 +90,8 @@ class InWords:
                     also = ", delete" if item.number in deleted else ""
                     click.echo(f"{safe(item.unique_id)}  {item.octets} octets: {what}{also}")
         octets = sum(item.octets for item in preview.fetched)
-        words = [f"would fetch {len(preview.fetched)} letters, {octets} octets, already had {len(preview.known)}"]
+        new = counted(len(preview.fetched), "letter")
+        words = [f"would fetch {new}, {counted(octets, 'octet')}, already had {len(preview.known)}"]
         if preview.doubtful:
             words.append(f"{len(preview.doubtful)} may be new: their header or their octets would tell")
         if preview.deleted:
@@ -100,9 +102,11 @@ class InWords:
         who = f"{safe(account)}: " if account else ""
         click.echo(f"{who}{summary(outcome)}")
         if refused := outcome.report.refused:
-            click.echo(f"postoffice: {who}the server did not give {refused} letters; try again", err=True)
+            some = counted(refused, "letter")
+            click.echo(f"postoffice: {who}the server did not give {some}; try again", err=True)
         if staying := outcome.handed.staying:
-            click.echo(f"postoffice: {who}{staying} letters wait to be handed over; the next run tries again", err=True)
+            wait = "letter waits" if staying == 1 else "letters wait"
+            click.echo(f"postoffice: {who}{staying} {wait} to be handed over; the next run tries again", err=True)
         for sentence in held(outcome):
             click.echo(f"postoffice: {who}{safe(sentence)}", err=True)
 
@@ -190,16 +194,19 @@ def held(outcome: Outcome) -> Iterator[str]:
     """What a person should know of letters that he does not see."""
     waiting = outcome.scanned.waiting
     if waiting.unscanned:
-        yield f"{waiting.unscanned} letters wait to be scanned: {outcome.scanned.trouble}"
+        wait = "letter waits" if waiting.unscanned == 1 else "letters wait"
+        yield f"{waiting.unscanned} {wait} to be scanned: {outcome.scanned.trouble}"
     if waiting.too_large:
         shown = f"postoffice scan {outcome.scanned.file} --list"
-        yield f"{waiting.too_large} letters are held, too large to be scanned; {shown} shows them"
+        are = "letter is" if waiting.too_large == 1 else "letters are"
+        yield f"{waiting.too_large} {are} held, too large to be scanned; {shown} shows them"
 
 
 def summary(outcome: Outcome) -> str:
     """What came of a pull, and of handing over, in one line."""
     report, handed = outcome.report, outcome.handed
-    words = [f"{report.letters} letters, {report.octets} octets, already had {report.known}"]
+    came = counted(report.letters, "letter"), counted(report.octets, "octet")
+    words = [f"{came[0]}, {came[1]}, already had {report.known}"]
     if report.deleted:
         words.append(f"{report.deleted} deleted from the server")
     if report.different:

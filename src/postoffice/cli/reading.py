@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from postoffice.cli.counting import counted
 from postoffice.cli.home import Telling, file_argument, folder_option, json_option, with_file
 from postoffice.errors import UsageError
 from postoffice.home.mailbox import opening
@@ -91,11 +92,6 @@ def thread(file: Path, number: int, folder: str, *, as_json: bool) -> None:
             telling.say_voice(voice, folder)
 
     with_file(opening(file, sweeps=False), work)
-
-
-def counted(count: int, what: str) -> str:
-    """`1 letter`, `2 letters`."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 # --- read ---------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from postoffice.cli.counting import counted
 from postoffice.message.header import safe
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ class Telling:
             names = ("total", "letters", "octets", "known", "renamed", "unnamed", "lost")
             self._say("done", **{name: getattr(report, name) for name in names})
             return
-        words = [f"{report.letters} letters, {report.octets} octets, already had {report.known}"]
+        came = counted(report.letters, "letter"), counted(report.octets, "octet")
+        words = [f"{came[0]}, {came[1]}, already had {report.known}"]
         if report.unnamed:
             words.append(f"{report.unnamed} without a known unique-id")
         if report.renamed:
