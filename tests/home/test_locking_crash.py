@@ -14,6 +14,7 @@ from postoffice.errors import UsageError
 from postoffice.home.locking.beside import is_locked, read_slots
 from postoffice.home.locking.changing import change_passphrase, change_recovery_key, lock_first, unlock_for_good
 from postoffice.home.locking.finding import key_by
+from postoffice.home.locking.slots import Effort
 from postoffice.home.locking.transcribing import sweep
 from postoffice.home.mailbox import opening
 from postoffice.protocols.dots import stuff
@@ -25,6 +26,7 @@ from postoffice.testing.killing import Deed, killed_at
 LETTERS = [b"Subject: %d\r\n\r\nreadable %d\r\n" % (number, number) * 50 for number in range(5)]
 OLD, NEW = "correct horse battery", "four other random words"
 FILE = "home.mailbox"
+CHEAP = Effort(64, 1, 1)
 
 
 async def fill(file: Path) -> None:
@@ -55,7 +57,7 @@ async def letters_of(file: Path, *passphrases: str) -> Sequence[bytes]:
 
 
 async def locks(folder: Path, _vfs: str) -> None:
-    lock_first(folder / FILE, OLD, lambda _: None)
+    lock_first(folder / FILE, OLD, lambda _: None, CHEAP)
 
 
 async def unlocks(folder: Path, _vfs: str) -> None:
@@ -65,7 +67,7 @@ async def unlocks(folder: Path, _vfs: str) -> None:
 
 async def changes(folder: Path, _vfs: str) -> None:
     file = folder / FILE
-    change_passphrase(file, key_by(file, OLD), NEW)
+    change_passphrase(file, key_by(file, OLD), NEW, CHEAP)
 
 
 async def renews(folder: Path, _vfs: str) -> None:
@@ -79,7 +81,7 @@ async def test_at_no_moment_is_there_a_file_that_nothing_opens(deed: Deed, tmp_p
     sound.mkdir()
     await fill(sound / FILE)
     if deed is not locks:
-        lock_first(sound / FILE, OLD, lambda _: None)
+        lock_first(sound / FILE, OLD, lambda _: None, CHEAP)
     was_locked = is_locked(sound / FILE)
     step, goes_on, states = 0, True, set()
     while goes_on:

@@ -22,7 +22,9 @@ from postoffice.home.locking.beside import is_locked, keys_path, put_slots, read
 from postoffice.home.locking.finding import keyring_name
 from postoffice.home.locking.recovery import new_recovery_key, secret_of
 from postoffice.home.locking.slots import (
+    EFFORT,
     RECORD_OCTETS,
+    Effort,
     Slots,
     Way,
     octets_of_passphrase,
@@ -45,11 +47,14 @@ class Locked:
     aside: Path | None
 
 
-def lock_first(file: Path, passphrase: str, tick: Tick) -> Locked:
-    """Encrypt a plain file. Durable; the old octets are overwritten. Raises what `transcribe` does."""
+def lock_first(file: Path, passphrase: str, tick: Tick, effort: Effort = EFFORT) -> Locked:
+    """Encrypt a plain file; `effort` is what a guess costs. Durable; the old octets are overwritten.
+
+    Raises what `transcribe` does.
+    """
     real = file.resolve()
     key = new_key()
-    recovery_key, slots = _new_slots(key, passphrase)
+    recovery_key, slots = _new_slots(key, passphrase, effort)
     aside: list[Path | None] = []
 
     def lay_down(like: os.stat_result) -> None:
@@ -87,10 +92,10 @@ def unlock_for_good(file: Path, key: Key, tick: Tick) -> Written:
     return transcribe(file.resolve(), key, None, lambda _: None, tick)
 
 
-def change_passphrase(file: Path, key: Key, passphrase: str) -> None:
+def change_passphrase(file: Path, key: Key, passphrase: str, effort: Effort = EFFORT) -> None:
     """From now on this one opens the file; the data key is the same. Durable. Raises UsageError."""
     _must_be_usable(passphrase)
-    _change(file, key, Way.PASSPHRASE, octets_of_passphrase(passphrase))
+    _change(file, key, Way.PASSPHRASE, octets_of_passphrase(passphrase), effort)
 
 
 def change_recovery_key(file: Path, key: Key) -> str:
@@ -145,20 +150,20 @@ def take_keys(file: Path, source: Path) -> None:
         write_slots(file, slots, file.stat())
 
 
-def _new_slots(key: Key, passphrase: str) -> tuple[str, Slots]:
+def _new_slots(key: Key, passphrase: str, effort: Effort = EFFORT) -> tuple[str, Slots]:
     """For a passphrase and a new recovery key, which is given."""
     _must_be_usable(passphrase)
     recovery_key = new_recovery_key()
     ways = ((Way.PASSPHRASE, octets_of_passphrase(passphrase)), (Way.RECOVERY, secret_of(recovery_key) or b""))
-    slots = Slots(key.salt, tuple(slot_for(key, way, secret) for way, secret in ways))
+    slots = Slots(key.salt, tuple(slot_for(key, way, secret, effort) for way, secret in ways))
     for way, secret in ways:
         _must_open(slots, way, secret, key)
     return recovery_key, slots
 
 
-def _change(file: Path, key: Key, way: Way, secret: bytes) -> None:
+def _change(file: Path, key: Key, way: Way, secret: bytes, effort: Effort = EFFORT) -> None:
     with _alone(file):
-        slots = read_slots(file).with_slot(slot_for(key, way, secret))
+        slots = read_slots(file).with_slot(slot_for(key, way, secret, effort))
         _must_open(read_record(slots.record(), str(keys_path(file))), way, secret, key)
         write_slots(file, slots, keys_path(file).stat())
         _must_open(read_slots(file), way, secret, key)
