@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import sys
 import unicodedata
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from postoffice.cli.loop import with_file
 from postoffice.errors import UsageError
 from postoffice.home.mailbox import opening
 from postoffice.message import header
@@ -51,36 +51,6 @@ def ls(file: Path, there: bool) -> None:
 def read(file: Path, number: int, raw: bool) -> None:
     """Read letter NUMBER, as `ls` counts, of a mailbox FILE."""
     with_file(opening(file), lambda mailbox: _show(mailbox, number, raw=raw))
-
-
-# --- a mailbox file -----------------------------------------------------------------------------------------------
-
-
-def with_file(opened: Callable[[], MailboxFile], work: Callable[[MailboxFile], Awaitable[T]]) -> T:
-    """`work` with an open mailbox, which is closed after it."""
-
-    async def main() -> T:
-        mailbox = opened()
-        try:
-            return await work(mailbox)
-        finally:
-            await mailbox.close()
-
-    return with_loop(main)
-
-
-def with_loop(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run it to its end in a loop of its own."""
-    with asyncio.Runner(loop_factory=_new_loop) as runner:
-        return runner.run(main())
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 # --- ls -----------------------------------------------------------------------------------------------------------

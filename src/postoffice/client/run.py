@@ -6,13 +6,15 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from postoffice.client.listing import Listed
-from postoffice.client.rules import Rule, Wholeness
 from postoffice.clock import Clock, system_clock
 from postoffice.events import event
 from postoffice.net.dialogue import Dialogue, Tracer
+
+if TYPE_CHECKING:
+    from postoffice.client.rules import Rule, Wholeness
 
 Order = Literal["oldest", "newest", "smallest"]
 """Which letters come first; the listing of a server has the oldest first."""

@@ -7,10 +7,8 @@ subjects, and no shell shall read them.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -49,6 +47,8 @@ class Hooks:
 
 async def introduced(mailbox: Mailbox, keys: Sequence[int]) -> list[bytes]:
     """Letters in a line of JSON each: from, subject, octets, all safe to print."""
+    import json
+
     lines = []
     for start in range(0, len(keys), FLIGHT_LETTERS):
         flight = keys[start : start + FLIGHT_LETTERS]
@@ -86,6 +86,8 @@ async def _run(name: str, command: str, facts: Mapping[str, str], lines: bytes =
 
 async def _begun(command: str, more: Mapping[str, str], lines: bytes) -> asyncio.subprocess.Process:
     """Its standard input is a file: whether it reads that, and when, is its own affair."""
+    import tempfile
+
     with tempfile.TemporaryFile() as standard_input:
         standard_input.write(lines)
         standard_input.seek(0)

@@ -27,7 +27,6 @@ from postoffice.store.base import MaildropLock
 from postoffice.store.embedded import contents, folders, pulls, sight
 from postoffice.store.embedded.folders import Leave
 from postoffice.store.embedded.schema import HAS_SEARCH, MAILBOX
-from postoffice.store.embedded.soundness import wrong_in_mailbox
 from postoffice.store.embedded.staging import GrowingStage, RowOverflow
 from postoffice.store.identity import new_email_id
 from postoffice.store.model import (
@@ -258,6 +257,8 @@ class MailboxFile:
     # --- looking after it -----------------------------------------------------------------------------------
 
     async def check(self) -> list[Damage]:
+        from postoffice.store.embedded.soundness import wrong_in_mailbox
+
         return await self._far.run(lambda connection: list(wrong_in_mailbox(connection, self.path.name)))
 
     def rest(self) -> None:
