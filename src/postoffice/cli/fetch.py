@@ -12,6 +12,7 @@ from postoffice.cli.accounts import Wish, config_option, ended, fetch_accounts
 from postoffice.cli.elsewhere import OF_A_CALL, entrance, entrance_options, explained
 from postoffice.cli.fetch_telling import Telling, telling
 from postoffice.cli.loop import with_loop
+from postoffice.cli.process import be_quick, leave
 from postoffice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def fetch(
     """
     from postoffice.handing.round import Doubtful
 
+    be_quick()
     with telling(as_json=as_json, verbose=verbose, shows_bar=not how["trace"]) as tell:
         chosen = _chosen(rules, delete=delete)
         most = _octets(largest)
@@ -91,7 +93,7 @@ def fetch(
                     "where an account goes and how it is opened stands in its settings: only a URL needs it"
                 )
             status = fetch_accounts(names, is_all, config, wish, tell)
-    click.get_current_context().exit(status)
+    leave(status)
 
 
 def _chosen(rules: tuple[str, ...], *, delete: bool) -> tuple[Rule, ...]:

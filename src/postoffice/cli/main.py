@@ -8,7 +8,6 @@ Exit statuses are those of sysexits(3): 0 all went well; 64 wrong use; 65 damage
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import sys
@@ -90,13 +89,8 @@ def cli() -> None:
     """The whole mail road: SMTP in, a mailbox that is one file, POP3 out, mail kept at home."""
 
 
-ALLOCATIONS = 10_000
-"""After how many new objects the collector looks for circles: what imports make is not looked at again and again."""
-
-
 def main() -> None:
     """Run it; every error of ours is one clear sentence and a documented status."""
-    gc.set_threshold(ALLOCATIONS)
     try:
         status = cli.main(standalone_mode=False)
     except click.exceptions.Abort:
