@@ -20,15 +20,17 @@ PASSWORD = "bench-secret"
 class Mail:
     """How many accounts there are and which letters lie in each, in this order.
 
-    `with_scram`: the password is kept so that it can be used by SCRAM-SHA-256 too.
+    `with_scram`: the password is kept so that it can be used by SCRAM-SHA-256 too. `in_clear`: it is not hashed.
     """
 
     accounts: int
     letters: Sequence[bytes]
     with_scram: bool = False
+    domain: str = DOMAIN
+    in_clear: bool = False
 
     def addresses(self) -> list[str]:
-        return [f"user{index}@{DOMAIN}" for index in range(self.accounts)]
+        return [f"user{index}@{self.domain}" for index in range(self.accounts)]
 
 
 class Contender(Protocol):
@@ -39,7 +41,11 @@ class Contender(Protocol):
     does_smtp: bool
     keeps_letters: bool
     does_logins: bool
-    """Whether passwords are kept as argon2id and for SCRAM, so that logins can be compared."""
+    """Whether it is one of those whose ways to keep a password are compared."""
+    does_day: bool
+    """Whether what comes in by SMTP goes out by POP3."""
+    load_words: tuple[str, ...]
+    """What the load must be told for this one alone."""
 
     def absence(self) -> str | None:
         """Why it cannot run here, or None."""
@@ -54,7 +60,7 @@ class Contender(Protocol):
         """Run, on this core or on any; return when connections are accepted."""
 
     def ports(self) -> dict[str, int]:
-        """Where it listens: `pop3`, `smtp`."""
+        """Where it listens: `pop3`, `pop3s`, `smtp`."""
         ...
 
     def pids(self) -> dict[str, int]:
@@ -67,6 +73,9 @@ class Contender(Protocol):
     def delivered(self) -> int | None:
         """How many letters lie in all mailboxes; None: ask by POP3."""
         ...
+
+    def chill(self) -> None:
+        """Forget, while it is stopped, what could be made anew: indexes that are not the mail itself."""
 
     def stop(self) -> None:
         """End every process. Also right when it never started."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from bench.measurement import Measurement
 from bench.rows import Row
-from bench.run import Measurement
 
 OURS = "ours"
 BUSY = 0.9
@@ -52,6 +52,7 @@ class Summary:
     p99_ms: float
     memory_octets: int
     generator_share: float
+    more: dict[str, Figure] = field(default_factory=dict)
 
 
 def summary(rounds: Sequence[Measurement]) -> Summary:
@@ -74,6 +75,7 @@ def summary(rounds: Sequence[Measurement]) -> Summary:
         p99_ms=figure(lambda m: m.p99_ms).median,
         memory_octets=max(m.memory_octets for m in rounds),
         generator_share=figure(lambda m: m.generator_share).median,
+        more={name: Figure.of(m.more[name] for m in rounds) for name in rounds[0].more},
     )
 
 
@@ -94,7 +96,7 @@ def table(row: Row, lines: Sequence[Summary]) -> str:
     """What one row of the benchmark says."""
     ours = next((line for line in lines if line.contender == OURS), None)
     head = ["", f"{row.each}s/s", *(["delivered/s"] if row.is_delivery else []), f"CPU us/{row.each}"]
-    head += ["p50 / p99 ms", "memory MB", "generator", "ours: CPU, rate"]
+    head += ["p50 / p99 ms", "memory MB", "generator", *(lines[0].more if lines else ()), "ours: CPU, rate"]
     cells = [head]
     for line in lines:
         cell = [
@@ -106,6 +108,7 @@ def table(row: Row, lines: Sequence[Summary]) -> str:
         cell.append(f"{number(line.p50_ms)} / {number(line.p99_ms)}")
         cell.append(number(line.memory_octets / 1e6))
         cell.append(f"{line.generator_share:.0%}{' (!)' if line.generator_share > BUSY else ''}")
+        cell += [str(figure) for figure in line.more.values()]
         cell.append("x {:.1f}, x {:.1f}".format(*ratios(ours, line)) if ours and line is not ours else "")
         cells.append(cell)
     widths = [max(len(cell[column]) for cell in cells) for column in range(len(head))]

@@ -1,8 +1,11 @@
 /* The floor: servers that do nothing, as cheaply as a program can. What they cost, nobody can go below.
  *
- *   floor pop3 LETTERS FILE    any user, any password; a mailbox of the first LETTERS letters in FILE, each in wire form
+ *   floor pop3 LETTERS FILE [CERTIFICATE KEY]
+ *                              any user, any password; a mailbox of the first LETTERS letters in FILE, each in wire form
  *                              with its final dot line; DELE and QUIT are answered and change nothing
  *   floor smtp                 takes every letter and throws it away
+ *
+ * With a certificate and its key all of it is inside TLS.
  *
  * One process, one thread, epoll. Listens on 127.0.0.1 at a port of the system's choice and prints `ready PORT`.
  */
@@ -19,6 +22,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "way.h"
+
 enum { INPUT_OCTETS = 64 * 1024, FULL = 256 * 1024 };
 
 struct letter {
@@ -27,14 +32,14 @@ struct letter {
 };
 
 struct connection {
-    int fd;
-    bool in_content, closing, wants_output;
+    struct way way;
+    bool in_content, closing, wants_output, is_shaking;
     size_t input_length, output_length, output_sent;
     char input[INPUT_OCTETS], output[]; /* has room for the largest reply behind what makes it full */
 };
 
 static int poller;
-static bool is_smtp;
+static bool is_smtp, is_tls;
 static struct letter *letters;
 static size_t letter_count;
 static char stat_reply[64], *uidl_reply, *list_reply;
@@ -55,7 +60,7 @@ static void put_text(struct connection *c, const char *text) { put(c, text, strl
 /* True if all is gone. */
 static bool flush(struct connection *c) {
     while (c->output_sent < c->output_length) {
-        ssize_t n = send(c->fd, c->output + c->output_sent, c->output_length - c->output_sent, MSG_NOSIGNAL);
+        ssize_t n = way_send(&c->way, c->output + c->output_sent, c->output_length - c->output_sent);
         if (n < 0) break;
         c->output_sent += (size_t)n;
     }
@@ -64,12 +69,22 @@ static bool flush(struct connection *c) {
     if (all == c->wants_output) {
         c->wants_output = !all;
         struct epoll_event event = {.events = all ? EPOLLIN : EPOLLOUT, .data.ptr = c};
-        epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &event);
+        epoll_ctl(poller, EPOLL_CTL_MOD, c->way.fd, &event);
     }
     return all;
 }
 
+/* LIST and UIDL with the number of a letter. */
+static void answer_one(struct connection *c, bool is_list, size_t number) {
+    if (number < 1 || number > letter_count) return put_text(c, "-ERR no such letter\r\n");
+    const char *form = is_list ? "+OK %zu %zu\r\n" : "+OK %zu %016zx\r\n";
+    size_t value = is_list ? letters[number - 1].octets : number * 2654435761u;
+    c->output_length += (size_t)sprintf(c->output + c->output_length, form, number, value);
+}
+
 static void answer_pop3(struct connection *c, const char *line) {
+    bool is_list = !memcmp(line, "LIST", 4);
+    if ((is_list || !memcmp(line, "UIDL", 4)) && line[4] == ' ') return answer_one(c, is_list, strtoul(line + 5, NULL, 10));
     if (!memcmp(line, "RETR", 4)) {
         size_t number = strtoul(line + 4, NULL, 10);
         if (number < 1 || number > letter_count) return put_text(c, "-ERR no such letter\r\n");
@@ -79,7 +94,7 @@ static void answer_pop3(struct connection *c, const char *line) {
     }
     if (!memcmp(line, "STAT", 4)) return put_text(c, stat_reply);
     if (!memcmp(line, "UIDL", 4)) return put(c, uidl_reply, uidl_length);
-    if (!memcmp(line, "LIST", 4)) return put(c, list_reply, list_length);
+    if (is_list) return put(c, list_reply, list_length);
     if (!memcmp(line, "CAPA", 4)) return put_text(c, "+OK\r\nUSER\r\nUIDL\r\nPIPELINING\r\n.\r\n");
     c->closing = !memcmp(line, "QUIT", 4);
     put_text(c, "+OK\r\n");
@@ -123,22 +138,37 @@ static void answer(struct connection *c) {
 }
 
 static void finish(struct connection *c) {
-    close(c->fd);
+    way_close(&c->way);
     free(c);
 }
 
-static void serve(struct connection *c) {
+static void greet(struct connection *c) {
+    put_text(c, is_smtp ? "220 floor.example\r\n" : "+OK\r\n");
+    flush(c);
+}
+
+/* False when the connection is gone or has nothing more for now. */
+static bool serve(struct connection *c) {
+    bool wants_output;
+    if (c->is_shaking) {
+        ssize_t n = way_shake(&c->way, &wants_output);
+        if (n != 1 && !(n < 0 && errno == EAGAIN)) return finish(c), false;
+        if (n != 1) return false;
+        c->is_shaking = false;
+        greet(c);
+    }
     if (c->wants_output) {
-        if (!flush(c)) return;
+        if (!flush(c)) return false;
     } else {
-        ssize_t n = recv(c->fd, c->input + c->input_length, INPUT_OCTETS - c->input_length, 0);
-        if (n < 0 && errno == EAGAIN) return;
-        if (n <= 0) return finish(c);
+        ssize_t n = way_receive(&c->way, c->input + c->input_length, INPUT_OCTETS - c->input_length);
+        if (n < 0 && errno == EAGAIN) return false;
+        if (n <= 0) return finish(c), false;
         c->input_length += (size_t)n;
     }
     do answer(c);
     while (c->output_length && flush(c) && c->input_length && !c->closing);
-    if (c->closing && !c->output_length) finish(c);
+    if (c->closing && !c->output_length) return finish(c), false;
+    return is_tls && !c->wants_output; /* TLS may hold octets that the socket has no more */
 }
 
 static void welcome(int listener) {
@@ -146,14 +176,14 @@ static void welcome(int listener) {
     if (fd < 0) return;
     struct connection *c = malloc(sizeof *c + FULL + largest_reply);
     if (!c) die("memory");
-    c->fd = fd;
+    if (!way_open(&c->way, fd, is_tls, false)) die("TLS");
+    c->is_shaking = is_tls;
     c->in_content = c->closing = c->wants_output = false;
     c->input_length = c->output_length = c->output_sent = 0;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
     epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event);
-    put_text(c, is_smtp ? "220 floor.example\r\n" : "+OK\r\n");
-    flush(c);
+    if (!is_tls) greet(c);
 }
 
 static char *read_all(const char *path, size_t *length) {
@@ -199,10 +229,12 @@ static void read_letters(size_t count, const char *path) {
 
 int main(int count, char **words) {
     is_smtp = count == 2 && !strcmp(words[1], "smtp");
-    if (!is_smtp && (count != 4 || strcmp(words[1], "pop3"))) {
-        fprintf(stderr, "usage: floor pop3 LETTERS FILE | floor smtp\n");
+    is_tls = count == 6;
+    if (!is_smtp && ((count != 4 && count != 6) || strcmp(words[1], "pop3"))) {
+        fprintf(stderr, "usage: floor pop3 LETTERS FILE [CERTIFICATE KEY] | floor smtp\n");
         return 64;
     }
+    if (is_tls && !way_use_tls(words[4], words[5])) die("TLS cannot be had");
     if (!is_smtp) read_letters(strtoul(words[2], NULL, 10), words[3]);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
@@ -217,8 +249,8 @@ int main(int count, char **words) {
     for (;;) {
         int n = epoll_wait(poller, events, 64, -1);
         for (int i = 0; i < n; i++) {
-            if (events[i].data.ptr) serve(events[i].data.ptr);
-            else welcome(listener);
+            if (!events[i].data.ptr) welcome(listener);
+            else while (serve(events[i].data.ptr)) continue;
         }
     }
 }

@@ -8,16 +8,19 @@ from bench import programs
 from bench.contender import Mail
 from bench.letters import wire_file
 from bench.process import Server
+from postoffice.net.tls import make_self_signed
 
 
 class Floor:
-    """Two processes, one that speaks POP3 and one that speaks SMTP. Keeps nothing, so nothing is ever delivered."""
+    """Three processes, which speak POP3, POP3 inside TLS and SMTP. Keeps nothing, so nothing is ever delivered."""
 
     name = "floor"
     does_pop3 = True
     does_smtp = True
+    load_words: tuple[str, ...] = ()
     keeps_letters = False
     does_logins = False
+    does_day = True
 
     def __init__(self) -> None:
         self._home = Path()
@@ -37,7 +40,11 @@ class Floor:
         (home / "letters").write_bytes(wire_file(mail.letters))
 
     def start(self, core: int | None) -> None:
-        words = {"pop3": ["pop3", str(self._letters), str(self._home / "letters")], "smtp": ["smtp"]}
+        pop3 = ["pop3", str(self._letters), str(self._home / "letters")]
+        certificate, key = make_self_signed(self._home, ["b.example"])
+        words = {"pop3": pop3, "smtp": ["smtp"]}
+        if programs.knows_tls():
+            words["pop3s"] = [*pop3, str(certificate), str(key)]
         for protocol, arguments in words.items():
             log = self._home / f"{protocol}.log"
             server = Server([str(programs.program("floor")), *arguments], log, core)
@@ -55,6 +62,9 @@ class Floor:
 
     def delivered(self) -> int | None:
         return None
+
+    def chill(self) -> None:
+        """It remembers nothing."""
 
     def stop(self) -> None:
         for server in self._servers.values():

@@ -10,6 +10,7 @@ is that of the program and of its children; memory the most that it had in use a
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -28,9 +29,10 @@ from bench.figures import Figure, number
 from bench.floor import Floor
 from bench.letters import letters
 from bench.machine import machine
+from bench.measurement import Measurement, Plan, UnequalWork
 from bench.process import Server, ServerFailed
 from bench.pullers import Digests, Puller, digests, pullers
-from bench.run import UnequalWork
+from bench.results import Results
 from postoffice.testing.process import resident_peak
 
 LOOK_SECONDS = 0.02
@@ -144,8 +146,63 @@ def measure(row: Pull, able: Sequence[Puller], rounds: int, folder: Path) -> dic
         del contents
         for _ in range(rounds):
             for one in able:
-                costs[one.name].append(_pull(one, port, there, folder / "home"))
-    return costs
+                if row.letters * row.round_trip_ms <= 20_000 or not one.is_lock_step:
+                    costs[one.name].append(_pull(one, port, there, folder / "home"))
+    return {name: rounds for name, rounds in costs.items() if rounds}
+
+
+def measurements(row: Pull, costs: dict[str, list[Cost]]) -> Iterator[Measurement]:
+    """The same in the form of all other figures; an operation is a letter."""
+    for name, rounds in costs.items():
+        for round_number, cost in enumerate(rounds):
+            yield Measurement(
+                row=row.name,
+                contender=name,
+                round_number=round_number,
+                operations=row.letters,
+                seconds=cost.seconds,
+                settled_seconds=cost.seconds,
+                cpu_seconds=cost.cpu_seconds,
+                cpu_by_root={name: cost.cpu_seconds},
+                memory_octets=cost.memory_octets,
+                generator_share=0.0,
+                p50_ms=cost.seconds * 1000,
+                p99_ms=cost.seconds * 1000,
+                octets=row.letters * row.octets,
+                session_octets=row.letters * row.octets,
+                checksum="",
+            )
+
+
+def subject(plan: Plan, able: Sequence[Puller], rows: Sequence[Pull]) -> list[Measurement]:
+    """All rows, each told when it is measured."""
+    found: list[Measurement] = []
+    for row in rows:
+        plan.tell(row.name)
+        costs = measure(row, able, plan.rounds, plan.folder)
+        plan.tell("")
+        print(f"\n{table(row, costs)}", flush=True)
+        found += measurements(row, costs)
+    return found
+
+
+def those_here(names: Sequence[str]) -> list[Puller]:
+    """The programs of these names that can run here; says why the others cannot."""
+    able = []
+    for one in pullers():
+        if one.name not in names:
+            continue
+        if reason := one.absence():
+            print(f"{one.name} is left out: {reason}")
+            continue
+        print(f"{one.name}: {one.version()}")
+        able.append(one)
+    return able
+
+
+def smaller(rows: Sequence[Pull]) -> list[Pull]:
+    """A tenth of the letters."""
+    return [dataclasses.replace(row, letters=max(1, row.letters // 10)) for row in rows]
 
 
 def _pull(one: Puller, port: int, there: Digests, home: Path) -> Cost:
@@ -180,33 +237,28 @@ def table(row: Pull, costs: dict[str, list[Cost]]) -> str:
 
 def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="./po bench home", description=__doc__.partition("\n\n")[0])
-    everybody = pullers()
-    names = ",".join(one.name for one in everybody)
+    names = ",".join(one.name for one in pullers())
     parser.add_argument("--rounds", type=int, default=5, help="how often each program is measured (5)")
-    parser.add_argument("--programs", default="ours,mpop", help=f"of {names} (%(default)s)")
+    parser.add_argument("--programs", default=names, help="of %(default)s")
     parser.add_argument("--letters", type=int, help="only one row: so many letters of 1 KB")
     parser.add_argument("--folder", type=Path, help="where the mail lies; a disk, for what is durable is measured")
     parser.add_argument("--quick", action="store_true", help="one round with less mail: does it run at all?")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="put the figures there, in place of older ones")
     options = parser.parse_args(words)
     rows: Sequence[Pull] = (Pull(options.letters, SMALL_OCTETS),) if options.letters else ROWS
-    if options.quick:
-        rows = [Pull(max(1, row.letters // 10), row.octets, row.round_trip_ms) for row in rows]
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder))
     folder.chmod(0o755)
     try:
         programs.program("floor")
-        print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine(folder).items()))
-        able = []
-        for one in everybody:
-            if one.name not in options.programs.split(","):
-                continue
-            if reason := one.absence():
-                print(f"{one.name} is left out: {reason}")
-                continue
-            print(f"{one.name}: {one.version()}")
-            able.append(one)
-        for row in rows:
-            print(f"\n{table(row, measure(row, able, 1 if options.quick else options.rounds, folder))}", flush=True)
+        facts = machine(folder)
+        print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items()))
+        able = those_here(options.programs.split(","))
+        plan = Plan(1 if options.quick else options.rounds, 0.0, folder, lambda line: None)
+        found = subject(plan, able, smaller(rows) if options.quick else rows)
+        if options.json:
+            results = Results.read(options.json, facts)
+            results.add("home", found, {one.name: one.version() for one in able})
+            results.write(options.json)
     except (programs.NoCompiler, ServerFailed, UnequalWork) as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 69 if isinstance(failure, programs.NoCompiler) else 1

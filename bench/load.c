@@ -4,8 +4,15 @@
  *   load pull      ... [--window W]    USER PASS STAT, RETR everything, W asked for ahead, QUIT
  *   load pull-dele ... [--window W]    the same with DELE behind each RETR; each account once
  *   load count     ...                 USER PASS STAT QUIT, each account once: how many letters there are
+ *   load list      ...                 USER PASS STAT UIDL LIST QUIT, wait for the close
+ *   load greet     ...                 connect, hear the greeting, QUIT, wait for the close
+ *   load idle      ...                 USER PASS STAT on all connections, then nothing more until standard input ends
  *   load deliver   ... [--kept K]      EHLO MAIL RCPT DATA, K letters on a connection, each unlike any other
+ *                  [--limit L]         L letters in all, however long it takes
+ *                  [--auth BASE64]     and before them AUTH PLAIN
  *
+ * With --tls 1 all of it is inside TLS from the first octet on, with a full handshake each time. With --shuffle 1 accounts come in
+ * an order that --seed makes. With --differ 1 accounts may have different letters.
  * Everything goes to 127.0.0.1, to the accounts user0, user1 ... (N of them, from --first on) of one domain. No account is in two sessions at once. What a server sends is read to the last octet:
  * letters are unstuffed, counted and summed, and every session must bring the same sum. The first reply that is not the
  * expected one ends the run with status 1. Prints one line of JSON.
@@ -27,35 +34,38 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { INPUT_OCTETS = 512 * 1024, OUTPUT_OCTETS = 64 * 1024, PATIENCE_MS = 60 * 1000 };
-enum mode { SESSIONS, PULL, PULL_DELE, COUNT, DELIVER };
-enum step { GREETING, CAPA, USER, PASS, STAT, UIDL, LETTERS, EHLO, MAIL, RCPT, DATA, CONTENT, QUIT, CLOSING };
+#include "way.h"
 
-static const char *const mode_names[] = {"sessions", "pull", "pull-dele", "count", "deliver"};
-static const char *const step_names[] = {"the greeting", "CAPA", "USER", "PASS", "STAT", "UIDL", "RETR and DELE", "EHLO",
-                                         "MAIL", "RCPT", "DATA", "the final dot", "QUIT", "the close"};
+enum { INPUT_OCTETS = 512 * 1024, OUTPUT_OCTETS = 64 * 1024, PATIENCE_MS = 60 * 1000 };
+enum mode { SESSIONS, PULL, PULL_DELE, COUNT, LISTING, GREET, IDLE, DELIVER };
+enum step { GREETING, CAPA, USER, PASS, STAT, UIDL, LIST, LETTERS, RESTING, EHLO, AUTH, MAIL, RCPT, DATA, CONTENT, QUIT, CLOSING };
+
+static const char *const mode_names[] = {"sessions", "pull", "pull-dele", "count", "list", "greet", "idle", "deliver"};
+static const char *const step_names[] = {"the greeting", "CAPA", "USER", "PASS", "STAT", "UIDL", "LIST", "RETR and DELE", "the rest",
+                                         "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "the final dot", "QUIT", "the close"};
 
 static struct {
     enum mode mode;
-    int port, connections, first, accounts, window, kept, octets, seed;
+    int port, connections, first, accounts, window, kept, limit, octets, seed, tls, shuffle, differ;
     double seconds;
-    const char *domain, *password;
+    const char *domain, *password, *auth, *sender;
 } options = {.connections = 1, .accounts = 1, .window = 64, .kept = 1, .octets = 10240, .seconds = 1,
-             .domain = "b.example", .password = "bench-secret"};
+             .domain = "b.example", .password = "bench-secret", .sender = "sender@a.example"};
 
 struct connection {
-    int fd, account;
+    struct way way;
+    int account, quota;
     enum step step;
-    bool in_lines, offers_pipelining, wants_output;
+    bool in_lines, offers_pipelining, wants_output, is_shaking;
     double began;
     char *input, *output;
     size_t input_length, output_length, output_sent;
-    long letters, lines, asked, answered, sent;
+    long letters, lines, asked, answered, sent, bodies_left;
     long long told, letter_octets, octets;
     uint64_t letter_sum, sum;
 };
 
-static int poller, open_connections;
+static int poller, open_connections, resting;
 static double run_began, run_deadline;
 static long operations, sessions, counted;
 static long long octets;
@@ -67,7 +77,7 @@ static int *idle_accounts; /* a ring: accounts are taken in turn */
 static long idle_first, idle_last;
 static char *body;
 static size_t body_length;
-static long letters_sent;
+static long letters_sent, letters_promised;
 
 static double now(void) {
     struct timespec t;
@@ -120,17 +130,31 @@ static void watch_output(struct connection *c, bool wanted) {
     if (c->wants_output == wanted) return;
     c->wants_output = wanted;
     struct epoll_event event = {.events = EPOLLIN | (wanted ? EPOLLOUT : 0), .data.ptr = c};
-    epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &event);
+    epoll_ctl(poller, EPOLL_CTL_MOD, c->way.fd, &event);
+}
+
+/* The content of a letter is the same body so many times. */
+static bool add_body(struct connection *c) {
+    if (!c->bodies_left) return false;
+    memcpy(c->output + c->output_length, body, body_length);
+    c->output_length += body_length;
+    if (!--c->bodies_left) {
+        memcpy(c->output + c->output_length, ".\r\n", 3);
+        c->output_length += 3;
+    }
+    return true;
 }
 
 static void flush(struct connection *c) {
-    while (c->output_sent < c->output_length) {
-        ssize_t n = send(c->fd, c->output + c->output_sent, c->output_length - c->output_sent, MSG_NOSIGNAL);
-        if (n < 0 && errno == EAGAIN) return watch_output(c, true);
-        if (n < 0) fail("sending in step %s: %s", step_names[c->step], strerror(errno));
-        c->output_sent += (size_t)n;
-    }
-    c->output_sent = c->output_length = 0;
+    do {
+        while (c->output_sent < c->output_length) {
+            ssize_t n = way_send(&c->way, c->output + c->output_sent, c->output_length - c->output_sent);
+            if (n < 0 && errno == EAGAIN) return watch_output(c, true);
+            if (n < 0) fail("sending in step %s: %s", step_names[c->step], strerror(errno));
+            c->output_sent += (size_t)n;
+        }
+        c->output_sent = c->output_length = 0;
+    } while (add_body(c));
     watch_output(c, false);
 }
 
@@ -148,7 +172,16 @@ __attribute__((format(printf, 2, 3))) static void say(struct connection *c, cons
 
 static bool may_begin(void) {
     if (options.mode == COUNT || options.mode == PULL_DELE) return sessions + open_connections < options.accounts;
+    if (options.mode == IDLE) return sessions + open_connections < options.connections;
+    if (options.limit) return letters_promised < options.limit;
     return sessions + open_connections == 0 || now() < run_deadline;
+}
+
+static int next_account(void) { return idle_accounts[idle_first++ % options.accounts]; }
+
+/* Letters may come to the same mailbox on several connections; no account is in two sessions. */
+static void account_is_idle(int account) {
+    if (options.mode != DELIVER) idle_accounts[idle_last++ % options.accounts] = account;
 }
 
 static void begin(struct connection *c) {
@@ -158,15 +191,19 @@ static void begin(struct connection *c) {
     char *input = c->input, *output = c->output;
     memset(c, 0, sizeof *c);
     c->input = input, c->output = output;
-    c->account = idle_accounts[idle_first++ % options.accounts];
+    c->account = next_account();
+    c->quota = options.limit && options.limit - letters_promised < options.kept ? options.limit - (int)letters_promised : options.kept;
+    letters_promised += c->quota;
     c->began = now();
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (c->fd < 0) fail("socket: %s", strerror(errno));
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    if (connect(c->fd, (struct sockaddr *)&address, sizeof address) && errno != EINPROGRESS)
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) fail("socket: %s", strerror(errno));
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) && errno != EINPROGRESS)
         fail("connecting to port %d: %s", options.port, strerror(errno));
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
-    epoll_ctl(poller, EPOLL_CTL_ADD, c->fd, &event);
+    if (!way_open(&c->way, fd, options.tls, true)) fail("TLS cannot be had");
+    c->is_shaking = c->wants_output = options.tls;
+    struct epoll_event event = {.events = EPOLLIN | (options.tls ? EPOLLOUT : 0), .data.ptr = c};
+    epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event);
     open_connections++;
 }
 
@@ -180,16 +217,15 @@ static void note_latency(double seconds) {
 }
 
 static void end(struct connection *c) {
-    close(c->fd);
-    c->fd = -1;
+    way_close(&c->way);
     open_connections--;
     sessions++;
-    idle_accounts[idle_last++ % options.accounts] = c->account;
+    account_is_idle(c->account);
     if (options.mode != DELIVER) note_latency(now() - c->began);
-    if (options.mode == SESSIONS || options.mode == COUNT) operations++;
+    if (options.mode == SESSIONS || options.mode == COUNT || options.mode == LISTING || options.mode == GREET) operations++;
     if (options.mode == PULL || options.mode == PULL_DELE) {
         if (sessions == 1) session_sum = c->sum, session_octets = c->octets;
-        if (c->sum != session_sum || c->octets != session_octets)
+        if (!options.differ && (c->sum != session_sum || c->octets != session_octets))
             fail("user%d had other letters than the account before: %lld octets, not %lld", c->account, c->octets,
                  session_octets);
     }
@@ -220,16 +256,31 @@ static void ask_letters(struct connection *c) {
     }
 }
 
+static void after_stat(struct connection *c) {
+    switch (options.mode) {
+    case SESSIONS:
+    case LISTING: return ask(c, UIDL);
+    case COUNT: return ask(c, QUIT);
+    case IDLE:
+        c->step = RESTING;
+        resting++, operations++;
+        note_latency(now() - c->began);
+        return;
+    default: return ask_letters(c);
+    }
+}
+
 static void after_pop3_reply(struct connection *c) {
     switch (c->step) {
-    case GREETING: return ask(c, options.mode == SESSIONS ? CAPA : USER);
+    case GREETING: return ask(c, options.mode == SESSIONS ? CAPA : options.mode == GREET ? QUIT : USER);
     case CAPA: return ask(c, USER);
     case USER: return ask(c, PASS);
     case PASS: return ask(c, STAT);
-    case STAT: return options.mode == SESSIONS ? ask(c, UIDL) : options.mode == COUNT ? ask(c, QUIT) : ask_letters(c);
+    case STAT: return after_stat(c);
     case UIDL:
-        if (c->lines != c->letters) fail("UIDL told %ld letters, STAT %ld", c->lines, c->letters);
-        return ask(c, QUIT);
+    case LIST:
+        if (c->lines != c->letters) fail("%s told %ld letters, STAT %ld", step_names[c->step], c->lines, c->letters);
+        return ask(c, c->step == UIDL && options.mode == LISTING ? LIST : QUIT);
     case LETTERS: return ask_letters(c);
     default: c->step = CLOSING;
     }
@@ -262,7 +313,7 @@ static void pop3_status(struct connection *c, const char *line, size_t length) {
         if (behind == line + 3 || *behind != ' ') c->told = -1;
         c->letter_octets = 0, c->letter_sum = 0;
     }
-    c->in_lines = c->step == CAPA || c->step == UIDL || c->step == LETTERS;
+    c->in_lines = c->step == CAPA || c->step == UIDL || c->step == LIST || c->step == LETTERS;
     if (!c->in_lines) after_pop3_reply(c);
 }
 
@@ -288,17 +339,18 @@ static void pop3_line(struct connection *c, const char *line, size_t length) {
 
 static void say_letter(struct connection *c) {
     c->step = CONTENT;
+    size_t began = c->output_length;
     say(c, "From: sender@a.example\r\nTo: user%d@%s\r\nSubject: letter %ld\r\nMessage-ID: <%d.%ld@a.example>\r\n\r\n", c->account,
         options.domain, letters_sent, options.seed, letters_sent);
     letters_sent++;
-    memcpy(c->output + c->output_length, body, body_length);
-    c->output_length += body_length;
-    c->letter_octets = (long long)c->output_length - 3;
+    c->bodies_left = options.octets > (int)body_length + 256 ? options.octets / (long)body_length : 1;
+    c->letter_octets = (long long)(c->output_length - began) + (long long)body_length * c->bodies_left;
+    add_body(c);
 }
 
 static void say_envelope(struct connection *c) {
     c->step = MAIL;
-    say(c, "MAIL FROM:<sender@a.example>\r\n");
+    say(c, "MAIL FROM:<%s>\r\n", options.sender);
     if (c->offers_pipelining) say(c, "RCPT TO:<user%d@%s>\r\nDATA\r\n", c->account, options.domain);
 }
 
@@ -307,14 +359,13 @@ static void letter_is_taken(struct connection *c) {
     octets += c->letter_octets;
     note_latency(now() - c->began);
     c->began = now();
-    if (++c->sent == options.kept || now() >= run_deadline) return ask(c, QUIT);
-    idle_accounts[idle_last++ % options.accounts] = c->account;
-    c->account = idle_accounts[idle_first++ % options.accounts];
+    if (++c->sent == c->quota || (!options.limit && now() >= run_deadline)) return ask(c, QUIT);
+    c->account = next_account();
     say_envelope(c);
 }
 
 static void smtp_line(struct connection *c, const char *line, size_t length) {
-    static const char *const expected[] = {[GREETING] = "220", [EHLO] = "250", [MAIL] = "250", [RCPT] = "250", [DATA] = "354",
+    static const char *const expected[] = {[GREETING] = "220", [EHLO] = "250", [AUTH] = "235", [MAIL] = "250", [RCPT] = "250", [DATA] = "354",
                                            [CONTENT] = "250", [QUIT] = "221"};
     if (c->step == CLOSING || length < 5 || memcmp(line, expected[c->step], 3))
         fail("%s was answered: %.*s", step_names[c->step], (int)length, line);
@@ -324,7 +375,11 @@ static void smtp_line(struct connection *c, const char *line, size_t length) {
     case GREETING:
         c->step = EHLO;
         return say(c, "EHLO a.example\r\n");
-    case EHLO: return say_envelope(c);
+    case EHLO:
+        if (!options.auth) return say_envelope(c);
+        c->step = AUTH;
+        return say(c, "AUTH PLAIN %s\r\n", options.auth);
+    case AUTH: return say_envelope(c);
     case MAIL:
         c->step = RCPT;
         if (!c->offers_pipelining) say(c, "RCPT TO:<user%d@%s>\r\n", c->account, options.domain);
@@ -339,22 +394,31 @@ static void smtp_line(struct connection *c, const char *line, size_t length) {
     }
 }
 
+static void shuffle_accounts(void) {
+    srandom((unsigned)options.seed + 1);
+    for (int i = options.accounts - 1; i > 0; i--) {
+        int j = (int)(random() % (i + 1)), account = idle_accounts[i];
+        idle_accounts[i] = idle_accounts[j];
+        idle_accounts[j] = account;
+    }
+}
+
 static void make_body(void) {
     size_t header = 200; /* about what say_letter writes above it */
-    body = room((size_t)options.octets + 256);
-    for (long line = 0; body_length + header < (size_t)options.octets; line++)
+    size_t most = options.octets < OUTPUT_OCTETS - 4096 ? (size_t)options.octets : OUTPUT_OCTETS - 4096;
+    body = room(most + 256);
+    for (long line = 0; body_length + header < most; line++)
         body_length += (size_t)sprintf(body + body_length, "%sline %07ld of a letter that is as dull as any other and goes its way\r\n",
                                        line % 97 == 42 ? ".." : "", line);
-    body_length += (size_t)sprintf(body + body_length, ".\r\n");
-    if (body_length > OUTPUT_OCTETS - 1024) fail("a letter of %d octets is too large for this generator", options.octets);
 }
 
 /* --- the loop --------------------------------------------------------------------------------------------------- */
 
-static void receive(struct connection *c) {
-    ssize_t n = recv(c->fd, c->input + c->input_length, INPUT_OCTETS - c->input_length, 0);
-    if (n < 0 && errno == EAGAIN) return;
-    if (c->step == CLOSING && (n == 0 || (n < 0 && errno == ECONNRESET))) return end(c);
+/* False when there is no more to be had for now, or the connection has ended. */
+static bool receive(struct connection *c) {
+    ssize_t n = way_receive(&c->way, c->input + c->input_length, INPUT_OCTETS - c->input_length);
+    if (n < 0 && errno == EAGAIN) return false;
+    if (c->step == CLOSING && (n == 0 || (n < 0 && errno == ECONNRESET))) return end(c), false;
     if (n == 0) fail("the server closed in step %s", step_names[c->step]);
     if (n < 0) fail("receiving in step %s: %s", step_names[c->step], strerror(errno));
     c->input_length += (size_t)n;
@@ -369,6 +433,25 @@ static void receive(struct connection *c) {
     if (c->input_length == INPUT_OCTETS) fail("a line longer than %d octets", INPUT_OCTETS);
     memmove(c->input, line, c->input_length);
     if (c->output_length && !c->wants_output) flush(c);
+    return c->way.tls; /* which may hold octets that the socket has no more */
+}
+
+/* True when the handshake is over. */
+static bool shake(struct connection *c) {
+    bool wants_output;
+    ssize_t n = way_shake(&c->way, &wants_output);
+    if (n == 0 || (n < 0 && errno != EAGAIN)) fail("the TLS handshake failed");
+    watch_output(c, wants_output);
+    c->is_shaking = n != 1;
+    return !c->is_shaking;
+}
+
+/* All are logged in: say so, and keep still until whoever measures has seen enough. */
+static void rest(void) {
+    char octet;
+    printf("{\"resting\": %d, \"seconds\": %.6f}\n", resting, now() - run_began);
+    fflush(stdout);
+    while (read(STDIN_FILENO, &octet, 1) > 0) continue;
 }
 
 static void run(void) {
@@ -380,16 +463,21 @@ static void run(void) {
     for (int i = 0; i < options.connections; i++) {
         all[i].input = room(INPUT_OCTETS);
         all[i].output = room(OUTPUT_OCTETS);
-        if (may_begin()) begin(&all[i]);
     }
+    int begun = 0, at_once = options.mode == IDLE ? 64 : options.connections;
+    while (begun < options.connections && begun < at_once && may_begin()) begin(&all[begun++]);
     while (open_connections) {
         int n = epoll_wait(poller, events, 64, PATIENCE_MS);
         if (n == 0) fail("%d connections had no answer for %d s", open_connections, PATIENCE_MS / 1000);
         for (int i = 0; i < n; i++) {
             struct connection *c = events[i].data.ptr;
+            if (c->is_shaking && !shake(c)) continue;
             if (events[i].events & EPOLLOUT) flush(c);
-            if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) receive(c);
+            if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+                while (receive(c)) continue;
         }
+        while (options.mode == IDLE && begun < options.connections && begun - resting < at_once) begin(&all[begun++]);
+        if (options.mode == IDLE && resting == options.connections) return rest();
     }
 }
 
@@ -414,8 +502,9 @@ static void report(void) {
 }
 
 static void usage(void) {
-    fprintf(stderr, "usage: load sessions|pull|pull-dele|count|deliver --port P [--connections C] [--accounts N]\n"
-                    "    [--first F] [--seconds S] [--window W] [--kept K] [--octets O] [--seed N] [--domain D] [--password P]\n");
+    fprintf(stderr, "usage: load sessions|pull|pull-dele|count|list|greet|idle|deliver --port P [--connections C] [--accounts N]\n"
+                    "    [--first F] [--seconds S] [--window W] [--kept K] [--octets O] [--seed N] [--domain D] [--password P]\n"
+                    "    [--tls 1] [--shuffle 1] [--differ 1] [--limit L] [--auth BASE64] [--sender S]\n");
     exit(64);
 }
 
@@ -426,7 +515,8 @@ static void read_option(const char *name, const char *value) {
     } numbers[] = {{"--port", &options.port},     {"--connections", &options.connections}, {"--accounts", &options.accounts},
                    {"--first", &options.first},
                    {"--window", &options.window}, {"--kept", &options.kept},               {"--octets", &options.octets},
-                   {"--seed", &options.seed}};
+                   {"--seed", &options.seed},     {"--limit", &options.limit},             {"--tls", &options.tls},
+                   {"--shuffle", &options.shuffle}, {"--differ", &options.differ}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (!strcmp(name, numbers[i].name)) {
             *numbers[i].place = atoi(value);
@@ -435,6 +525,8 @@ static void read_option(const char *name, const char *value) {
     if (!strcmp(name, "--seconds")) options.seconds = atof(value);
     else if (!strcmp(name, "--domain")) options.domain = value;
     else if (!strcmp(name, "--password")) options.password = value;
+    else if (!strcmp(name, "--auth")) options.auth = value;
+    else if (!strcmp(name, "--sender")) options.sender = value;
     else usage();
 }
 
@@ -446,11 +538,13 @@ int main(int count, char **words) {
     options.mode = (enum mode)mode;
     for (int i = 2; i < count; i += 2) read_option(words[i], words[i + 1]);
     if (options.port < 1 || options.connections < 1 || options.window < 1 || options.kept < 1) usage();
-    if (options.accounts < options.connections) fail("%d connections need as many accounts", options.connections);
+    if (options.tls && !way_use_tls(NULL, NULL)) fail("this program was compiled without TLS");
+    if (options.mode != DELIVER && options.accounts < options.connections) fail("%d connections need as many accounts", options.connections);
     if (options.window > 1024) options.window = 1024;
     idle_accounts = room((size_t)options.accounts * sizeof *idle_accounts);
     for (int i = 0; i < options.accounts; i++) idle_accounts[i] = options.first + i;
     idle_last = options.accounts;
+    if (options.shuffle) shuffle_accounts();
     make_body();
     run();
     report();

@@ -90,17 +90,29 @@ def memory_octets(roots: Sequence[int]) -> int:
     return total
 
 
-class PeakMemory:
-    """The largest `memory_octets` seen inside the `with`, looked at every second and at the end."""
+def descriptors(roots: Sequence[int]) -> int:
+    """How many file descriptors the trees under `roots` have open, now."""
+    total = 0
+    for pid in tree(roots):
+        try:
+            total += sum(1 for _ in (_PROC / str(pid) / "fd").iterdir())
+        except OSError:
+            continue
+    return total
 
-    def __init__(self, roots: Sequence[int]) -> None:
+
+class PeakMemory:
+    """The largest `memory_octets` seen inside the `with`, looked at every so many seconds and at the end."""
+
+    def __init__(self, roots: Sequence[int], every_seconds: float = 1.0) -> None:
         self.octets = 0
         self._roots = roots
+        self._every_seconds = every_seconds
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="peak-memory", daemon=True)
 
     def _watch(self) -> None:
-        while not self._over.wait(1.0):
+        while not self._over.wait(self._every_seconds):
             self.octets = max(self.octets, memory_octets(self._roots))
 
     def __enter__(self) -> Self:

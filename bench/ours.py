@@ -2,7 +2,8 @@
 
 Two settings are not the default, both to have what the peers have: login in clear from loopback, and an hour, as in
 the tuned Dovecot, for which a right password is remembered. Passwords are hashed as always. On a single core there
-is one worker. A forgetful office remembers no password: each login with one costs an argon2id hash.
+is one worker. Two more are there for the logins: a forgetful office remembers no password, so each login with one
+costs an argon2id hash; an office that keeps passwords in clear has nothing to hash.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.contender import PASSWORD, Mail
 from bench.process import Server, ServerFailed
-from postoffice.accounts.verifiers import of_own, of_own_with_scram
+from postoffice.accounts.verifiers import of_clear, of_clear_with_scram, of_own, of_own_with_scram
 from postoffice.app.privilege import give_away
 from postoffice.protocols.dots import stuff
 from postoffice.store.base import Store
@@ -29,9 +30,10 @@ _PLACED_AT_ONCE = 250
 _CONFIG = """
 [office]
 addresses = ["127.0.0.1"]
-ports = {{ pop3 = 0, smtp = 0, pop3s = -1, submission = -1, submissions = -1, metrics = -1 }}
+ports = {{ pop3 = 0, smtp = 0, pop3s = 0, submission = {submission}, submissions = -1, metrics = -1 }}
 workers = {workers}
 
+{routes}
 [login]
 clear_text_networks = ["127.0.0.0/8"]
 remember_seconds = {remembered}
@@ -41,13 +43,19 @@ remember_seconds = {remembered}
 class Ours:
     """One office."""
 
+    load_words: tuple[str, ...] = ()
     keeps_letters = True
     does_logins = True
 
-    def __init__(self, *, is_forgetful: bool = False) -> None:
-        self.name = "ours-forgetful" if is_forgetful else "ours"
-        self.does_pop3 = self.does_smtp = not is_forgetful
-        self._is_forgetful = is_forgetful
+    def __init__(self, kind: str = "", routes: Mapping[str, int] | None = None) -> None:
+        """`kind`: the usual office, or one that is `forgetful` or keeps passwords in `clear`.
+
+        With `routes`, to ports of 127.0.0.1 by domain, its people may send mail there.
+        """
+        self.routes: Mapping[str, int] = routes or {}
+        self.name = f"ours-{kind}" if kind else "ours"
+        self.does_pop3 = self.does_smtp = self.does_day = not kind
+        self._kind = kind
         self._home = Path()
         self._server: Server | None = None
         self._ports: dict[str, int] = {}
@@ -56,29 +64,37 @@ class Ours:
         return None
 
     def version(self) -> str:
-        said = subprocess.run([*_postoffice(), "--version"], capture_output=True, text=True, check=True)
+        said = subprocess.run([*command(), "--version"], capture_output=True, text=True, check=True)
         return said.stdout.strip()
 
     def prepare(self, home: Path, mail: Mail) -> None:
         self._home = home
         first, *others = mail.addresses()
-        words = [*_postoffice(), "init", "--data", str(self._data), first, "--password-stdin"]
+        words = [*command(), "init", "--data", str(self.data), first, "--password-stdin"]
         ended = subprocess.run(words, input=f"{PASSWORD}\n", capture_output=True, text=True, check=False)
         if ended.returncode:
             raise ServerFailed(f"postoffice init: {ended.stderr.strip()}")
-        asyncio.run(_fill(self._data, first, others, mail))
-        give_away(self._data)
+        asyncio.run(_fill(self.data, first, others, mail, in_clear=mail.in_clear or self._kind == "clear"))
+        give_away(self.data)
 
     @property
-    def _data(self) -> Path:
+    def data(self) -> Path:
         return self._home / "data"
 
     def start(self, core: int | None) -> None:
         config = self._home / "postoffice.toml"
         config.write_text(
-            _CONFIG.format(workers=0 if core is None else 1, remembered=0.0 if self._is_forgetful else 3600.0)
+            _CONFIG.format(
+                workers=0 if core is None else 1,
+                remembered=0.0 if self._kind == "forgetful" else 3600.0,
+                submission=0 if self.routes else -1,
+                routes="".join(
+                    f'[relay.routes."{domain}"]\nhost = "127.0.0.1"\nport = {port}\n'
+                    for domain, port in self.routes.items()
+                ),
+            )
         )
-        words = [*_postoffice(), "serve", "--config", str(config), "--data", str(self._data)]
+        words = [*command(), "serve", "--config", str(config), "--data", str(self.data)]
         self._server = Server(words, self._home / "serve.log", core)
         for said in self._server.read_ready().split()[1:]:
             door, _, place = said.partition("=")
@@ -96,29 +112,33 @@ class Ours:
     def delivered(self) -> int | None:
         return None
 
+    def chill(self) -> None:
+        """The index is the mailbox itself; what is remembered beside it goes with the process."""
+
     def stop(self) -> None:
         if self._server is not None:
             self._server.stop()
             self._server = None
 
 
-def _postoffice() -> list[str]:
+def command() -> list[str]:
     """The command beside this Python."""
     return [os.fspath(Path(sys.executable).with_name("postoffice"))]
 
 
-async def _fill(data: Path, first: str, addresses: Sequence[str], mail: Mail) -> None:
+async def _fill(data: Path, first: str, addresses: Sequence[str], mail: Mail, *, in_clear: bool) -> None:
     """More accounts, and the letters in every mailbox. The command line would take a process for each."""
     store = EmbeddedStore.open(data)
     try:
-        verifier = of_own(PASSWORD)
+        verifier = of_clear(PASSWORD) if in_clear else of_own(PASSWORD)
+        with_scram = of_clear_with_scram if in_clear else of_own_with_scram
         secret = await store.directory.secret()
         for address in addresses:
             await store.directory.add_account(address, time.time())
         for address in (first, *addresses):
             account = await store.directory.find(address)
             assert account is not None
-            kept = of_own_with_scram(PASSWORD, address, secret) if mail.with_scram else verifier
+            kept = with_scram(PASSWORD, address, secret) if mail.with_scram else verifier
             await store.directory.set_credential(Credential(account.account_id, "password", kept))
         for account in await store.directory.accounts():
             for at in range(0, len(mail.letters), _PLACED_AT_ONCE):

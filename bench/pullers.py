@@ -39,10 +39,14 @@ def digests(letters: Iterable[bytes]) -> Digests:
 
 
 class Puller(Protocol):
-    """`words` are the command for a port and an empty folder, `user` under whom it runs, None: as we do."""
+    """`words` are the command for a port and an empty folder, `user` under whom it runs, None: as we do.
+
+    `is_lock_step`: asks for a letter when it has the one before.
+    """
 
     name: str
     user: int | None
+    is_lock_step: bool
 
     def absence(self) -> str | None:
         """Why it cannot run here, or None."""
@@ -64,6 +68,7 @@ class Fetch:
 
     name = "ours"
     user: int | None = None
+    is_lock_step = False
 
     def absence(self) -> str | None:
         return None
@@ -95,6 +100,7 @@ class Mpop:
 
     name = "mpop"
     user: int | None = None
+    is_lock_step = False
 
     def absence(self) -> str | None:
         return None if shutil.which("mpop") else "mpop is not installed"
@@ -121,6 +127,7 @@ class Getmail:
 
     name = "getmail6"
     user: int | None = NOBODY
+    is_lock_step = True
 
     def absence(self) -> str | None:
         if shutil.which("getmail") is None:
@@ -151,6 +158,7 @@ class Barest:
 
     name = "barest"
     user: int | None = None
+    is_lock_step = False
 
     def absence(self) -> str | None:
         return None
@@ -167,9 +175,55 @@ class Barest:
         return digests(unstuff(path.read_bytes()) for path in (home / "mail").iterdir())
 
 
+class Fetchmail:
+    """fetchmail, which leaves keeping to a program: one that writes the letter into a Maildir and syncs it."""
+
+    name = "fetchmail"
+    user: int | None = None
+    is_lock_step = True
+
+    def absence(self) -> str | None:
+        return None if shutil.which("fetchmail") else "fetchmail is not installed"
+
+    def version(self) -> str:
+        return (
+            " ".join(_first_line("fetchmail", "--version").split()[2:4])
+            .partition("+")[0]
+            .replace("release", "fetchmail")
+        )
+
+    def words(self, home: Path, port: int) -> Sequence[str]:
+        maildir = _maildir(home)
+        deliver = home / "deliver"
+        keep = f"cat > $file && sync $file && mv $file {maildir}/new/ && sync {maildir}/new"
+        deliver.write_text(f"#!/bin/sh\nfile={maildir}/tmp/$$\n{keep}\n")
+        deliver.chmod(0o700)
+        rc = home / "fetchmailrc"
+        rc.write_text(
+            "set invisible\nset no bouncemail\nset no spambounce\n"
+            f"poll localhost service {port} protocol pop3 no dns auth password\n"
+            f"user '{USER}' password '{PASSWORD}' sslproto '' keep fetchall no rewrite no mimedecode mda '{deliver}'\n"
+        )
+        rc.chmod(0o600)
+        return [
+            "fetchmail",
+            "-f",
+            str(rc),
+            "-i",
+            str(home / "ids"),
+            "--pidfile",
+            str(home / "pid"),
+            "--silent",
+            "--nosyslog",
+        ]
+
+    def kept(self, home: Path) -> Digests:
+        return digests(_RETURN_PATH.sub(b"", letter) for letter in _in_maildir(home))
+
+
 def pullers() -> list[Puller]:
     """Everybody who can be measured, ours first."""
-    return [Fetch(), Mpop(), Getmail(), Barest()]
+    return [Fetch(), Mpop(), Getmail(), Fetchmail(), Barest()]
 
 
 def _maildir(home: Path) -> Path:

@@ -8,76 +8,20 @@ lie in the mailboxes, no more and no less.
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from bench import programs
-from bench.contender import DOMAIN, PASSWORD, Contender, Mail
+from bench import idle
+from bench.contender import Contender, Mail
 from bench.letters import letters
-from bench.measure import PeakMemory, cpu_seconds, on_core
+from bench.measure import PeakMemory, cpu_seconds
+from bench.measurement import Measurement, Plan, UnequalWork, load
 from bench.rows import Row, Scene
 
-
-class UnequalWork(Exception):
-    """A contender did not do the work that it was measured for. Says which and what."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """One run of one contender. Times in seconds.
-
-    `cpu_by_root` splits the processor time by tree of processes.
-    """
-
-    row: str
-    contender: str
-    round_number: int
-    operations: int
-    seconds: float
-    settled_seconds: float
-    cpu_seconds: float
-    cpu_by_root: dict[str, float]
-    memory_octets: int
-    generator_share: float
-    p50_ms: float
-    p99_ms: float
-    octets: int
-    session_octets: int
-    checksum: str
-
-    @property
-    def rate(self) -> float:
-        """Operations per second."""
-        return self.operations / self.seconds
-
-    @property
-    def settled_rate(self) -> float:
-        """Operations per second until everything was in its place."""
-        return self.operations / self.settled_seconds
-
-    @property
-    def cpu_us(self) -> float:
-        """Microseconds of processor time per operation."""
-        return self.cpu_seconds / self.operations * 1e6
-
-
-@dataclass(slots=True)
-class Plan:
-    """How long and how often. `tell` hears what happens, a line at a time."""
-
-    rounds: int
-    seconds: float
-    folder: Path
-    tell: Callable[[str], None]
-    checksums: dict[int, tuple[str, str]] = field(default_factory=dict)
+_DAYS_LETTERS = 20
 
 
 def cores(scene: Scene) -> tuple[int | None, int | None]:
@@ -91,10 +35,10 @@ def cores(scene: Scene) -> tuple[int | None, int | None]:
 def run_scene(scene: Scene, contenders: Sequence[Contender], plan: Plan) -> Iterator[Measurement]:
     """Every row of the scene, every contender, `plan.rounds` times."""
     accounts = scene.accounts * (plan.rounds if scene.is_used_up else 1)
-    mail = Mail(accounts, letters(scene.letters), scene.with_scram)
+    mail = Mail(accounts, letters(scene.letters, scene.octets), scene.with_scram, in_clear=scene.in_clear)
     with ExitStack() as running:
         for contender in contenders:
-            home = plan.folder / f"{scene.mode}-{contender.name}"
+            home = plan.folder / f"{scene.mode}-{scene.accounts}-{scene.letters}-{contender.name}"
             home.mkdir(mode=0o755)
             plan.tell(f"{contender.name}: {accounts} accounts with {scene.letters} letters each")
             contender.prepare(home, mail)
@@ -115,25 +59,39 @@ def run_scene(scene: Scene, contenders: Sequence[Contender], plan: Plan) -> Iter
 def _warm(scene: Scene, contender: Contender, accounts: int) -> None:
     """Every account is used once, so that processes are up, mailboxes made, and what is remembered is remembered."""
     if scene.protocol == "pop3":
-        _load(contender, "pop3", ["count", "--accounts", str(accounts)], None)
+        _count(contender, ["--accounts", str(accounts)], accounts)
         return
     words = ["deliver", "--accounts", str(accounts), "--connections", "16", "--seconds", "3", "--seed", "1000"]
+    if scene.mode in {"day", "relay"}:
+        words += ["--limit", str(accounts)]
     _load(contender, "smtp", words, None)
     contender.settle()
+    if scene.mode == "day":
+        _load(
+            contender, "pop3", ["pull-dele", "--differ", "1", "--accounts", str(accounts), "--connections", "16"], None
+        )
 
 
 def _measure(scene: Scene, row: Row, contender: Contender, round_number: int, plan: Plan) -> Measurement:
-    load_core = cores(scene)[1]
-    accounts = ["--accounts", str(scene.accounts)]
+    count = row.accounts or scene.accounts
+    accounts = ["--accounts", str(count)]
     if scene.is_used_up:
         accounts += ["--first", str(scene.accounts * round_number)]
-    before = _delivered(scene, contender) if scene.mode == "deliver" else 0
-    words = [scene.mode, *accounts, *row.arguments, "--seconds", str(plan.seconds), "--seed", str(round_number)]
+    if row.is_cold:
+        contender.stop()
+        if row.without_index:
+            contender.chill()
+        contender.start(cores(scene)[0])
+    if scene.mode == "idle":
+        words = ["idle", *accounts, *row.arguments, *_way(row)]
+        return idle.measure(row, contender, round_number, words, cores(scene)[1])
+    before = _delivered(scene, contender, accounts, count)
+    words = [*accounts, "--seconds", str(plan.seconds), *row.arguments, *_way(row), "--seed", str(round_number)]
     roots = contender.pids()
     with PeakMemory(list(roots.values())) as peak:
         cpu = {name: cpu_seconds([pid]) for name, pid in roots.items()}
         began = time.monotonic()
-        said = _load(contender, scene.protocol, words, load_core)
+        said = _work(scene, row, contender, words)
         contender.settle()
         settled_seconds = time.monotonic() - began
         cpu = {name: cpu_seconds([pid]) - cpu[name] for name, pid in roots.items()}
@@ -154,7 +112,7 @@ def _measure(scene: Scene, row: Row, contender: Contender, round_number: int, pl
         session_octets=said["session_octets"],
         checksum=said["checksum"],
     )
-    if said["counted"] != said["sessions"] * scene.letters and scene.protocol == "pop3":
+    if scene.protocol == "pop3" and row.mode != "greet" and said["counted"] != said["sessions"] * scene.letters:
         raise UnequalWork(f"{contender.name} showed {said['counted']} letters in {said['sessions']} sessions")
     _check_pulled(scene, measurement, plan)
     if contender.keeps_letters:
@@ -162,11 +120,42 @@ def _measure(scene: Scene, row: Row, contender: Contender, round_number: int, pl
     return measurement
 
 
+def _way(row: Row) -> list[str]:
+    return ["--tls", "1"] if row.is_tls else []
+
+
+def _work(scene: Scene, row: Row, contender: Contender, words: Sequence[str]) -> dict[str, Any]:
+    """What is measured."""
+    load_core = cores(scene)[1]
+    if scene.mode == "day":
+        return _day(row.accounts or scene.accounts, contender, words)
+    mode = row.mode or ("deliver" if scene.mode == "relay" else scene.mode)
+    protocol = "pop3s" if row.is_tls else scene.protocol
+    return _load(contender, protocol, [mode, *words], load_core)
+
+
+def _day(accounts: int, contender: Contender, words: Sequence[str]) -> dict[str, Any]:
+    """Letters come in, and go out when all of them are in their mailboxes."""
+    count = accounts * _DAYS_LETTERS
+    limits = ["--kept", str(_DAYS_LETTERS), "--limit", str(count)]
+    began = time.monotonic()
+    came = _load(contender, "smtp", ["deliver", *words, *limits], None)
+    contender.settle()
+    went = _load(contender, "pop3", ["pull-dele", "--differ", "1", *words], None)
+    if contender.keeps_letters and not came["operations"] == went["operations"] == count:
+        raise UnequalWork(
+            f"{contender.name} took {came['operations']} letters and gave {went['operations']}, not {count}"
+        )
+    generator = came["generator_cpu_seconds"] + went["generator_cpu_seconds"]
+    seconds = time.monotonic() - began
+    return {**went, "operations": count, "seconds": seconds, "generator_cpu_seconds": generator}
+
+
 def _check_pulled(scene: Scene, measurement: Measurement, plan: Plan) -> None:
     """What was pulled has the octets of the letters and the sum that every other contender had."""
     if scene.mode not in {"pull", "pull-dele"}:
         return
-    expected = sum(len(letter) for letter in letters(scene.letters))
+    expected = sum(len(letter) for letter in letters(scene.letters, scene.octets))
     if measurement.session_octets != expected:
         raise UnequalWork(f"{measurement.contender} gave {measurement.session_octets} octets, not {expected}")
     checksum, first = plan.checksums.setdefault(scene.letters, (measurement.checksum, measurement.contender))
@@ -176,45 +165,30 @@ def _check_pulled(scene: Scene, measurement: Measurement, plan: Plan) -> None:
 
 def _check_kept(scene: Scene, measurement: Measurement, contender: Contender, accounts: list[str], before: int) -> None:
     """What was accepted is there, and what was deleted is not."""
-    if scene.mode == "deliver":
-        arrived = _delivered(scene, contender) - before
+    count = int(accounts[1])
+    if scene.mode in {"deliver", "relay"}:
+        arrived = _delivered(scene, contender, accounts, count) - before
         if arrived != measurement.operations:
             raise UnequalWork(f"{contender.name} accepted {measurement.operations} letters and kept {arrived}")
-    if scene.mode == "pull-dele":
-        left = _load(contender, "pop3", ["count", *accounts], None)["counted"]
+    if scene.mode in {"pull-dele", "day"}:
+        left = _count(contender, accounts, count)
         if left:
             raise UnequalWork(f"{contender.name} still has {left} letters after UPDATE")
 
 
-def _delivered(scene: Scene, contender: Contender) -> int:
-    """How many letters lie in all mailboxes of a contender that keeps them."""
-    if not contender.keeps_letters:
+def _delivered(scene: Scene, contender: Contender, accounts: list[str], count: int) -> int:
+    """How many letters lie in all mailboxes of a contender that keeps them, where that matters."""
+    if scene.mode not in {"deliver", "relay"} or not contender.keeps_letters:
         return 0
     found = contender.delivered()
-    if found is None:
-        found = int(_load(contender, "pop3", ["count", "--accounts", str(scene.accounts)], None)["counted"])
-    return found
+    return _count(contender, accounts, count) if found is None else found
+
+
+def _count(contender: Contender, accounts: list[str], count: int) -> int:
+    words = ["count", *accounts, "--connections", str(min(16, count))]
+    return int(_load(contender, "pop3", words, None)["counted"])
 
 
 def _load(contender: Contender, protocol: str, words: list[str], core: int | None) -> dict[str, Any]:
-    return load(contender.ports()[protocol], words, core, contender.name)
-
-
-def load(port: int, words: Sequence[str], core: int | None = None, whom: str = "the server") -> dict[str, Any]:
-    """Run `bench/load.c`, or `bench.logins` for what that does not do, against a port; gives what it reports."""
-    fixed = ["--port", str(port), "--domain", DOMAIN, "--password", PASSWORD]
-    program = [sys.executable, "-m", "bench.logins"] if words[0] == "logins" else [str(programs.program("load"))]
-    with on_core(core):
-        process = subprocess.Popen(
-            [*program, words[0], *fixed, *words[1:]], stdout=subprocess.PIPE, text=True, cwd=programs.HERE.parent
-        )
-    try:
-        said, _ = process.communicate()
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    if process.returncode:
-        raise UnequalWork(f"{whom}: the load ended with status {process.returncode}: {said.strip()}")
-    report: dict[str, Any] = json.loads(said)
-    return report
+    also = contender.load_words if protocol == "smtp" else ()
+    return load(contender.ports()[protocol], [*words, *also], core, contender.name)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import apsw
 
+from postoffice.database.key import RESERVED_OCTETS, Key, new_key
 from postoffice.database.sqlite import PAGE_OCTETS
 from postoffice.errors import DamagedStore
 from postoffice.store.embedded import MailboxFile
@@ -36,6 +37,7 @@ from postoffice.testing.check_store.walk import NOON, keys, large_text, staged, 
 
 PAGE = Path(__file__).parents[1] / "docs" / "damage.md"
 SEEDS = 5
+BLOCK_OCTETS = 16
 FILE, LOG = "home.mailbox", "home.mailbox-wal"
 SOURCE = "pops://me@pop.example.org"
 
@@ -56,6 +58,7 @@ class Pattern:
     letters: dict[bytes, Rows]
     gone: set[bytes]
     entries: int
+    key: Key | None = None
 
 
 @dataclass(slots=True)
@@ -75,18 +78,19 @@ class Outcome:
     report: Report | None = None
 
 
-async def pattern(letters: int = 150, *, at_rest: bool) -> Pattern:
-    """A mailbox at home, closed, or while it is open: then the last third of its letters lies in the log."""
+async def pattern(letters: int = 150, *, at_rest: bool, key: Key | None = None) -> Pattern:
+    """A mailbox at home, closed, or while it is open: then the last third of its letters lies in the log. With a `key`,
+    it is locked."""
     folder = Path(tempfile.mkdtemp(prefix="postoffice-damage-"))
     try:
-        mailbox = MailboxFile.open(folder / FILE, create=True)
+        mailbox = MailboxFile.open(folder / FILE, create=True, key=key)
         plains = [text(number, lines=4 + number % 40 * 12) for number in range(letters)]
         plains.insert(letters // 2, large_text("large"))
         half = letters * 2 // 3
         await _put(mailbox, plains[:half], 0)
         await mailbox.remove((await keys(mailbox))[10:30])
         await mailbox.close()
-        mailbox = MailboxFile.open(folder / FILE)
+        mailbox = MailboxFile.open(folder / FILE, key=key)
         await _put(mailbox, plains[half:], half)
         await mailbox.remove((await keys(mailbox))[-12:-7])
         await mailbox.remove((await keys(mailbox))[:3], into=REMOVED)
@@ -96,8 +100,8 @@ async def pattern(letters: int = 150, *, at_rest: bool) -> Pattern:
         files = files or {FILE: (folder / FILE).read_bytes()}
         for name, octets in files.items():
             (folder / name).write_bytes(octets)
-        rows = {one.name: one for one in _rows(folder / FILE)}
-        return Pattern(files, rows, everything - set(rows), len(rows))
+        rows = {one.name: one for one in _rows(folder / FILE, key)}
+        return Pattern(files, rows, everything - set(rows), len(rows), key)
     finally:
         shutil.rmtree(folder)
 
@@ -109,9 +113,9 @@ async def _put(mailbox: MailboxFile, plains: list[bytes], first: int) -> None:
         await mailbox.append([letter])
 
 
-def _rows(path: Path) -> Iterator[Rows]:
+def _rows(path: Path, key: Key | None) -> Iterator[Rows]:
     """Every letter of a sound file, and where its rows lie."""
-    with closing(DamagedFile(path)) as file, closing(Findings()) as findings:
+    with closing(DamagedFile(path, key)) as file, closing(Findings()) as findings:
         Gathering(file, findings, lambda _: None).all()
 
         def place(page: int) -> tuple[str, int]:
@@ -125,7 +129,15 @@ def _rows(path: Path) -> Iterator[Rows]:
             ):
                 cell = row_at(file.today.page(page), at, octets)
                 where, start = place(page)
-                pieces.append((where, start + at - 12, start + at + len(cell.local) + (4 if cell.overflow else 0)))
+                first, behind = at - 12, at + len(cell.local) + (4 if cell.overflow else 0)
+                if key is not None:  # a block of the cipher needs the one before, or the page's vector
+                    vector = start + PAGE_OCTETS - RESERVED_OCTETS
+                    pieces.append((where, vector, vector + BLOCK_OCTETS))
+                    first, behind = (
+                        first // BLOCK_OCTETS * BLOCK_OCTETS - BLOCK_OCTETS,
+                        -(-behind // BLOCK_OCTETS) * BLOCK_OCTETS,
+                    )
+                pieces.append((where, start + max(first, 0), start + behind))
                 pieces += [(w, s, s + PAGE_OCTETS) for w, s in map(place, file.today.payload(cell)[1])]
                 name = last or name
             yield Rows(name, tuple(pieces))
@@ -249,6 +261,10 @@ def _everything(files: dict[str, bytearray], chance: random.Random) -> None:
     del files[FILE][len(files[FILE]) * 9 // 10 :]
 
 
+BY_WHAT_PAGES_SHOW = frozenset({"every page above others destroyed", "the head of every page destroyed"})
+"""Those that need to see what kind a page is, which nobody can who has no key."""
+
+
 # --- the judgement ---------------------------------------------------------------------------------------------
 
 
@@ -263,7 +279,7 @@ async def judge(sound: Pattern, damage: Damage, seed: int, folder: Path) -> Outc
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     new = folder / "new.mailbox"
     try:
-        outcome.report = await repair(folder / FILE, new)
+        outcome.report = await repair(folder / FILE, new, key=sound.key)
     except DamagedStore:
         if outcome.intact:
             raise
@@ -281,7 +297,7 @@ def _is_intact(sound: Pattern, files: dict[str, bytearray], rows: Rows) -> bool:
 
 
 async def _look_into(new: Path, sound: Pattern, outcome: Outcome) -> None:
-    mailbox = MailboxFile.open(new)
+    mailbox = MailboxFile.open(new, key=sound.key)
     try:
         outcome.is_sound = not await mailbox.check()
         for folder in await mailbox.folders():
@@ -300,6 +316,8 @@ def _by_sql(path: Path, sound: Pattern) -> int:
     readable = 0
     try:
         with closing(apsw.Connection(str(path))) as connection:
+            for pragma in sound.key.pragmas() if sound.key is not None else ():
+                connection.execute(pragma)
             ids = [row[0] for row in connection.execute("SELECT content_id FROM entries")]
             for content_id in ids:
                 try:
@@ -316,8 +334,19 @@ def _by_sql(path: Path, sound: Pattern) -> int:
 async def page() -> str:
     """The document."""
     patterns = {at_rest: await pattern(at_rest=at_rest) for at_rest in (True, False)}
+    lines = await _lines(patterns, KINDS)
+    sound = patterns[True]
+    key = new_key()
+    locked = {at_rest: await pattern(at_rest=at_rest, key=key) for at_rest in (True, False)}
+    kinds = {name: damage for name, damage in KINDS.items() if name not in BY_WHAT_PAGES_SHOW}
+    head = _HEAD.format(letters=len(sound.letters), gone=len(sound.gone), seeds=SEEDS)
+    return "\n".join((head + _TABLE, *lines, _LOCKED + _TABLE, *await _lines(locked, kinds))) + "\n" + _FOOT
+
+
+async def _lines(patterns: dict[bool, Pattern], kinds: dict[str, Damage]) -> list[str]:
+    """A row of the table for each kind of damage."""
     lines = []
-    for name, damage in KINDS.items():
+    for name, damage in kinds.items():
         sound = patterns["log" not in name]
         sums = [0] * 8
         for seed in range(SEEDS):
@@ -332,8 +361,7 @@ async def page() -> str:
             sums = [total + figure for total, figure in zip(sums, figures, strict=True)]
         lines.append(f"| {name} | {' | '.join(f'{total / SEEDS:g}' for total in sums)} |")
         print(lines[-1], file=sys.stderr)
-    sound = patterns[True]
-    return _HEAD.format(letters=len(sound.letters), gone=len(sound.gone), seeds=SEEDS) + "\n".join(lines) + "\n" + _FOOT
+    return lines
 
 
 _HEAD = """# What is saved from a damaged mailbox file
@@ -348,8 +376,15 @@ times with fixed seeds and gives the means. Where the log is damaged, the last t
 - *back in Found*: removed, and now in that folder.
 - *by SQL*: what SQLite gives of the same file, asked for one letter after the other.
 
-| damage | intact | saved | in Found | missed | wrong | back | back in Found | by SQL |
-|---|---|---|---|---|---|---|---|---|
+"""
+_TABLE = """| damage | intact | saved | in Found | missed | wrong | back | back in Found | by SQL |
+|---|---|---|---|---|---|---|---|---|"""
+_LOCKED = """
+## The same file, locked
+
+With its key. A letter is intact here if no octet was changed that its octets are reckoned from: a page is encrypted in
+blocks of 16 octets, each with the one before it. SQLite gives nothing of a page in which any bit was changed.
+
 """
 _FOOT = """
 How to go about it: [operating.md](operating.md#is-it-sound).

@@ -51,7 +51,8 @@ service pop3-login {{
     port = {pop3}
   }}
   inet_listener pop3s {{
-    port = 0
+    address = 127.0.0.1
+    port = {pop3s}
   }}
 }}
 service lmtp {{
@@ -114,8 +115,10 @@ class Dovecot:
 
     does_pop3 = True
     does_smtp = False
+    load_words: tuple[str, ...] = ()
     keeps_letters = True
     does_logins = False
+    does_day = False
 
     def __init__(self, configuration: str) -> None:
         self.name = f"dovecot-{configuration}"
@@ -143,9 +146,9 @@ class Dovecot:
     def prepare(self, home: Path, mail: Mail) -> None:
         self._home = home
         certificate, key = make_self_signed(home, ["b.example"])
-        pop3, lmtp = free_ports(2)
-        self._ports = {"pop3": pop3, "lmtp": lmtp}
-        values = {"home": home, "certificate": certificate, "key": key, "uid": MAIL_UID, "pop3": pop3, "lmtp": lmtp}
+        pop3, pop3s, lmtp = free_ports(3)
+        self._ports = {"pop3": pop3, "pop3s": pop3s, "lmtp": lmtp}
+        values = {"home": home, "certificate": certificate, "key": key, "uid": MAIL_UID, **self._ports}
         text = _COMMON.format_map(values) + CONFIGURATIONS[self._configuration]
         (home / "dovecot.conf").write_text(text)
         (home / "users").write_text("".join(f"{address}:{{PLAIN}}{PASSWORD}\n" for address in mail.addresses()))
@@ -188,6 +191,10 @@ class Dovecot:
 
     def delivered(self) -> int | None:
         return count_letters(self._home / "mail")
+
+    def chill(self) -> None:
+        for index in (self._home / "mail").glob("*/Maildir/dovecot.index*"):
+            index.unlink()
 
     def stop(self) -> None:
         if self._server is not None:

@@ -15,7 +15,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from bench.contender import DOMAIN, Mail
+from bench.contender import Mail
 from bench.peers.dovecot import MAIL_UID, Dovecot, count_letters
 from bench.process import Server, ServerFailed, free_ports
 
@@ -82,16 +82,19 @@ postlog   unix-dgram n  -       n       -       1       postlogd
 
 class Postfix:
     """Postfix that delivers by `lmtp` to a tuned Dovecot, or by `virtual`; or to `neighbour`, such as
-    `lmtp:inet:127.0.0.1:24`, then up to 50 recipients at once."""
+    `lmtp:inet:127.0.0.1:24`, then up to 50 recipients at once. `also` are further lines of main.cf."""
 
     does_pop3 = False
     does_smtp = True
+    load_words: tuple[str, ...] = ()
     keeps_letters = True
     does_logins = False
 
-    def __init__(self, transport: str, neighbour: str = "") -> None:
+    def __init__(self, transport: str, neighbour: str = "", also: str = "") -> None:
         self.name = f"postfix-{transport}"
         self._neighbour = neighbour
+        self.also = also
+        self.does_day = transport == "lmtp" and not neighbour
         self._dovecot = Dovecot("tuned") if transport == "lmtp" and not neighbour else None
         self._home = Path()
         self._port = 0
@@ -126,13 +129,13 @@ class Postfix:
         values = {
             "home": home,
             "daemons": _daemons(),
-            "domain": DOMAIN,
+            "domain": mail.domain,
             "uid": MAIL_UID,
             "transport": transport,
             "together": 50 if self._neighbour else 1,
             "smtp": self._port,
         }
-        (home / "main.cf").write_text(_MAIN.format_map(values))
+        (home / "main.cf").write_text(_MAIN.format_map(values) + self.also)
         (home / "master.cf").write_text(_MASTER.format_map(values))
         users = "".join(f"{address} {address.partition('@')[0]}/Maildir/\n" for address in mail.addresses())
         (home / "mailboxes").write_text(users)
@@ -153,7 +156,7 @@ class Postfix:
         self._server.wait_for_port(self._port)
 
     def ports(self) -> dict[str, int]:
-        return {"smtp": self._port}
+        return {"smtp": self._port} | (self._dovecot.ports() if self._dovecot else {})
 
     def pids(self) -> dict[str, int]:
         own = {"postfix": self._server.pid} if self._server else {}
@@ -177,6 +180,10 @@ class Postfix:
 
     def delivered(self) -> int | None:
         return self._dovecot.delivered() if self._dovecot else count_letters(self._home / "mail")
+
+    def chill(self) -> None:
+        if self._dovecot:
+            self._dovecot.chill()
 
     def stop(self) -> None:
         if self._server is not None:

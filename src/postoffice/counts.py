@@ -107,6 +107,13 @@ class Commands(Generic[K]):
         sheet[taken] += seconds
         sheet[taken + 1 + (bisect_left(SECONDS, seconds) if seconds > _QUICK else 0)] += 1  # most are quick
 
+    def add_equal(self, key: K, outcome: Outcome, times: int, seconds: float) -> None:
+        """Several that took `seconds` together, each as long as the others."""
+        place, taken = self._places[key]
+        sheet[place + outcome] += times
+        sheet[taken] += seconds
+        sheet[taken + 1 + bisect_left(SECONDS, seconds / times)] += times
+
 
 def _command_places(protocol: str, name: str) -> tuple[int, int]:
     facts = {"protocol": protocol, "command": name}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from bench.__main__ import arguments, chosen, record
+from bench.__main__ import arguments, chosen
 from bench.figures import Figure, number, ratios, summaries, table
-from bench.rows import SUBJECTS, Row, scene
-from bench.run import Measurement
+from bench.measurement import Measurement
+from bench.report import rows
+from bench.results import Results
+from bench.rows import SUBJECTS, Row, scenes
+from bench.subjects import contenders, fit
 
 from bench import programs
 
@@ -83,22 +85,45 @@ def test_the_table_of_a_delivery_shows_when_letters_arrived_and_who_worked() -> 
     assert parts.endswith("postfix 500, dovecot 300")
 
 
-def test_every_round_is_recorded(tmp_path: Path) -> None:
-    record(tmp_path / "figures", {"machine": {"cores": 2}}, [measured("ours", n, 1000, 0.2) for n in (1, 2)])
-    kept = json.loads((tmp_path / "figures").read_text())
-    assert kept["machine"] == {"cores": 2}
-    assert [line["round_number"] for line in kept["measurements"]] == [1, 2]
-    assert kept["summaries"][0]["cpu_us"]["median"] == pytest.approx(200.0)
+def test_every_round_is_recorded_and_what_was_there_of_a_subject_is_replaced(tmp_path: Path) -> None:
+    results = Results.read(tmp_path / "figures", {"processor": "abacus", "cores": 2})
+    results.add("sessions", [measured("ours", 1, 5000, 0.2)], {"ours": "1.0"})
+    results.add("sessions", [measured("ours", n, 1000, 0.2) for n in (1, 2)], {"ours": "1.0", "peer": "2.0"})
+    results.write(tmp_path / "figures")
+    kept = Results.read(tmp_path / "figures", {"processor": "abacus", "cores": 2})
+    assert [line["round_number"] for line in kept.subjects["sessions"]["measurements"]] == [1, 2]
+    assert kept.subjects["sessions"]["versions"] == {"ours": "1.0"}
+    assert kept.lines()[ROW.name, "ours"].cpu_us.median == pytest.approx(200.0)
+    assert "measurements" not in kept.without_rounds().subjects["sessions"]
+
+
+def test_figures_of_two_machines_are_not_put_together(tmp_path: Path) -> None:
+    Results({"processor": "abacus", "cores": 2}).write(tmp_path / "figures")
+    with pytest.raises(ValueError, match="of another machine"):
+        Results.read(tmp_path / "figures", {"processor": "abacus", "cores": 4})
+
+
+def test_what_is_no_file_of_figures_is_told(tmp_path: Path) -> None:
+    (tmp_path / "figures").write_text("[]")
+    with pytest.raises(ValueError, match=r"holds no figures of \./po bench"):
+        Results.read(tmp_path / "figures")
 
 
 def test_the_command_line_has_defaults() -> None:
     options = arguments([])
-    assert (options.subject, options.rounds, options.quick, options.json) == ("all", 5, False, None)
+    assert (options.subject, options.rounds, options.quick, options.json) == ([], 5, False, None)
+
+
+def test_an_unknown_subject_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        arguments(["sessions", "weather"])
+    assert ended.value.code == 2
+    assert "nothing is called weather; there are sessions, " in capsys.readouterr().err
 
 
 def test_peers_are_chosen_by_name() -> None:
     names = [one.name for one in chosen("postfix-lmtp,dovecot-tuned", with_ours=True)]
-    assert names == ["floor", "ours", "ours-forgetful", "dovecot-tuned", "postfix-lmtp"]
+    assert names == ["floor", "ours", "ours-forgetful", "ours-clear", "dovecot-tuned", "postfix-lmtp"]
     assert [one.name for one in chosen("none", with_ours=False)] == ["floor"]
     with pytest.raises(SystemExit, match="nobody is called sendmail"):
         chosen("sendmail", with_ours=True)
@@ -106,12 +131,27 @@ def test_peers_are_chosen_by_name() -> None:
 
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_a_quick_scene_is_part_of_the_whole_one(subject: str) -> None:
-    quick, whole = scene(subject, quick=True), scene(subject, quick=False)
-    assert {row.name for row in quick.rows} <= {row.name for row in whole.rows}
-    assert (quick.mode, quick.protocol) == (whole.mode, whole.protocol)
+    for quick, whole in zip(scenes(subject, quick=True), scenes(subject, quick=False), strict=False):
+        assert (quick.mode, quick.protocol) == (whole.mode, whole.protocol)
+        assert quick.accounts * quick.letters <= whole.accounts * whole.letters
+        assert len(quick.rows) <= len(whole.rows)
 
 
-@pytest.mark.parametrize("subject", SUBJECTS)
-def test_every_row_is_described(subject: str) -> None:
-    text = (programs.HERE / "README.md").read_text()
-    assert [row.name for row in scene(subject, quick=False).rows if f"`{row.name}`" not in text] == []
+def test_no_two_rows_have_the_same_name() -> None:
+    names = [row.name for subject in SUBJECTS for scene in scenes(subject, quick=False) for row in scene.rows]
+    assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize("name", rows())
+def test_every_row_is_described(name: str) -> None:
+    assert f"`{name}`" in (programs.HERE / "README.md").read_text()
+
+
+def test_nobody_is_measured_who_does_something_else() -> None:
+    def who(subject: str) -> list[str]:
+        return [one.name for one in fit(scenes(subject, quick=True)[0], contenders())]
+
+    assert who("sessions") == ["floor", "ours", "dovecot-tuned-one", "dovecot-tuned", "dovecot-default"]
+    assert who("logins") == ["ours", "ours-forgetful", "ours-clear"]
+    assert who("day") == ["floor", "ours", "postfix-lmtp"]
+    assert who("idle") == ["ours", "dovecot-tuned-one", "dovecot-tuned"]

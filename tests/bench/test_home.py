@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from bench.home import Pull, measure, run, table
+from bench.measurement import UnequalWork
 from bench.process import Server
 from bench.pullers import Digests, Fetch, Mpop, Puller
-from bench.run import UnequalWork
 
 from bench import programs
 

@@ -12,9 +12,10 @@ import pytest
 from bench.contender import Mail
 from bench.floor import Floor
 from bench.letters import letters
-from bench.run import UnequalWork, load
+from bench.measurement import UnequalWork, load
+from bench.rows import Row
 
-from bench import programs
+from bench import idle, programs
 
 pytestmark = [
     pytest.mark.slow,
@@ -73,6 +74,45 @@ def test_every_account_is_pulled_once_with_dele(server: Floor) -> None:
     words = ["pull-dele", "--accounts", "5", "--first", "2", "--connections", "2", "--seconds", "0"]
     said = load(server.ports()["pop3"], words)
     assert (said["sessions"], said["operations"]) == (5, 1500)
+
+
+def test_maildrops_are_listed_and_greetings_heard(server: Floor) -> None:
+    listed = load(server.ports()["pop3"], ["list", "--accounts", "8", "--seconds", "0.1"])
+    assert listed["counted"] == listed["operations"] * 300 > 0
+    greeted = load(server.ports()["pop3"], ["greet", "--connections", "4", "--accounts", "8", "--seconds", "0.1"])
+    assert greeted["operations"] == greeted["sessions"] >= 4
+    assert greeted["counted"] == 0
+
+
+@pytest.mark.parametrize("window", ["1", "64"])
+def test_inside_tls_everything_is_the_same(server: Floor, window: str) -> None:
+    if not programs.knows_tls():
+        pytest.skip("the programs were compiled without TLS, because OpenSSL's headers are not here")
+    words = ["pull", "--window", window, "--seconds", "0"]
+    in_clear, inside = load(server.ports()["pop3"], words), load(server.ports()["pop3s"], [*words, "--tls", "1"])
+    for name in ("operations", "octets", "checksum", "session_octets"):
+        assert inside[name] == in_clear[name]
+
+
+def test_connections_rest_until_whoever_measures_has_seen_them(server: Floor) -> None:
+    row = Row("idle", "", "connection")
+    words = ["idle", "--accounts", "150", "--connections", "150"]
+    measured = idle.measure(row, server, 0, words, None)
+    assert measured.operations == 150
+    assert measured.more["descriptors each"] == 1
+    assert measured.more["octets each"] > 4096
+
+
+def test_letters_are_limited_and_may_be_large(server: Floor) -> None:
+    words = ["deliver", "--connections", "4", "--accounts", "2", "--kept", "3", "--limit", "7", "--octets", "3000000"]
+    said = load(server.ports()["smtp"], words)
+    assert said["operations"] == 7
+    assert said["octets"] / 7 == pytest.approx(3_000_000, rel=0.03)
+
+
+def test_accounts_come_in_any_order_and_each_once(server: Floor) -> None:
+    words = ["pull-dele", "--accounts", "40", "--connections", "8", "--shuffle", "1", "--seed", "3"]
+    assert load(server.ports()["pop3"], words)["sessions"] == 40
 
 
 def test_letters_are_counted_without_being_read(server: Floor) -> None:

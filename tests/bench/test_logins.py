@@ -7,7 +7,7 @@ import ipaddress
 
 import pytest
 from bench.contender import DOMAIN, PASSWORD
-from bench.run import UnequalWork, load
+from bench.measurement import UnequalWork, load
 
 from postoffice.accounts.login import LoginSettings
 from postoffice.app.config import Config

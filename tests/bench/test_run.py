@@ -12,8 +12,9 @@ import pytest
 from bench.contender import Mail
 from bench.floor import Floor
 from bench.measure import tree
+from bench.measurement import Plan, UnequalWork
 from bench.rows import Row, Scene
-from bench.run import Plan, UnequalWork, run_scene
+from bench.run import run_scene
 
 from bench import programs
 
@@ -25,6 +26,11 @@ pytestmark = [
 PULL = Scene("pull", "pop3", 2, 20, (Row("pull", "", "letter", ("--window", "8")),), is_pinned=False)
 DELE = Scene("pull-dele", "pop3", 2, 20, (Row("dele", "", "letter", ()),), is_used_up=True, is_pinned=False)
 DELIVER = Scene("deliver", "smtp", 16, 0, (Row("deliver", "", "letter", (), is_delivery=True),), is_pinned=False)
+
+
+DAY = Scene("day", "smtp", 4, 0, (Row("day", "", "letter", ("--connections", "2")),), is_pinned=False)
+COLD = Row("cold", "", "session", ("--seconds", "0"), is_cold=True, without_index=True)
+LIST = Scene("list", "pop3", 1, 20, (Row("warm", "", "session"), COLD), is_pinned=False)
 
 
 class Other(Floor):
@@ -60,6 +66,34 @@ def test_contenders_take_turns(plan: Plan) -> None:
 def test_every_round_uses_fresh_accounts_where_they_are_used_up(plan: Plan) -> None:
     measurements = list(run_scene(DELE, [Floor()], plan))
     assert [m.operations for m in measurements] == [40, 40, 40]
+
+
+class Counting(Floor):
+    """Notes what is done with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[str] = []
+
+    def start(self, core: int | None) -> None:
+        self.done.append("start")
+        super().start(core)
+
+    def chill(self) -> None:
+        assert not self.pids(), "it does not run while it forgets"
+        self.done.append("chill")
+
+
+def test_a_cold_server_is_started_anew_before_every_run(plan: Plan) -> None:
+    one = Counting()
+    measurements = list(run_scene(LIST, [one], plan))
+    assert one.done == ["start", *["chill", "start"] * plan.rounds]
+    assert [m.operations for m in measurements if m.row == "cold"] == [1] * plan.rounds
+
+
+def test_a_day_is_twenty_letters_for_everybody(plan: Plan) -> None:
+    measurements = list(run_scene(DAY, [Floor()], plan))
+    assert [m.operations for m in measurements] == [80] * plan.rounds
 
 
 @pytest.mark.parametrize(

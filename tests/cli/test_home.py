@@ -135,7 +135,7 @@ async def test_read_shows_header_text_and_attachments(file: Path) -> None:
         "Date: Sun, 22 Nov 2026 10:00:00 +0000",
         "Subject: Công nồ",
     ]
-    assert body == "Xin chào Bob.\n.\n[a.png, image/png, 8 octets]\n"
+    assert body == "Xin chào Bob.\n.\n\nAttached:\n  1  a.png, image/png, 8 octets\n"
 
 
 @pytest.mark.parametrize("number", [2, 3, 4])

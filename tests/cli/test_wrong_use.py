@@ -22,7 +22,7 @@ LETTER = b"From: x\r\nSubject: hello\r\n\r\nx\r\n"
 PROGRAM = "from postoffice.cli.main import main; main()"
 AS_SOMEBODY = f"""
 import os
-import postoffice.cli.home, postoffice.client.reading, postoffice.cli.people
+import postoffice.cli.reading, postoffice.home.letters, postoffice.message.mime.view, postoffice.cli.people
 from postoffice.store.embedded import EmbeddedStore, MailboxFile
 if os.geteuid() == 0:
     os.setgroups([])

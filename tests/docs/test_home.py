@@ -21,7 +21,7 @@ def test_a_question_is_understood(question: str) -> None:
 
 
 def test_the_page_shows_every_field() -> None:
-    fields = ("from", "to", "cc", "subject", "has", "before", "after", "on", "larger", "smaller")
+    fields = ("from", "to", "cc", "subject", "has", "before", "after", "on", "larger", "smaller", "in")
     assert all(any(f"{name}:" in question for question in ASKED) for name in fields)
 
 

@@ -12,7 +12,7 @@ from tests.home.test_search_finds import numbers
 
 from postoffice.home.search.extraction import TEXT_CHARACTERS, extract
 from postoffice.home.search.folding import folded
-from postoffice.home.search.parts import PARTS, parts
+from postoffice.message.mime.parts import PARTS, parts
 
 MIB = 1024 * 1024
 SECONDS = 20

@@ -13,14 +13,17 @@ from tests.home.conftest import Fill
 from postoffice.client.collect import Options
 from postoffice.client.url import Source
 from postoffice.database.sqlite import one_number, open_writer, shut
+from postoffice.errors import UsageError
 from postoffice.handing.target import InFile
 from postoffice.handing.way import Way
 from postoffice.home.hooks import Hooks
 from postoffice.home.pulling import pull_into
 from postoffice.home.search.extraction import document
 from postoffice.home.search.face import Search
+from postoffice.home.search.keeping import keep_up
 from postoffice.store.embedded import MailboxFile, index
 from postoffice.store.embedded.index import Index
+from postoffice.store.embedded.schema import SEARCH
 from postoffice.store.model import Letter
 from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
 
@@ -70,6 +73,14 @@ async def has_index(path: Path) -> bool:
         await mailbox.close()
 
 
+async def places(path: Path, question: str) -> set[tuple[str, int]]:
+    search = Search(path)
+    try:
+        return {(one.hit.folder, one.hit.number) for one in (await search.find(question)).shown}
+    finally:
+        await search.close()
+
+
 async def test_a_file_that_is_never_searched_has_no_index(fill: Fill) -> None:
     path = await fill(letters("one"))
     assert not await has_index(path)
@@ -107,6 +118,55 @@ async def test_a_letter_that_moved_to_another_folder_is_found_when_it_comes_back
     await mailbox.close()
     await catch_up(path)
     assert await found(path, "one") == [2]
+
+
+async def test_letters_of_all_folders_are_found_but_for_what_was_put_aside(fill: Fill) -> None:
+    path = await fill(letters("zero", "one", "two", "three", "four"))
+    mailbox = MailboxFile.open(path)
+    keys = (await mailbox.snapshot()).keys
+    for key, folder in zip(keys[1:], ("Archive/2026", "Sent", "Trash", "Quarantine"), strict=True):
+        await mailbox.move([key], folder)
+    await mailbox.close()
+    await catch_up(path)
+    assert await places(path, "common") == {("INBOX", 1), ("Archive/2026", 1), ("Sent", 1)}
+    assert await places(path, "common in:sent") == {("Sent", 1)}
+    assert await places(path, "common in:2026") == {("Archive/2026", 1)}
+    assert await places(path, "in:trash") == {("Trash", 1)}
+    assert await places(path, "common -in:Sent") == {("INBOX", 1), ("Archive/2026", 1)}
+    assert await places(path, "in:sent OR in:inbox") == {("INBOX", 1), ("Sent", 1)}
+    assert len(await places(path, "common in:all")) == 5
+    with pytest.raises(UsageError, match="in:nowhere: there is no such folder; there are: INBOX, Archive/2026"):
+        await places(path, "in:nowhere")
+
+
+async def test_numbers_are_those_of_each_folder(fill: Fill) -> None:
+    path = await fill(letters(*(f"word{number}" for number in range(6))))
+    mailbox = MailboxFile.open(path)
+    keys = (await mailbox.snapshot()).keys
+    await mailbox.move([keys[1], keys[3], keys[5]], "Sent")
+    await mailbox.close()
+    await catch_up(path)
+    found_there = {question: await places(path, question) for question in ("word4", "word5", "word3 OR word2")}
+    assert found_there["word4"] == {("INBOX", 3)}
+    assert found_there["word5"] == {("Sent", 3)}
+    assert found_there["word3 OR word2"] == {("Sent", 2), ("INBOX", 2)}
+
+
+async def test_an_index_of_inbox_alone_as_it_was_made_before_is_made_anew(fill: Fill) -> None:
+    path = await fill(letters("one", "two"))
+    mailbox = MailboxFile.open(path)
+    await mailbox.move([(await mailbox.snapshot()).keys[1]], "Sent")
+    await mailbox.close()
+    connection = open_writer(path)
+    connection.execute(SEARCH.replace("    folder_id INTEGER NOT NULL,\n", ""))
+    connection.execute("INSERT INTO search (rowid, text) VALUES (1, 'one common')")
+    connection.execute("INSERT INTO searchable VALUES (1, 0.0, 10, 0)")
+    connection.execute("INSERT INTO search_state (only, edition, watermark) VALUES (1, 1, 2)")
+    shut(connection)
+    assert await missing(path) == 2
+    await keep_up(path)
+    assert await places(path, "common") == {("INBOX", 1), ("Sent", 1)}
+    await check(path)
 
 
 async def test_it_goes_on_where_it_was_cut_off(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,14 +11,20 @@ from typing import Any
 
 import pytest
 
+from postoffice.moving.emlfiles import EmlFiles, Files, TreeFiles
 from postoffice.moving.letters import Complaint, OldStore
 from postoffice.moving.maildir import Maildir
 from postoffice.moving.mbox import Mbox
 from postoffice.moving.outlet import Outlet
+from postoffice.moving.sameness import Here
 from postoffice.moving.taking import Report, Witness, take_in
+from postoffice.moving.thunderbird import Thunderbird
+from postoffice.moving.to_eml import to_eml
 from postoffice.moving.to_maildir import to_maildir
 from postoffice.moving.to_mbox import to_mbox
+from postoffice.moving.to_zip import to_zip_file
 from postoffice.moving.tree import Tree
+from postoffice.moving.zipped import ZipFiles
 from postoffice.protocols.dots import Unstuffer
 from postoffice.store.base import Mailbox
 from postoffice.store.embedded import MailboxFile
@@ -59,6 +65,34 @@ class Move:
     async def mbox(self, path: Path, **how: Any) -> Report:
         with closing(Mbox(path, **how)) as box:
             return await self.take(box)
+
+    async def files(self, files: Files, source: str = "eml") -> Report:
+        """What has no names of its own; a letter is known by its octets."""
+        return await self.take_once(EmlFiles(files, source))
+
+    async def eml(self, path: Path) -> Report:
+        with closing(Tree(path)) as tree:
+            return await self.files(TreeFiles(tree))
+
+    async def zip(self, path: Path) -> Report:
+        with closing(ZipFiles(path)) as files:
+            return await self.files(files, "zip")
+
+    async def thunderbird(self, path: Path) -> Report:
+        with closing(Tree(path)) as tree:
+            return await self.take_once(Thunderbird(tree))
+
+    async def take_once(self, store: OldStore) -> Report:
+        here = await Here.of(self.mailbox)
+        return await take_in(store, self.mailbox, Witness(self.complaints.append, lambda _: None), None, here)
+
+    async def to_eml(self, path: Path, **how: Any) -> Report:
+        with closing(Outlet(path)) as outlet:
+            return await to_eml(self.mailbox, outlet, Witness(self.complaints.append, lambda _: None), **how)
+
+    async def to_zip(self, path: Path, **how: Any) -> Report:
+        with closing(Outlet(path)) as outlet:
+            return await to_zip_file(self.mailbox, outlet, Witness(self.complaints.append, lambda _: None), **how)
 
     async def to_maildir(self, path: Path) -> Report:
         with closing(Outlet(path)) as outlet:

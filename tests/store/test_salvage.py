@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from proof.damage import FILE, KINDS, SOURCE, Outcome, Pattern, judge, pattern
 
+from postoffice.database.key import RESERVED_OCTETS, new_key
 from postoffice.database.sqlite import PAGE_OCTETS
 from postoffice.errors import DamagedStore, StoreUnavailable
+from postoffice.home.locking.transcribing import transcribe
 from postoffice.home.mailbox import pulling_into
 from postoffice.store.embedded import EmbeddedStore, MailboxFile
 from postoffice.store.embedded.index import Document, Index
@@ -296,3 +298,50 @@ async def test_a_file_in_use_is_left_alone(tmp_path: Path) -> None:
         with pytest.raises(StoreUnavailable, match="in use"):
             await repair(tmp_path / FILE, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+# --- locked -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def locked_patterns() -> dict[bool, Pattern]:
+    key = new_key()
+
+    async def both() -> dict[bool, Pattern]:
+        return {at_rest: await pattern(60, at_rest=at_rest, key=key) for at_rest in (True, False)}
+
+    return asyncio.run(both())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_intact_letter_of_a_locked_file_is_saved_and_none_wrongly(
+    kind: str, locked_patterns: dict[bool, Pattern], tmp_path: Path
+) -> None:
+    must_be_right(await judge(locked_patterns["log" not in kind], KINDS[kind], 101, tmp_path), locked_patterns[True])
+    assert not any(b"line of" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+async def test_another_key_saves_nothing_and_says_so(locked_patterns: dict[bool, Pattern], tmp_path: Path) -> None:
+    file = tmp_path / FILE
+    file.write_bytes(locked_patterns[True].files[FILE])
+    with pytest.raises(DamagedStore, match="nothing of a mailbox"):
+        await repair(file, tmp_path / "new", key=new_key())
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+@pytest.mark.parametrize("kind", ["none", "its first page destroyed", "100 bits flipped in the file"])
+async def test_a_file_that_was_locked_once_is_saved_like_one_that_never_was(
+    kind: str, locked_patterns: dict[bool, Pattern], tmp_path: Path
+) -> None:
+    """Its pages keep the room that HMACs had."""
+    sound = locked_patterns[True]
+    file = tmp_path / FILE
+    file.write_bytes(sound.files[FILE])
+    transcribe(file, sound.key, None, lambda _: None, lambda _: None)
+    files = {FILE: bytearray(file.read_bytes())}
+    assert files[FILE][20] == RESERVED_OCTETS
+    KINDS[kind](files, random.Random(7))
+    file.write_bytes(files[FILE])
+    report = await repair(file, tmp_path / "new")
+    letters = len(sound.letters)
+    assert report.letters + report.found == letters if "bits" not in kind else report.letters > letters // 2

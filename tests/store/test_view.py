@@ -22,7 +22,7 @@ def snapshot_of(*octets: int) -> Snapshot:
 
 def test_numbers_begin_at_one() -> None:
     view = FrozenView(snapshot_of(120, 200))
-    assert [(number, view.key(number), view.octets(number), view.unique_id(number)) for number in view] == [
+    assert [(number, view.keys([number])[0], view.octets(number), view.unique_id(number)) for number in view] == [
         (1, 1001, 120, "id1"),
         (2, 1002, 200, "id2"),
     ]
@@ -34,7 +34,7 @@ def test_a_number_of_no_letter_is_refused(number: int) -> None:
     view = FrozenView(snapshot_of(120, 200))
     assert number not in view
     assert not view.is_deleted(number)
-    for verb in (view.key, view.octets, view.unique_id, view.delete):
+    for verb in (lambda each: view.keys([each]), view.octets, view.unique_id, view.delete):
         with pytest.raises(NoSuchLetter, match="no such message, only 2 in maildrop"):
             verb(number)
     assert view.count == 2
@@ -47,8 +47,8 @@ def test_a_deleted_letter_keeps_its_number_and_has_no_facts() -> None:
     assert 2 not in view
     assert list(view) == [1, 3]
     assert (view.count, view.total_octets) == (2, 301)
-    assert view.key(3) == 1003
-    for verb in (view.key, view.octets, view.unique_id, view.delete):
+    assert view.keys([3]) == [1003]
+    for verb in (lambda each: view.keys([each]), view.octets, view.unique_id, view.delete):
         with pytest.raises(NoSuchLetter, match="message 2 already deleted"):
             verb(2)
     assert (view.count, view.total_octets) == (2, 301)

@@ -78,7 +78,7 @@ class Maildrop:
 
     async def read(self, numbers: Sequence[int], index: int = 0) -> list[Piece | None]:
         """The `index`-th piece of each of these letters, in one verb; None for one that is gone."""
-        return await self._mailbox.read([self.view.key(number) for number in numbers], index)
+        return await self._mailbox.read(self.view.keys(numbers), index)
 
     async def update(self) -> int:
         """Remove what was marked from this device's sight (RFC 1939 §6); gives how many. Durable."""

@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import Final
 
 from postoffice import counts
+from postoffice.access.flights import Flights
 from postoffice.access.languages import LISTING, chosen
 from postoffice.access.maildrop import Keeper, Maildrop, Maildrops, NotNow
 from postoffice.access.policy import site_policy
@@ -29,7 +30,7 @@ from postoffice.clock import Clock, system_clock
 from postoffice.counts import SESSIONS_FAMILY, Commands, Outcome, gauge
 from postoffice.errors import Disconnected, Draining, PatienceLost, Refusal, StoreError, TakenOver
 from postoffice.events import event
-from postoffice.net.dialogue import FLIGHT_OCTETS, Dialogue
+from postoffice.net.dialogue import Dialogue
 from postoffice.net.switchboard import Switchboard
 from postoffice.net.tls import describe
 from postoffice.protocols.lines import NEED_DATA, Oddity
@@ -46,7 +47,6 @@ from postoffice.store.view import FrozenView, NoSuchLetter
 
 _CLOSED: Final = State.CLOSED
 _UNKNOWN = ("something is wrong here, try again later", Code.SYS_TEMP)
-FLIGHT_LETTERS = 64
 PORTS = frozenset({110, 995})
 """What a client may believe to speak to, wherever a router leads it."""
 KNOWN_CAPABILITIES = 1000
@@ -147,7 +147,7 @@ class _Session:
         "_door",
         "_ending",
         "_failures",
-        "_fetched",
+        "_flights",
         "_is_trusted",
         "_machine",
         "_maildrop",
@@ -166,7 +166,7 @@ class _Session:
         self._is_trusted = door.login.may_speak_clearly(dialogue.peer[0])
         self._username: str | None = None
         self._maildrop: Maildrop | None = None
-        self._fetched: dict[int, Piece | None] = {}
+        self._flights: Flights | None = None
         self._bad = self._failures = 0
         self._sent_letters = self._topped = self._removed = 0
         self._mechanism = ""
@@ -184,6 +184,8 @@ class _Session:
                 command = machine.next_command()
                 if command is NEED_DATA:
                     await dialogue.more()
+                    if self._flights is not None:
+                        self._send_ready(self._flights)
                     continue
                 assert not isinstance(command, Oddity)
                 if self._maildrop is None and dialogue.seconds > longest and self._may_be_let_go(command):
@@ -222,6 +224,8 @@ class _Session:
         """Whatever the end was: the lock is free again, and one line tells of the session; who left before a login is
         told apart."""
         maildrop, dialogue = self._maildrop, self._dialogue
+        if self._flights is not None:
+            self._flights.leave()
         if maildrop is not None:
             await maildrop.leave()
         cipher = describe(dialogue.tls)[1] if dialogue.tls else ""
@@ -418,8 +422,9 @@ class _Session:
 
     async def _retr(self, command: Command) -> None:
         number = command.number
+        flights = self._the_flights
         octets = self._the_view.octets(number)
-        piece = self._fetched.pop(number, None) or await self._fetch(number)
+        piece = await flights.first(number, self._machine.upcoming_letters())
         surrogate = SurrogateReader() if self._the_view.is_surrogate(number) else None
         self._dialogue.send(self._machine.ok_letter(f"{octets} octets"))
         self._dialogue.send(surrogate.feed(piece.wire) if surrogate else piece.wire)
@@ -430,6 +435,24 @@ class _Session:
             self._dialogue.send(surrogate.feed(piece.wire) if surrogate else piece.wire)
         self._dialogue.send(END_OF_LETTER)
         self._sent_letters += 1
+        self._send_ready(flights)
+
+    def _send_ready(self, flights: Flights) -> None:
+        """Letters that are here already and whose RETR is too, without a look at each as a command of its own."""
+        if not flights.ready:
+            return
+        begun = perf_counter()
+        numbers = self._machine.take_letters(flights.ready)
+        if not numbers:
+            return
+        octets = self._the_view.octets
+        replies: list[bytes] = []
+        for number in numbers:
+            replies += b"+OK %d octets\r\n" % octets(number), flights.take(number).wire, END_OF_LETTER
+        self._dialogue.send_all(replies)
+        self._sent_letters += len(numbers)
+        self._bad = 0
+        _COMMANDS.add_equal(Keyword.RETR, Outcome.OK, len(numbers), perf_counter() - begun)
 
     async def _top(self, command: Command) -> None:
         number, lines = command.number, command.arguments[1]
@@ -449,6 +472,8 @@ class _Session:
 
     def _dele(self, command: Command) -> None:
         self._the_view.delete(command.number)
+        if self._flights is not None:
+            self._flights.ready.pop(command.number, None)
         self._dialogue.send(self._machine.ok(f"message {command.number} deleted"))
 
     def _noop(self, _: Command) -> None:
@@ -474,22 +499,6 @@ class _Session:
 
     # --- letters
 
-    async def _fetch(self, number: int) -> Piece:
-        """The first piece of a letter, and of those whose RETR is here already, in one verb."""
-        view = self._the_view
-        numbers = [number]
-        room = FLIGHT_OCTETS - view.octets(number)
-        for following in self._machine.upcoming_letters():
-            if following not in view or following in numbers or len(numbers) == FLIGHT_LETTERS:
-                break
-            room -= view.octets(following)
-            if room < 0:
-                break
-            numbers.append(following)
-        pieces = await self._the_maildrop.read(numbers)
-        self._fetched = dict(zip(numbers, pieces, strict=True))
-        return _there(self._fetched.pop(number), number)
-
     async def _piece(self, number: int, index: int) -> Piece:
         [piece] = await self._the_maildrop.read([number], index)
         return _there(piece, number)
@@ -508,6 +517,12 @@ class _Session:
     def _the_maildrop(self) -> Maildrop:
         assert self._maildrop is not None, "the table lets nobody here before login"
         return self._maildrop
+
+    @property
+    def _the_flights(self) -> Flights:
+        if self._flights is None:
+            self._flights = Flights(self._the_maildrop)
+        return self._flights
 
     @property
     def _the_view(self) -> FrozenView:

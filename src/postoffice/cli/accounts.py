@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from postoffice.handing.round import Doubtful
     from postoffice.home.config import Account
     from postoffice.home.pulling import Outcome
+    from postoffice.home.scanning.policy import Scanning
 
 config_option = click.option(
     "--config",
@@ -36,8 +37,8 @@ config_option = click.option(
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How a person wants a pull this time. `rules` go with those of an account; `hook` and `doubtful` None: as the
-    settings say."""
+    """How a person wants a pull this time. `rules` go with those of an account; `hook`, `doubtful` and what is said of
+    scanning None: as the settings say."""
 
     rules: tuple[Rule, ...]
     order: Order
@@ -49,6 +50,22 @@ class Wish:
     dry_run: bool
     patience: float
     trace: bool
+    scan: str | None = None
+    scan_patience: float | None = None
+    unscanned: str | None = None
+    too_large: str | None = None
+
+    def scanning(self, settings: Scanning | None) -> Scanning | None:
+        """How letters are scanned. Raises UsageError."""
+        from postoffice.home.scanning.policy import UNSAID, wrong_scanner
+
+        if self.scan is not None and (because := wrong_scanner(self.scan)):
+            raise UsageError(because)
+        said = (self.scan, self.scan_patience, self.unscanned, self.too_large)
+        wanted = (settings or UNSAID).otherwise(*said).wanted
+        if wanted is None and any(said[1:]):
+            raise UsageError("how letters are scanned is said, and not by whom: --scan clamd:/path/of/its/socket")
+        return wanted
 
     def on(self, options: Options) -> Options:
         from postoffice.home.copies import whole_in
@@ -70,7 +87,7 @@ def fetch_accounts(names: Sequence[str], is_all: bool, config: Path | None, wish
     """Pull these accounts, or all, at once; gives the worst of their exit statuses. A UsageError before any began."""
     from postoffice.home.config import read_home, usual_path
     from postoffice.home.preview import preview
-    from postoffice.home.pulling import make_folder, pull_into
+    from postoffice.home.pulling import key_for, make_folder, pull_into
     from postoffice.home.together import together
 
     if bool(names) == is_all:
@@ -91,10 +108,14 @@ def fetch_accounts(names: Sequence[str], is_all: bool, config: Path | None, wish
             if not wish.dry_run:
                 there = account.way(wish.doubtful)
                 make_folder(there.file)
-                return await pull_into(there, account.name, source, options, hooks)
-            tell.previewed(
-                await preview(source, account.way(wish.doubtful).file, options, needs_folder=False), label(account)
-            )
+                async with terminal:  # a passphrase may have to be typed
+                    key = await key_for(account, there.file)
+                scanning = wish.scanning(account.scanning)
+                return await pull_into(there, account.name, source, options, hooks, scanning, key=key)
+            file = account.way(wish.doubtful).file
+            async with terminal:
+                key = await key_for(account, file)
+            tell.previewed(await preview(source, file, options, needs_folder=False, key=key), label(account))
             return None
 
     def over(account: Account, outcome: Outcome | PostofficeError | None) -> None:

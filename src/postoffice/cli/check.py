@@ -21,6 +21,8 @@ from postoffice.app.status import counted, size
 from postoffice.cli.folder import data_folder, data_option, has_office, with_store
 from postoffice.cli.residents import known, normalized
 from postoffice.errors import UsageError
+from postoffice.home.locking.beside import is_whole_twice, keys_path
+from postoffice.home.locking.finding import key_of
 from postoffice.net.tls import server_context
 from postoffice.store.base import Store
 from postoffice.store.embedded.inspection import inspect, inspect_mailbox
@@ -73,7 +75,9 @@ def _look(what: tuple[str, ...], data: Path | None, tally: Tally) -> Iterator[Da
             raise UsageError("a file is looked at alone, without others or addresses", os.EX_USAGE)
         path = Path(files[0])
         _must_be_readable(path)
-        yield from inspect_mailbox(path, str(path), tally)
+        key = key_of(path)
+        yield from inspect_mailbox(path, str(path), tally, key=key)
+        yield from _keys(path, is_locked=key is not None)
         return
     names = [normalized(word) for word in what]
     folder = data_folder(data)
@@ -97,6 +101,18 @@ def _must_be_readable(path: Path) -> None:
         raise UsageError(f"{path}: is a folder; for an office: postoffice check --data {path}", os.EX_USAGE) from None
     except PermissionError as error:
         raise UsageError(f"{path}: {error.strerror}", os.EX_NOPERM) from error
+
+
+def _keys(path: Path, *, is_locked: bool) -> Iterator[Damage]:
+    """What lies beside a mailbox file and opens it."""
+    beside = keys_path(path)
+    if is_locked and not is_whole_twice(path):
+        means = "one of its two copies is damaged; the other one opens the mailbox"
+        yield Damage(str(beside), "it is not what was written", means, f"postoffice passwd {path} writes it anew")
+    elif not is_locked and beside.exists():
+        means = "whoever believes that the mailbox is locked is wrong: everybody can read it"
+        help_ = f"postoffice lock {path}, or take the keys away, if no copy needs them"
+        yield Damage(str(beside), "keys lie beside a mailbox that is not locked", means, help_, is_harmless=True)
 
 
 def _accounts(names: list[str]) -> list[int] | None:

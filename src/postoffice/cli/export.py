@@ -1,10 +1,13 @@
-"""Moving out: the letters of an account, or of a mailbox file at home, as a Maildir or an mbox."""
+"""Moving out: the letters of an account, or of a mailbox file at home, in files that other programs read."""
 
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +21,10 @@ from postoffice.errors import PostofficeError, UsageError
 from postoffice.home.mailbox import opening
 from postoffice.moving.outlet import Outlet
 from postoffice.moving.taking import Report, Witness
+from postoffice.moving.to_eml import to_eml
 from postoffice.moving.to_maildir import to_maildir
 from postoffice.moving.to_mbox import to_mbox
+from postoffice.moving.to_zip import to_zip, to_zip_file
 from postoffice.store.model import INBOX
 
 if TYPE_CHECKING:
@@ -51,6 +56,14 @@ def exporting(command: Callable[..., Any]) -> click.Command:
     return export.command()(command)
 
 
+folders_option = click.option(
+    "--folder", "folders", multiple=True, help="Only this folder; more than once for more. Else all."
+)
+replace_option = click.option(
+    "--replace", "replaces", is_flag=True, help="Put it in the place of a file that is there."
+)
+
+
 @exporting
 def maildir(path: Path, **where: Any) -> None:
     """A Maildir with all folders, flags, dates, and a list of the unique-ids, which Dovecot reads too.
@@ -62,7 +75,7 @@ def maildir(path: Path, **where: Any) -> None:
 
 @exporting
 @click.option("--folder", default=INBOX, show_default=True, help="The folder that it holds.")
-@click.option("--replace", "replaces", is_flag=True, help="Put it in the place of a file that is there.")
+@replace_option
 def mbox(path: Path, folder: str, replaces: bool, **where: Any) -> None:
     """An mbox (mboxrd), with the unique-ids in X-UIDL fields."""
 
@@ -74,28 +87,98 @@ def mbox(path: Path, folder: str, replaces: bool, **where: Any) -> None:
     _give_out(path, work, **where)
 
 
-def _give_out(path: Path, work: Work, address: str | None, file: Path | None, data: Path | None, as_json: bool) -> None:
+@exporting
+@folders_option
+def eml(path: Path, folders: tuple[str, ...], **where: Any) -> None:
+    """A folder of .eml files, a letter each, in folders, and a list of their flags and dates."""
+    _give_out(path, partial(to_eml, wanted=folders), **where)
+
+
+@exporting
+@folders_option
+@replace_option
+def zip(path: Path, folders: tuple[str, ...], replaces: bool, **where: Any) -> None:  # noqa: A001 what people call it
+    """The same in one zip; `-` writes it to standard output."""
+    if str(path) != "-":
+        _give_out(path, partial(to_zip_file, wanted=folders, replaces=replaces), **where)
+        return
+    if sys.stdout.isatty():
+        raise UsageError("a zip is no text for a terminal; send it into a file: postoffice export zip - > mail.zip")
+    _give(path, lambda mailbox, witness: to_zip(mailbox, _Pipe(), witness, folders), **where, is_piped=True)
+
+
+@exporting
+@folders_option
+@click.option("--title", default=None, help="What it is called; else as the file or the account.")
+def html(path: Path, folders: tuple[str, ...], title: str | None, **where: Any) -> None:
+    """An archive of pages for any browser, with a search of its own, that needs no server and asks no network.
+
+    `index.html` in it is where it begins. Run it again to a new place.
+    """
+    from postoffice.home.archive.writing import Plan, to_html
+
+    plan = Plan(title or _called(**where), folders, time.time())
+    _give_out(path, partial(to_html, plan=plan), **where)
+
+
+def _called(file: Path | None, address: str | None, **_: Any) -> str:
+    return file.stem if file is not None else str(address)
+
+
+class _Pipe:
+    """Standard output, which is written from its beginning to its end, whatever it is."""
+
+    def write(self, octets: bytes) -> int:
+        try:
+            return sys.stdout.buffer.write(octets)
+        except BrokenPipeError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise UsageError("standard output was closed before the zip was whole", os.EX_IOERR) from error
+
+    def flush(self) -> None:
+        try:
+            sys.stdout.buffer.flush()
+        except BrokenPipeError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise UsageError("standard output was closed before the zip was whole", os.EX_IOERR) from error
+
+
+def _give_out(path: Path, work: Work, **where: Any) -> None:
+    """Into files at `path`, which belong to whom the place belongs."""
+    with closing(Outlet(path)) as outlet:
+        _give(path, lambda mailbox, witness: work(mailbox, outlet, witness), **where, goes_on=work is to_maildir)
+
+
+def _give(
+    path: Path,
+    work: Callable[[Mailbox, Witness], Awaitable[Report]],
+    address: str | None,
+    file: Path | None,
+    data: Path | None,
+    as_json: bool,
+    goes_on: bool = False,
+    is_piped: bool = False,
+) -> None:
     if (address is None) == (file is None):
         raise UsageError("say either --account, of an office, or --file, of a mailbox at home")
-    telling = Telling(as_json=as_json)
+    telling = Telling(as_json=as_json, is_piped=is_piped)
     witness = Witness(telling.complain, telling.progress)
-    opened = opening(file) if file is not None else None
-    with closing(Outlet(path)) as outlet:
+    opened = opening(file, sweeps=False) if file is not None else None
 
-        async def given(mailbox: Mailbox) -> Report:
-            try:
-                return await work(mailbox, outlet, witness)
-            except OSError as error:
-                raise UsageError(f"{path}: cannot be written: {error.strerror}", os.EX_CANTCREAT) from error
-
-        async def of_account(store: Store) -> Report:
-            account = await known(store, normalized(address or ""))
-            return await given(await store.office.mailbox(account.account_id))
-
+    async def given(mailbox: Mailbox) -> Report:
         try:
-            report = with_file(opened, given) if opened is not None else with_store(data, of_account)
-        except PostofficeError:
-            if work is to_maildir:
-                telling.broken_off()
-            raise
+            return await work(mailbox, witness)
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be written: {error.strerror}", os.EX_CANTCREAT) from error
+
+    async def of_account(store: Store) -> Report:
+        account = await known(store, normalized(address or ""))
+        return await given(await store.office.mailbox(account.account_id))
+
+    try:
+        report = with_file(opened, given) if opened is not None else with_store(data, of_account)
+    except PostofficeError:
+        if goes_on:
+            telling.broken_off()
+        raise
     telling.end(report)

@@ -13,6 +13,7 @@ from postoffice.cli.elsewhere import OF_A_CALL, entrance, entrance_options, expl
 from postoffice.cli.fetch_telling import Telling, telling
 from postoffice.cli.loop import with_loop
 from postoffice.cli.process import be_quick, leave
+from postoffice.cli.scan_options import scan_options
 from postoffice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 @click.option("--hook", metavar="CMD", help="Run this when letters came.")
 @click.option("-v", "--verbose", is_flag=True, help="One line for each letter.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for each thing that happens.")
+@scan_options
 @entrance_options
 def fetch(
     names: tuple[str, ...],
@@ -69,6 +71,10 @@ def fetch(
     hook: str | None,
     verbose: bool,
     as_json: bool,
+    scan: str | None,
+    scan_patience: float | None,
+    unscanned: str | None,
+    too_large: str | None,
     **how: Any,
 ) -> None:
     """Pull a maildrop into a mailbox file, which is made if it is not there, or on to where else letters shall go; or
@@ -84,7 +90,10 @@ def fetch(
         chosen = _chosen(rules, delete=delete)
         most = _octets(largest)
         doubt = Doubtful(doubtful) if doubtful is not None else None
-        wish = Wish(chosen, order, most, headers, frozenset(only), hook, doubt, dry_run, how["patience"], how["trace"])
+        scans = (scan, scan_patience, unscanned, too_large)
+        wish = Wish(
+            chosen, order, most, headers, frozenset(only), hook, doubt, dry_run, how["patience"], how["trace"], *scans
+        )
         if any("://" in name for name in names):
             status = _fetch_url(names, into, is_all, wish, tell, how)
         else:
@@ -126,6 +135,7 @@ def _fetch_url(
     if into is None:
         raise UsageError("into which mailbox file, or where else? Name it with --into")
     aim = target(into)
+    scanning = wish.scanning(None)
     source, options = entrance(names[0], **how)
     options = wish.on(options)
     there = way(source, aim, wish.doubtful or Doubtful.AGAIN)
@@ -135,5 +145,6 @@ def _fetch_url(
 
             tell.previewed(with_loop(lambda: preview(source, there.file, options)))
             return os.EX_OK
-        outcome = with_loop(lambda: pull_into(there, source.user, source, options, Hooks(new_mail=wish.hook or "")))
+        hooks = Hooks(new_mail=wish.hook or "")
+        outcome = with_loop(lambda: pull_into(there, source.user, source, options, hooks, scanning))
     return ended(tell, outcome)

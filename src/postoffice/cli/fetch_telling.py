@@ -102,6 +102,8 @@ class InWords:
             click.echo(f"postoffice: {who}the server did not give {refused} letters; try again", err=True)
         if staying := outcome.handed.staying:
             click.echo(f"postoffice: {who}{staying} letters wait to be handed over; the next run tries again", err=True)
+        for sentence in held(outcome):
+            click.echo(f"postoffice: {who}{safe(sentence)}", err=True)
 
     def failed(self, error: PostofficeError, account: str = "") -> None:
         """Whoever ends the program says it, unless others go on."""
@@ -122,6 +124,12 @@ def trouble_of(name: str, facts: dict[str, Fact]) -> str:
             return f"letter {facts['letter']} may have been handed over by a run that died; it is {ends}"
         case "home.absent":
             return f"{facts['source_id']}: the server lists no letter of that unique-id"
+        case "home.infected":
+            return f"{facts['source_id']}: {facts['scanner']} found {facts['said']}; it is in {facts['folder']}"
+        case "home.found":
+            return f"letter {facts['letter']}: {facts['scanner']} found {facts['said']}; it is in Quarantine now"
+        case "home.too_large":
+            return f"{facts['source_id']}: too large for {facts['scanner']}: {facts['said']}"
         case "handing.failed":
             return f"letters wait to be handed over: {facts['because']}"
         case _:
@@ -156,6 +164,9 @@ class AsJson:
         report, handed = outcome.report, outcome.handed
         facts = {name: getattr(report, name) for name in report.__slots__}
         facts |= {f"handed_{name}": getattr(handed, name) for name in handed.__slots__}
+        if (waiting := outcome.scanned.waiting).unscanned or waiting.too_large:
+            facts |= {"waiting_unscanned": waiting.unscanned, "waiting_too_large": waiting.too_large}
+            facts |= {"scanner_trouble": outcome.scanned.trouble}
         say("closed", **_of(account), status=outcome.status, **facts)
 
     def failed(self, error: PostofficeError, account: str = "") -> None:
@@ -176,6 +187,16 @@ def say(name: str, **facts: object) -> None:
     click.echo(json.dumps({"event": name, "at": at, **facts}))
 
 
+def held(outcome: Outcome) -> Iterator[str]:
+    """What a person should know of letters that he does not see."""
+    waiting = outcome.scanned.waiting
+    if waiting.unscanned:
+        yield f"{waiting.unscanned} letters wait to be scanned: {outcome.scanned.trouble}"
+    if waiting.too_large:
+        shown = f"postoffice scan {outcome.scanned.file} --list"
+        yield f"{waiting.too_large} letters are held, too large to be scanned; {shown} shows them"
+
+
 def summary(outcome: Outcome) -> str:
     """What came of a pull, and of handing over, in one line."""
     report, handed = outcome.report, outcome.handed
@@ -186,6 +207,14 @@ def summary(outcome: Outcome) -> str:
         words.append(f"{report.different} of another size than the server had said")
     if report.relinked:
         words.append(f"{report.relinked} known under new unique-ids")
+    if report.infected:
+        words.append(f"{report.infected} infected and in quarantine")
+    if report.held:
+        words.append(f"{report.held} held unscanned")
+    if seen := report.unscanned + report.too_large - report.held:
+        words.append(f"{seen} not scanned")
+    if released := outcome.scanned.held.released:
+        words.append(f"{released} held before and seen now")
     if report.left:
         words.append(f"{report.left} left there (ls --there)")
     if handed.letters:

@@ -39,29 +39,43 @@ COMMANDS = {
     "demo": ("postoffice.cli.demo", "demo", "Watch a real letter travel the whole road."),
     "device": ("postoffice.cli.devices", "device", "Devices of an account: add, list, remove."),
     "domain": ("postoffice.cli.people", "domain", "Domains of this office: add, list, show, set."),
-    "export": ("postoffice.cli.export", "export", "Letters as a Maildir or an mbox."),
+    "export": ("postoffice.cli.export", "export", "Letters as a Maildir, an mbox, .eml files, a zip, an HTML archive."),
     "fetch": ("postoffice.cli.fetch", "fetch", "Pull a maildrop into an offline mailbox file."),
     "forgive": ("postoffice.cli.forgive", "forgive", "Let somebody try again who failed to log in."),
-    "import": ("postoffice.cli.moving", "import_", "Letters and passwords of another server."),
+    "import": ("postoffice.cli.moving", "import_", "Letters and passwords of another server or program."),
     "init": ("postoffice.cli.office", "init", "Make an office: folder, certificate, domain, first account."),
     "install-service": ("postoffice.cli.service", "install_service", "Let systemd pull mail from now on."),
+    "lock": ("postoffice.cli.lock", "lock", "Encrypt a mailbox file, or end its being unlocked."),
     "ls": ("postoffice.cli.home", "ls", "List the letters of an offline mailbox file."),
     "merge": ("postoffice.cli.pack", "merge", "Take into a mailbox file what others have and it has not."),
     "open": ("postoffice.cli.pack", "open_", "Make a mailbox file of a pack."),
     "pack": ("postoffice.cli.pack", "pack", "Make of a mailbox file one that is safe to carry away."),
+    "passwd": ("postoffice.cli.lock", "passwd", "Change the passphrase of a locked mailbox file."),
     "queue": ("postoffice.cli.office", "queue", "Show what is on its way to other offices."),
-    "read": ("postoffice.cli.home", "read", "Read a letter of an offline mailbox file."),
+    "read": ("postoffice.cli.reading", "read", "Read a letter of an offline mailbox file."),
     "recover": ("postoffice.cli.recover", "recover", "List deleted letters, and put them back."),
     "repair": ("postoffice.cli.repair", "repair", "Save what can be read of a damaged mailbox file."),
     "restore": ("postoffice.cli.restore", "restore", "Make an office of a backup, or bring one mailbox back."),
     "run": ("postoffice.cli.run", "run", "Pull every account of the settings again and again."),
+    "save": ("postoffice.cli.reading", "save", "Save what is attached to a letter, or the letter."),
+    "scan": ("postoffice.cli.scan", "scan", "Scan letters again; show or let out what is in quarantine."),
     "search": ("postoffice.cli.search", "search", "Search the letters of an offline mailbox file."),
     "sendmail": ("postoffice.cli.sendmail", "sendmail", "Send a letter from standard input, as programs do."),
     "serve": ("postoffice.cli.office", "serve", "Open the doors."),
     "status": ("postoffice.cli.status", "status", "Say how the office is."),
+    "thread": ("postoffice.cli.reading", "thread", "Show the conversation of a letter."),
+    "tui": ("postoffice.cli.tui", "tui", "Read a mailbox file on a terminal."),
+    "unlock": ("postoffice.cli.lock", "unlock", "Open a locked mailbox file for a while, or for good."),
     "why": ("postoffice.cli.why", "why", "Tell the life of a letter at home."),
 }
 """Every command: its module, its name there, and its line in `--help`."""
+
+
+ON_FILES = frozenset(
+    {"check", "export", "fetch", "import", "lock", "ls", "merge", "pack", "passwd", "read", "repair", "run", "save"}
+    | {"scan", "search", "serve", "thread", "tui", "unlock", "why"}
+)
+"""Those that open mailbox files, which may be locked: they have options that say where the passphrase is."""
 
 
 class LazyGroup(click.Group):
@@ -76,6 +90,10 @@ class LazyGroup(click.Group):
         module, name, _ = COMMANDS[cmd_name]
         command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)
+        if cmd_name in ON_FILES:
+            from postoffice.cli.locked import can_be_told
+
+            return can_be_told(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

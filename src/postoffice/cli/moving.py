@@ -1,60 +1,50 @@
-"""Moving in: letters and unique-ids of another server come into an account here, and are compared with those there.
+"""Moving in: letters of another server or program come into an account here, or into a mailbox file at home.
 
-Its passwords come by `hashes`.
+An account can be compared with the server that it came from. Passwords come by `hashes`.
 """
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from postoffice.accounts.devices import count_owner
-from postoffice.cli.elsewhere import entrance, entrance_options, explained
-from postoffice.cli.folder import data_option, with_store
+from postoffice.cli.elsewhere import entrance_options
+from postoffice.cli.folder import data_option
 from postoffice.cli.hashes import passwords
-from postoffice.cli.residents import known, normalized
-from postoffice.cli.telling import Telling
-from postoffice.client.survey import survey
-from postoffice.errors import PostofficeError, UsageError
-from postoffice.moving.comparing import Comparison, compare, doubtful
-from postoffice.moving.letters import OldStore
+from postoffice.cli.move import Move
+from postoffice.moving.emlfiles import EmlFiles, TreeFiles, must_be_archive
 from postoffice.moving.maildir import Maildir
 from postoffice.moving.mbox import Mbox
-from postoffice.moving.pulling import pull_in
-from postoffice.moving.taking import Report, Witness, take_in
 from postoffice.moving.tree import Tree
-from postoffice.store.model import INBOX, MOVER
-
-if TYPE_CHECKING:
-    from postoffice.client.collect import Options
-    from postoffice.client.url import Source
-    from postoffice.store.base import Mailbox, Store
-
-
-MEASURED = 1000
-"""So many letters whose size differs are fetched, to see whether the old server had announced it wrongly."""
+from postoffice.moving.zipped import ZipFiles
+from postoffice.store.model import INBOX
 
 path_argument = click.argument("path", type=click.Path(path_type=Path, readable=False))
-account_option = click.option("--account", "address", required=True, help="Whose mailbox it goes into.")
+whose_option = click.option("--account", "address", required=True, help="Whose mailbox it is.")
+account_option = click.option("--account", "address", default=None, help="Whose mailbox, of an office, it goes into.")
+file_option = click.option(
+    "--file",
+    type=click.Path(path_type=Path, readable=False),
+    default=None,
+    help="The mailbox file at home that it goes into; it is made if it is not there.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 check_option = click.option("--check", "url", metavar="URL", help="Compare it afterwards with the old server.")
 
 
 @click.group(name="import")
 def import_() -> None:
-    """Letters of another server, with the unique-ids that its clients know, and passwords as it kept them."""
+    """Letters of another server or program, with the unique-ids that clients know, and passwords as they were kept."""
 
 
 def importing(command: Callable[..., Any]) -> click.Command:
-    """A command that takes in what lies at PATH."""
+    """A command that takes in what lies at PATH, of another server."""
     command = entrance_options(command)
-    for option in reversed((path_argument, account_option, data_option, json_option, check_option)):
+    for option in reversed((path_argument, account_option, file_option, data_option, json_option, check_option)):
         command = option(command)
     return import_.command()(command)
 
@@ -107,6 +97,7 @@ def courier(path: Path, takes_unnumbered: bool, **where: Any) -> None:
 @import_.command()
 @click.argument("url")
 @account_option
+@file_option
 @data_option
 @json_option
 @click.option("--check", "is_checked", is_flag=True, help="Compare it afterwards with the same server.")
@@ -121,7 +112,7 @@ def pop3(url: str, is_checked: bool, **where: Any) -> None:
 
 @import_.command()
 @click.argument("url")
-@account_option
+@whose_option
 @data_option
 @json_option
 @entrance_options
@@ -133,105 +124,68 @@ def check(url: str, **where: Any) -> None:
 import_.add_command(passwords)
 
 
+# --- of other programs --------------------------------------------------------------------------------------------
+
+
+def taking(command: Callable[..., Any]) -> click.Command:
+    """A command that takes in letters without a server's names for them."""
+    for option in reversed((account_option, file_option, data_option, json_option)):
+        command = option(command)
+    return import_.command()(command)
+
+
+@taking
+@path_argument
+def eml(path: Path, **where: Any) -> None:
+    """The letters of a folder of .eml files, with the folders in it, or a single one."""
+    move = Move(**where)
+    is_one = path.is_file()
+    with closing(Tree(path.parent if is_one else path)) as tree:
+        move.give_up_root(tree)
+        files = TreeFiles(tree, path.name if is_one else None)
+        move.take(lambda: EmlFiles(files), is_named=False)
+
+
+@taking
+@path_argument
+def html(path: Path, **where: Any) -> None:
+    """The letters of an HTML archive that `export html` wrote."""
+    move = Move(**where)
+    with closing(Tree(path)) as tree:
+        move.give_up_root(tree)
+        archive = EmlFiles(TreeFiles(tree))
+        must_be_archive(archive, path)
+        move.take(lambda: archive, is_named=False)
+
+
+@taking
+@path_argument
+def zip(path: Path, **where: Any) -> None:  # noqa: A001 it is what people call it
+    """The letters of a zip of .eml files."""
+    move = Move(**where)
+    with closing(ZipFiles(path)) as files:
+        move.take(lambda: EmlFiles(files, "zip"), octets=files.octets, is_named=False)
+
+
+@taking
+@click.argument("path", required=False, type=click.Path(path_type=Path, readable=False))
+def thunderbird(path: Path | None, **where: Any) -> None:
+    """The letters of Thunderbird: PATH is a profile, its Mail folder or one account's; without it, the profile here."""
+    from postoffice.moving.profiles import find_profile
+    from postoffice.moving.thunderbird import Thunderbird
+
+    move = Move(**where)
+    with closing(Tree(path or find_profile(Path.home()))) as tree:
+        move.give_up_root(tree)
+        move.take(lambda: Thunderbird(tree), is_named=False)
+
+
 def _from_maildir(path: Path, move: Move, **how: Any) -> None:
     with closing(Tree(path)) as tree:
-        tree.stay_root()
+        move.give_up_root(tree)
         move.take(lambda: Maildir(tree, **how))
 
 
 def _from_mbox(path: Path, move: Move, **how: Any) -> None:
     with closing(Mbox(path, **how)) as box:
         move.take(lambda: box)
-
-
-class Move:
-    """One run: whose mailbox the letters go into, who is told, and which maildrop elsewhere is asked.
-
-    Whatever root alone may read, and whatever a person is asked for, is had before the office is opened.
-    """
-
-    def __init__(self, address: str, data: Path | None, as_json: bool, url: str | None = None, **how: Any) -> None:
-        self._name = normalized(address)
-        self._data = data
-        self._telling = Telling(as_json=as_json)
-        self._has_ca = bool(how["ca"] or how["pin"])
-        self._there = entrance(url, **how) if url else None
-
-    def take(self, opened: Callable[[], OldStore]) -> None:
-        """What lies in files."""
-        witness = Witness(self._telling.complain, self._telling.progress)
-        self._move(
-            lambda store, mailbox: take_in(opened(), mailbox, witness, store.office.free_octets),
-            is_checked=self._there is not None,
-        )
-
-    def pull(self, *, is_checked: bool) -> None:
-        """What the maildrop elsewhere has."""
-        source, options = self._elsewhere()
-        witness = Witness(self._telling.complain, self._telling.progress)
-        self._move(
-            lambda store, mailbox: pull_in(source, mailbox, options, witness, store.office.free_octets),
-            is_checked=is_checked,
-        )
-
-    def compare(self) -> None:
-        """Nothing moves."""
-
-        async def look(store: Store) -> Comparison:
-            account = await known(store, self._name)
-            return await self._compared(await store.office.mailbox(account.account_id))
-
-        with self._explained():
-            comparison = with_store(self._data, look)
-        self._judge(comparison)
-
-    def _move(self, work: Callable[[Store, Mailbox], Awaitable[Report]], *, is_checked: bool) -> None:
-        """Letters that could not be had make the status 66, others that are not the same 65."""
-
-        async def locked(store: Store) -> tuple[Report, Comparison | None]:
-            account = await known(store, self._name)
-            lock = await store.office.lock(account.account_id, MOVER)
-            if lock is None:
-                raise UsageError(f"{self._name}: another import into this account is under way", os.EX_TEMPFAIL)
-            try:
-                mailbox = await store.office.mailbox(account.account_id)
-                report = await work(store, mailbox)
-                await count_owner(store, account, time.time())
-                return report, await self._compared(mailbox) if is_checked else None
-            finally:
-                await lock.release()
-
-        try:
-            with self._explained():
-                report, comparison = with_store(self._data, locked)
-        except PostofficeError:
-            self._telling.broken_off()
-            raise
-        self._telling.end(report)
-        if comparison is not None and not report.lost:
-            self._judge(comparison)
-        if report.lost:
-            raise UsageError(f"{report.lost} letters could not be had; mend that and run it again", os.EX_NOINPUT)
-
-    async def _compared(self, mailbox: Mailbox) -> Comparison:
-        ours = await mailbox.snapshot()
-        found = await survey(*self._elsewhere(), lambda theirs: doubtful(theirs, ours)[:MEASURED])
-        return compare(found.listed, found.measured, ours)
-
-    def _judge(self, comparison: Comparison) -> None:
-        host = self._elsewhere()[0].host
-        self._telling.compared(host, comparison)
-        if not comparison.is_good:
-            raise UsageError(f"{self._name} does not show what {host} shows", os.EX_DATAERR)
-
-    def _elsewhere(self) -> tuple[Source, Options]:
-        assert self._there is not None
-        return self._there
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        if self._there is None:
-            yield
-            return
-        with explained(self._there[0], has_ca=self._has_ca):
-            yield

@@ -18,7 +18,7 @@ from postoffice.app.status import counted, size
 from postoffice.cli.check import Progress
 from postoffice.clock import system_clock
 from postoffice.errors import DamagedStore, UsageError
-from postoffice.home.mailbox import opening, pulling_into
+from postoffice.home.mailbox import must_be_possible, pulling_into
 from postoffice.home.packing import carrying
 from postoffice.message.header import safe
 from postoffice.store.embedded.merging import Merged
@@ -84,7 +84,7 @@ def merge(file: Path, others: tuple[Path, ...], as_json: bool) -> None:
     A line for each letter that OTHER does not give whole. Exit status: 0 all came, 65 some did not, 75 somebody pulls
     into FILE now, or the disk is full.
     """
-    opening(file)
+    must_be_possible(file)
     for other in others:
         _must_be_readable(other)
         if other.samefile(file):
@@ -123,7 +123,7 @@ def _tell(other: Path, merged: Merged, *, as_json: bool) -> None:
 
 
 def _must_be_readable(path: Path) -> None:
-    opening(path)
+    must_be_possible(path)
     try:
         with path.open("rb"):
             pass

@@ -14,6 +14,8 @@ from postoffice.app.status import counted, size
 from postoffice.cli.check import Progress
 from postoffice.cli.loop import with_loop
 from postoffice.errors import UsageError
+from postoffice.home.locking.beside import put_slots, read_slots
+from postoffice.home.locking.finding import key_of
 from postoffice.store.embedded.salvage import FOUND, Report
 from postoffice.store.embedded.salvage import repair as save
 from postoffice.store.embedded.soundness import Tally
@@ -27,7 +29,7 @@ def repair(file: Path, new: Path, as_json: bool) -> None:
     """Save what can be read of a damaged mailbox FILE into a new one.
 
     Flags, dates, unique-ids, folders and what was pulled come with the letters. FILE is only read, and must not be in
-    use.
+    use. What is saved of a locked one is locked, and opens by the same passphrase.
 
     A line for each letter that could not be saved. Exit status: 0 all were, 65 some were not.
     """
@@ -37,7 +39,10 @@ def repair(file: Path, new: Path, as_json: bool) -> None:
     if sys.stderr.isatty():
         tally.tick = progress.tick
     try:
-        report = with_loop(lambda: save(file, new, tick=tally.count))
+        key = key_of(file)
+        if key is not None:
+            put_slots(new, read_slots(file))
+        report = with_loop(lambda: save(file, new, tick=tally.count, key=key))
     except OSError as error:
         raise UsageError(f"{error.filename or file}: {error.strerror}", os.EX_IOERR) from error
     finally:

@@ -77,9 +77,15 @@ def _in_words(name: str, facts: dict[str, Fact]) -> None:
     match name:
         case "home.ready":
             click.echo(f"ready accounts={facts['accounts']}")
-        case "home.pulled" if facts["letters"] or facts["staying"]:
+        case "home.pulled" if facts["letters"] or facts["staying"] or facts["unscanned"]:
             waiting = f"; {facts['staying']} wait to be handed over" if facts["staying"] else ""
+            waiting += f"; {facts['unscanned']} wait to be scanned" if facts["unscanned"] else ""
             click.echo(f"{who}: {facts['letters']} letters, {facts['octets']} octets{waiting}")
+        case "home.scanned_again":
+            left = f", {facts['left']} to go" if facts["left"] else ""
+            click.echo(f"{who}: {facts['letters']} letters scanned again, {facts['infected']} infected{left}")
+        case "home.not_scanned_again":
+            click.echo(f"postoffice: {who}: letters are not scanned again: {safe(str(facts['because']))}", err=True)
         case "home.well_again":
             click.echo(f"{who}: well again")
         case "home.reloaded":

@@ -14,6 +14,8 @@ import click
 from postoffice.cli.home import cut, file_argument
 from postoffice.cli.loop import with_loop
 from postoffice.home.mailbox import opening
+from postoffice.message import header
+from postoffice.store.model import INBOX
 
 if TYPE_CHECKING:
     from postoffice.home.search.face import Result, Results
@@ -34,9 +36,10 @@ _NUMBER, _DATE, _FROM, _INDENT = 5, 16, 24, 7
 @click.option("--json", "as_json", is_flag=True, help="For programs: a line for each letter.")
 def search(file: Path, question: tuple[str, ...], limit: int, *, rebuild: bool, as_json: bool) -> None:
     """Search the letters of a mailbox FILE: words, "phrases", -not, OR, from: to: cc: subject:WORD, has:attachment,
-    has:pdf, before: after: on:2026-01-31, larger: smaller:5M.
+    has:pdf, before: after: on:2026-01-31, larger: smaller:5M, in:FOLDER.
 
-    Numbers are those of `ls`.
+    In all folders but those for what was put aside (in:all looks there too). Numbers are those of `ls`; before the
+    subject stands the folder, if it is not INBOX.
     """
     asked = " ".join(question)
     if not rebuild or asked:
@@ -51,8 +54,9 @@ def search(file: Path, question: tuple[str, ...], limit: int, *, rebuild: bool, 
 async def _searched(file: Path, asked: str, limit: int, *, rebuild: bool) -> Results | None:
     from postoffice.home.search.face import Search
 
-    await opening(file, sweeps=False)().close()
-    opened = Search(file)
+    mailbox = opening(file, sweeps=False)()
+    await mailbox.close()
+    opened = Search(file, mailbox.key)
     telling = _Telling()
     try:
         await (opened.rebuild(telling.hear) if rebuild else opened.catch_up(telling.hear))
@@ -101,6 +105,7 @@ def _show(results: Results, *, as_json: bool) -> None:
 def _facts(one: Result) -> dict[str, object]:
     return {
         "number": one.hit.number,
+        "folder": one.hit.folder,
         "date": datetime.fromtimestamp(one.hit.date).astimezone().isoformat(timespec="seconds"),
         "from": one.sender,
         "subject": one.subject,
@@ -114,6 +119,8 @@ def _facts(one: Result) -> dict[str, object]:
 def _show_one(one: Result, width: int) -> None:
     date = datetime.fromtimestamp(one.hit.date).astimezone().strftime("%Y-%m-%d %H:%M")
     subject = one.subject or "(no subject)"
+    if one.hit.folder != INBOX:
+        subject = f"[{header.safe(one.hit.folder)}] {subject}"
     row = f"{one.hit.number:>{_NUMBER}}  {date}  {cut(one.sender or '(nobody)', _FROM)}  "
     if width:
         subject = cut(subject, max(width - _NUMBER - _DATE - _FROM - 7, 8))

@@ -36,8 +36,10 @@ SHOWN_DIFFERENCES = 20
 class Telling:
     """Says how it goes: one line that is renewed on a terminal, now and then a line elsewhere, or JSON."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, is_piped: bool = False) -> None:
+        """`is_piped`: standard output is for something else, and nothing is said there."""
         self._as_json = as_json
+        self._is_piped = is_piped
         self._last: Report | None = None
         self._renews = sys.stderr.isatty() and not as_json
         self._began = self._told = time.monotonic()
@@ -81,7 +83,7 @@ class Telling:
             words.append(f"{report.renamed} with a new unique-id")
         if report.lost:
             words.append(f"{report.lost} could not be read")
-        click.echo("; ".join(words))
+        click.echo("; ".join(words), err=self._is_piped)
 
     def broken_off(self) -> None:
         """It ended before its end. What was done is safe, and that is worth a word."""
@@ -111,7 +113,7 @@ class Telling:
         click.echo("; ".join(words))
 
     def _say(self, event: str, **facts: object) -> None:
-        click.echo(json.dumps({"event": event, **facts}))
+        click.echo(json.dumps({"event": event, **facts}), err=self._is_piped)
 
     def _clear(self) -> None:
         if self._has_line:

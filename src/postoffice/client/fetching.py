@@ -1,7 +1,8 @@
 """Letters on their way: asked for ahead of their answers, taken from the wire into stages, kept in batches.
 
 As many are asked for as a window of letters and octets allows (RFC 2449 §6.6). A batch is one transaction, and while it
-becomes durable the next one comes: neither the network nor the disk waits for the other.
+becomes durable the next one comes: neither the network nor the disk waits for the other. Where letters are inspected, a
+batch becomes durable when each of its letters was, and the next one comes meanwhile; more than these two do not come.
 
 A letter of another size than was announced may be cut, by a line that is only a dot and was not stuffed, or mixed with
 another one, by a server that cannot do two things at a time. It is kept when the next answer shows that both sides are
@@ -14,11 +15,12 @@ import asyncio
 import re
 from collections import deque
 from contextlib import suppress
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from postoffice.client.ledger import Ledger
 from postoffice.client.recognition import Met, header_digest
-from postoffice.client.run import Run
+from postoffice.client.run import Placed, Run
 from postoffice.client.settling import Settling, must_end
 from postoffice.client.talk import Talk, said
 from postoffice.errors import PostofficeError, StoreError
@@ -26,9 +28,19 @@ from postoffice.events import event
 from postoffice.protocols.pop3 import commands
 from postoffice.protocols.pop3.client import Body
 from postoffice.store.base import Mailbox, Stage
-from postoffice.store.model import Letter, Origin
+from postoffice.store.model import UNSCANNED, Letter, Origin, Verdict
 
-Batch = list[tuple[Stage, Letter, Met]]
+
+class Coming(NamedTuple):
+    """A letter that has come whole and is not kept yet; `look` ends with where it belongs."""
+
+    stage: Stage
+    letter: Letter
+    met: Met
+    look: asyncio.Task[Placed] | None
+
+
+Batch = list[Coming]
 
 _FIT_TO_SHOW: Final = re.compile(r"[!-~]{1,70}")
 
@@ -54,6 +66,8 @@ class Fetching:
         self._arriving: Stage | None = None
         self._batch: Batch = []
         self._batch_octets = 0
+        self._looks: set[asyncio.Task[Placed]] = set()
+        self._is_hurried = False
         self._keeping: asyncio.Task[None] | None = None
 
     @property
@@ -128,7 +142,7 @@ class Fetching:
             unique_id=self._showable(met),
             origin=Origin(self._ledger.source, met.source_id, met.item.octets, header_digest(staged.head), self._seen),
         )
-        self._batch.append((stage, letter, met))
+        self._batch.append(Coming(stage, letter, met, self._look(stage)))
         self._batch_octets += octets
         event("home.fetched", source_id=met.source_id, octets=octets)
 
@@ -171,13 +185,15 @@ class Fetching:
 
     async def _append(self, batch: Batch) -> None:
         try:
-            keys = await self._mailbox.append([letter for _, letter, _ in batch])
+            letters = [await self._placed(one) for one in batch]
+            keys = await self._mailbox.append(letters)
         except StoreError:
-            for stage, _, _ in batch:
-                await stage.abandon()
+            for one in batch:
+                await one.stage.abandon()
             raise
-        for key, (stage, letter, met) in zip(keys, batch, strict=True):
+        for key, letter, (stage, _, met, _) in zip(keys, letters, batch, strict=True):
             if key:
+                self._count_scan(letter, met)
                 self.here.append(met)
                 self.kept += 1
                 self.is_fruitful = True
@@ -189,6 +205,50 @@ class Fetching:
                 await stage.abandon()
         event("home.kept", letters=len(batch))
 
+    def _look(self, stage: Stage) -> asyncio.Task[Placed] | None:
+        """The scan of a letter, begun."""
+        inspection = self._options.inspection
+        if inspection is None or self._is_hurried:
+            return None
+        look = asyncio.create_task(inspection.look(stage))
+        self._looks.add(look)
+        look.add_done_callback(self._looked)
+        return look
+
+    def _looked(self, look: asyncio.Task[Placed]) -> None:
+        """Whoever keeps the letter asks for what came of it; where nobody does, nobody is told."""
+        self._looks.discard(look)
+        if not look.cancelled():
+            look.exception()
+
+    async def _placed(self, one: Coming) -> Letter:
+        """A letter as it is to be kept."""
+        inspection = self._options.inspection
+        if inspection is None:
+            return one.letter
+        placed = inspection.unlooked()
+        if one.look is not None:
+            await asyncio.wait([one.look])
+            placed = placed if one.look.cancelled() else one.look.result()
+        return replace(one.letter, folder=placed.folder, scan=placed.scan)
+
+    def _count_scan(self, letter: Letter, met: Met) -> None:
+        scan, report = letter.scan, self._report
+        if scan is None or scan.verdict is Verdict.CLEAN:
+            return
+        report.infected += scan.verdict is Verdict.INFECTED
+        report.unscanned += scan.verdict is Verdict.UNSCANNED
+        report.too_large += scan.verdict is Verdict.TOO_LARGE
+        report.held += letter.folder == UNSCANNED
+        name = f"home.{scan.verdict.value.replace(' ', '_')}"
+        event(name, source_id=met.source_id, said=scan.name, scanner=scan.scanner, folder=letter.folder)
+
+    def hurry(self) -> None:
+        """Nobody waits for scans any more: what has come is kept without."""
+        self._is_hurried = True
+        for look in list(self._looks):
+            look.cancel()
+
     async def ended(self) -> None:
         """Nothing of it is on its way to the disk any more, whatever came of it."""
         with suppress(PostofficeError):
@@ -196,9 +256,14 @@ class Fetching:
 
     async def abandon(self, *, all_of_it: bool) -> None:
         """Forget the letter that was half here, or may be, or all that is not kept."""
-        dropped = [one for one in self._batch if all_of_it or one[2] is self._unproved]
+        dropped = [one for one in self._batch if all_of_it or one.met is self._unproved]
         self._batch = [one for one in self._batch if one not in dropped]
-        stages = [stage for stage, _, _ in dropped]
+        looks = [one.look for one in dropped if one.look is not None]
+        for look in looks:
+            look.cancel()
+        if looks:
+            await asyncio.wait(looks)
+        stages = [one.stage for one in dropped]
         if self._arriving is not None:
             stages.append(self._arriving)
         for stage in stages:

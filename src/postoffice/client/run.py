@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from postoffice.client.listing import Listed
 from postoffice.clock import Clock, system_clock
@@ -15,6 +15,8 @@ from postoffice.net.dialogue import Dialogue, Tracer
 
 if TYPE_CHECKING:
     from postoffice.client.rules import Rule, Wholeness
+    from postoffice.store.base import Stage
+    from postoffice.store.model import Scan
 
 Order = Literal["oldest", "newest", "smallest"]
 """Which letters come first; the listing of a server has the oldest first."""
@@ -22,6 +24,26 @@ Order = Literal["oldest", "newest", "smallest"]
 Renewal = Callable[[str, bool], Awaitable[str | None]]
 """The password that takes the place of this one, which was refused or, False, with which a session broke off; None if
 there is no other."""
+
+
+class Placed(NamedTuple):
+    """Where a letter belongs, and what was said of it."""
+
+    folder: str
+    scan: Scan
+
+
+class Inspection(Protocol):
+    """Says where a letter belongs that has come, before it is kept. It may take its time, for several at once."""
+
+    async def look(self, stage: Stage) -> Placed:
+        """`stage` is finished. Raises StoreError where its octets cannot be read."""
+        ...
+
+    def unlooked(self) -> Placed:
+        """Where one belongs for which nobody waits any more."""
+        ...
+
 
 PART: Final = range(100, 501)
 """How many letters servers show that do not show all (Gmail: some 250 in a session). After that many new ones another
@@ -46,7 +68,8 @@ class Options:
     run ends, and `longest_wait` how many seconds it waits between two. `dated` gives a letter's date from its beginning
     and the time now. `make_room` is awaited before so many octets are kept, and raises a StoreError if there is no room
     for them. `whole_in` looks into other mailbox files, for the rule about copies; `renewal` gives another password in
-    place of one that ended. A server that `needs_unique_ids` and has none is left alone.
+    place of one that ended. A server that `needs_unique_ids` and has none is left alone. `inspection` says which
+    letters may be seen, while others are on their way.
     """
 
     password: str = field(repr=False)
@@ -72,6 +95,7 @@ class Options:
     whole_in: Wholeness | None = None
     renewal: Renewal | None = None
     needs_unique_ids: bool = False
+    inspection: Inspection | None = None
 
     def leaves(self, item: Listed) -> bool:
         """Whether a letter that is new stays on the server for now."""
@@ -88,7 +112,8 @@ class Report:
     unique-ids for them. `deleted` are removed from the server. `refused` were listed but not given, or broke off each
     time; `left` are larger than was asked for. `different` came with another size than was announced; `renamed` have
     another unique-id here, because the server's cannot be shown or is another letter's; `absent` are
-    unique-ids that were asked for and are not listed.
+    unique-ids that were asked for and are not listed. Of the fetched ones something was found in those that are
+    `infected`; `unscanned` and `too_large` have no verdict, `held` are those of them that are not to be seen for now.
     """
 
     listed: int = 0
@@ -102,6 +127,10 @@ class Report:
     different: int = 0
     renamed: int = 0
     absent: int = 0
+    infected: int = 0
+    unscanned: int = 0
+    too_large: int = 0
+    held: int = 0
     sessions: int = 0
 
 

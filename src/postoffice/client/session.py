@@ -57,7 +57,12 @@ class Session:
         return self._fetching.kept if self._fetching is not None else 0
 
     async def ended(self) -> None:
-        """Wait for the end of the conversation, if it began: it finishes what it does to the mailbox."""
+        """Wait for the end of the conversation, if it began: it finishes what it does to the mailbox.
+
+        Where it is not over by itself, somebody stops it, and waits for no scan.
+        """
+        if self._fetching is not None:
+            self._fetching.hurry()
         if self._end is not None:
             await self._end
         if self._fetching is not None:

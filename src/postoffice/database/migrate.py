@@ -14,6 +14,7 @@ from secrets import token_hex
 
 import apsw
 
+from postoffice.database.key import Key
 from postoffice.database.sqlite import (
     Connection,
     Kind,
@@ -28,23 +29,25 @@ from postoffice.database.sqlite import (
 from postoffice.errors import DamagedStore, StoreUnavailable
 
 
-def prepare(path: Path, kind: Kind, *, create: bool, vfs: str | None = None) -> None:
+def prepare(path: Path, kind: Kind, *, create: bool, vfs: str | None = None, key: Key | None = None) -> None:
     """Bring a file to the version of today; `create` makes it if it is not there.
 
     A file of another kind, a damaged one, or one from a newer program is a `DamagedStore`; nothing in it is changed.
     """
     if path.exists() and path.stat().st_size > 0:
-        shut(open_prepared(path, kind, vfs))
+        shut(open_prepared(path, kind, vfs, key=key))
     elif create:
-        _climb_from_below(path, kind, vfs)
+        _climb_from_below(path, kind, vfs, key)
     else:
         found = "it is empty" if path.exists() else "it is not there"
         raise DamagedStore(f"{path} is not {kind.name}: {found}")
 
 
-def open_prepared(path: Path, kind: Kind, vfs: str | None = None, cache_octets: int = 1 << 20) -> Connection:
+def open_prepared(
+    path: Path, kind: Kind, vfs: str | None = None, cache_octets: int = 1 << 20, key: Key | None = None
+) -> Connection:
     """A connection that only asks, to a file of this kind and of the version of today."""
-    connection = open_reader(path, vfs, cache_octets)
+    connection = open_reader(path, vfs, cache_octets, key)
     try:
         version = version_of(connection, path, kind)
     except BaseException:
@@ -53,8 +56,8 @@ def open_prepared(path: Path, kind: Kind, vfs: str | None = None, cache_octets: 
     if version == len(kind.steps):
         return connection
     shut(connection)
-    _climb_from_below(path, kind, vfs)
-    return open_reader(path, vfs, cache_octets)
+    _climb_from_below(path, kind, vfs, key)
+    return open_reader(path, vfs, cache_octets, key)
 
 
 def version_of(connection: Connection, path: Path, kind: Kind) -> int:
@@ -73,8 +76,8 @@ def version_of(connection: Connection, path: Path, kind: Kind) -> int:
     return version
 
 
-def _climb_from_below(path: Path, kind: Kind, vfs: str | None) -> None:
-    connection = open_writer(path, vfs)
+def _climb_from_below(path: Path, kind: Kind, vfs: str | None, key: Key | None) -> None:
+    connection = open_writer(path, vfs, key=key)
     try:
         for name, function in kind.functions:
             connection.create_scalar_function(name, function)

@@ -23,6 +23,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import apsw
 
+from postoffice.database.key import Key
 from postoffice.errors import DamagedStore, StoreError, StoreUnavailable
 
 PAGE_OCTETS = 4096
@@ -61,6 +62,7 @@ class Connection(Protocol):
     def changes(self) -> int: ...
     def last_insert_rowid(self) -> int: ...
     def create_scalar_function(self, name: str, function: Callable[..., Any], /) -> None: ...
+    def blob_open(self, database: str, table: str, column: str, rowid: int, writeable: bool, /) -> Any: ...
     def file_control(self, dbname: str, op: int, pointer: int) -> bool: ...
     def close(self) -> None: ...
     def __enter__(self) -> object: ...
@@ -81,12 +83,13 @@ class Kind:
     functions: tuple[tuple[str, Callable[..., object]], ...] = ()
 
 
-def open_writer(path: Path, vfs: str | None = None, cache_octets: int = 1 << 22) -> Connection:
-    """A connection that may write. Makes the file, readable by its owner only, if it is not there."""
+def open_writer(path: Path, vfs: str | None = None, cache_octets: int = 1 << 22, key: Key | None = None) -> Connection:
+    """A connection that may write. Makes the file, readable by its owner only, if it is not there; with a `key`,
+    encrypted by it."""
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         sync_directory(path.parent)
-    connection = _open(path, vfs)
+    connection = _open(path, vfs, key)
     try:
         connection.execute(f"PRAGMA page_size = {PAGE_OCTETS}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -103,9 +106,9 @@ def open_writer(path: Path, vfs: str | None = None, cache_octets: int = 1 << 22)
     return connection
 
 
-def open_reader(path: Path, vfs: str | None = None, cache_octets: int = 1 << 20) -> Connection:
+def open_reader(path: Path, vfs: str | None = None, cache_octets: int = 1 << 20, key: Key | None = None) -> Connection:
     """A connection that only asks."""
-    connection = _open(path, vfs)
+    connection = _open(path, vfs, key)
     try:
         connection.execute("PRAGMA query_only = ON")
         connection.execute(f"PRAGMA cache_size = -{cache_octets // 1024}")
@@ -116,7 +119,7 @@ def open_reader(path: Path, vfs: str | None = None, cache_octets: int = 1 << 20)
     return connection
 
 
-def open_untouched(path: Path) -> Connection:
+def open_untouched(path: Path, key: Key | None = None) -> Connection:
     """A connection that cannot change the file, not even by what its log holds; others may write it meanwhile."""
     manner = "immutable=1" if _lies_still(path) else "mode=ro"
     try:
@@ -124,18 +127,17 @@ def open_untouched(path: Path) -> Connection:
         connection = apsw.Connection(f"{path.absolute().as_uri()}?{manner}", flags)
     except apsw.Error as error:
         raise store_error(error, path) from error
-    connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
-    return cast(Connection, connection)
+    return made_ready(connection, path, key)
 
 
-def open_draft(path: Path) -> Connection:
+def open_draft(path: Path, key: Key | None = None) -> Connection:
     """A connection to a file that nobody else knows yet, readable by its owner only, and quick because of it.
 
     Nothing of it is durable, and nothing is whole, until whoever made it has closed and synced it.
     """
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    connection = _open(path, None)
+    connection = _open(path, None, key)
     try:
         connection.execute(f"PRAGMA page_size = {PAGE_OCTETS}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -148,7 +150,7 @@ def open_draft(path: Path) -> Connection:
     return connection
 
 
-def _open(path: Path, vfs: str | None) -> Connection:
+def _open(path: Path, vfs: str | None, key: Key | None) -> Connection:
     name, flags = str(path), apsw.SQLITE_OPEN_READWRITE
     if _lies_still(path):
         name, flags = f"{path.absolute().as_uri()}?immutable=1", apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
@@ -156,7 +158,18 @@ def _open(path: Path, vfs: str | None) -> Connection:
         connection = apsw.Connection(name, flags, vfs=vfs)
     except apsw.Error as error:
         raise store_error(error, path) from error
-    connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
+    return made_ready(connection, path, key)
+
+
+def made_ready(connection: apsw.Connection, path: Path, key: Key | None) -> Connection:
+    """A new connection, patient and with its key."""
+    try:
+        connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
+        for pragma in key.pragmas() if key is not None else ():
+            connection.execute(pragma).fetchall()
+    except apsw.Error as error:
+        connection.close()
+        raise store_error(error, path) from error
     return cast(Connection, connection)
 
 

@@ -12,6 +12,9 @@
     [hooks]
     new_mail = "notify-send Mail"
 
+    [scan]
+    by = "clamd:/run/clamav/clamd.ctl"
+
 What is wrong is told all at once, each with the file, its line where that is known, and the key, and ends the program
 with EX_CONFIG (78). Relative paths begin at the folder of the file.
 """
@@ -40,6 +43,8 @@ from postoffice.handing.target import target
 from postoffice.handing.way import Way, way
 from postoffice.home.copies import whole_in
 from postoffice.home.hooks import Hooks
+from postoffice.home.locking.asking import Asking
+from postoffice.home.scanning.policy import KEYS, UNSAID, Scanning, wrong_scanner, wrong_values
 from postoffice.net.tls import pinned_context
 
 EX_CONFIG: Final = getattr(os, "EX_CONFIG", 78)
@@ -57,7 +62,7 @@ class Account:
     """A maildrop that is pulled. `into` is where its letters go, `doubtful` what becomes of one that may have got there
     already; `rules` say when one may go from the server;
     one is enough, and without any a copy is left there. Letters of more octets than `largest` are not fetched.
-    `every` is in seconds."""
+    `every` is in seconds; `scanning` None: letters are not scanned."""
 
     name: str
     source: Source
@@ -69,6 +74,12 @@ class Account:
     largest: int | None = None
     every: float = 900.0
     doubtful: Doubtful = Doubtful.AGAIN
+    scanning: Scanning | None = None
+    passphrase: Places = Places()
+
+    def asking(self, otherwise: Asking) -> Asking:
+        """Where the passphrase of its mailbox file comes from, if that is locked; else what is said `otherwise`."""
+        return replace(otherwise, places=self.passphrase) if self.passphrase != Places() else otherwise
 
     def way(self, doubtful: Doubtful | None = None) -> Way:
         """The way of its letters; `doubtful` in the place of what the settings say. Raises UsageError."""
@@ -94,11 +105,12 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """All that the file says. `accounts` in its order."""
+    """All that the file says. `accounts` in its order; `scanning` is for those that say nothing of it themselves."""
 
     path: Path
     accounts: dict[str, Account]
     hooks: Hooks = Hooks()
+    scanning: Scanning = UNSAID
 
     def account(self, name: str) -> Account:
         """Raises UsageError (67) where there is none of this name."""
@@ -121,6 +133,10 @@ class _Table:
     password_variable: str | None = None
     password_credential: str | None = None
     password_keyring: bool = False
+    passphrase_command: str | None = None
+    passphrase_file: Path | None = None
+    passphrase_variable: str | None = None
+    passphrase_credential: str | None = None
     ca: Path | None = None
     pin: str | None = None
     client_certificate: Path | None = None
@@ -129,6 +145,9 @@ class _Table:
     largest: str = ""
     every: str = "15m"
     doubtful: Literal["again", "hold"] = "again"
+    scan: str | None = None
+    unscanned: Literal["hold", "pass"] | None = None
+    too_large: Literal["hold", "pass"] | None = None
 
 
 _KINDS: Final[dict[str, Any]] = get_type_hints(_Table)
@@ -163,8 +182,9 @@ def parse_home(octets: bytes, path: Path, *, is_ours_alone: bool) -> Home:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: is not TOML: {error}", EX_CONFIG) from error
     reading = _Reading(path, text, is_ours_alone)
-    for name in tables.keys() - {"accounts", "hooks"}:
-        reading.wrong((name,), "there is no such section; there are accounts and hooks")
+    for name in tables.keys() - {"accounts", "hooks", "scan"}:
+        reading.wrong((name,), "there is no such section; there are accounts, hooks and scan")
+    reading.scan(tables.get("scan", {}))
     accounts = tables.get("accounts", {})
     if not isinstance(accounts, dict):
         reading.wrong(("accounts",), 'must be sections, written [accounts."me@example.org"]')
@@ -172,7 +192,9 @@ def parse_home(octets: bytes, path: Path, *, is_ours_alone: bool) -> Home:
     found = {name: reading.account(name, table) for name, table in accounts.items()}
     hooks = reading.hooks(tables.get("hooks", {}))
     reading.end()
-    return Home(path, {name: account for name, account in found.items() if account is not None}, hooks)
+    return Home(
+        path, {name: account for name, account in found.items() if account is not None}, hooks, reading.scanning
+    )
 
 
 class _Reading:
@@ -186,6 +208,7 @@ class _Reading:
                 self._lines.setdefault(key[:size], line)
         self._is_ours_alone = is_ours_alone
         self._problems: list[tuple[int, str]] = []
+        self.scanning = UNSAID
 
     def wrong(self, key: tuple[str, ...], because: str) -> None:
         line = next((self._lines[key[:size]] for size in range(len(key), 0, -1) if key[:size] in self._lines), 0)
@@ -228,6 +251,24 @@ class _Reading:
                 self.wrong(("hooks", name), f"Expected str, got {type(command).__name__}")
         return Hooks(**written) if written.keys() <= set(names) else Hooks()
 
+    def scan(self, written: object) -> None:
+        """What holds for accounts that say nothing of it: `scanning`."""
+        if not isinstance(written, dict):
+            self.wrong(("scan",), "must be a section, written [scan]")
+            return
+        before = len(self._problems)
+        for key in written.keys() - set(KEYS):
+            self.wrong(("scan", key), f"there is no such setting; there are {', '.join(KEYS)}")
+        patience = seconds(str(written["patience"])) if "patience" in written else None
+        for key, because in wrong_values(written, patience).items():
+            self.wrong(("scan", key), because)
+        by = written.get("by", self.scanning.by)
+        if because := wrong_scanner(by):
+            self.wrong(("scan", "by"), because)
+        if len(self._problems) == before:
+            lacks = (written.get(key) for key in ("unscanned", "too_large"))
+            self.scanning = self.scanning.otherwise(by, patience, *lacks)
+
     def _made(self, name: str, table: _Table) -> Account:
         source = parse_url(table.url)
         return Account(
@@ -241,6 +282,8 @@ class _Reading:
             octets_of(table.largest) if table.largest else None,
             seconds(table.every),
             Doubtful(table.doubtful),
+            self.scanning.otherwise(table.scan, None, table.unscanned, table.too_large).wanted,
+            Places(**_passphrase_places(table)),
         )
 
     def _place(self, text: str) -> str:
@@ -275,6 +318,8 @@ def _wrong_values(table: _Table, *, is_ours_alone: bool) -> Iterator[tuple[str, 
                 read(value)
         except UsageError as error:
             yield key, str(error)
+    if table.scan is not None and (because := wrong_scanner(table.scan)):
+        yield "scan", because
     if not table.url:
         yield "url", 'is missing; one is written "pops://USER@HOST"'
     into = _listed(table.into)
@@ -289,6 +334,9 @@ def _wrong_values(table: _Table, *, is_ours_alone: bool) -> Iterator[tuple[str, 
     named = [f"password_{place}" for place, value in _places(table).items() if value]
     if len(named) + bool(table.password) > 1:
         yield named[-1], "the password comes from one place: name only one of them"
+    named = [f"passphrase_{place}" for place, value in _passphrase_places(table).items() if value]
+    if len(named) > 1:
+        yield named[-1], "the passphrase comes from one place: name only one of them"
     if table.ca is not None and table.pin is not None:
         yield "pin", "says which key the server has, and ca who vouches for it: name one of them"
 
@@ -299,6 +347,10 @@ def _listed(text: str | list[str]) -> list[str]:
 
 def _places(table: _Table) -> dict[str, Any]:
     return {one.name: getattr(table, f"password_{one.name}") for one in fields(Places)}
+
+
+def _passphrase_places(table: _Table) -> dict[str, Any]:
+    return {name: getattr(table, f"passphrase_{name}") for name in ("command", "file", "variable", "credential")}
 
 
 def seconds(text: str) -> float:

@@ -85,10 +85,9 @@ async def _run(name: str, command: str, facts: Mapping[str, str], lines: bytes =
 
 
 async def _begun(command: str, more: Mapping[str, str], lines: bytes) -> asyncio.subprocess.Process:
-    """Its standard input is a file: whether it reads that, and when, is its own affair."""
-    import tempfile
-
-    with tempfile.TemporaryFile() as standard_input:
+    """Its standard input is a file: whether it reads that, and when, is its own affair. It lies in memory alone, for
+    the mailbox that the lines are of may be locked."""
+    with os.fdopen(os.memfd_create("letters"), "w+b") as standard_input:
         standard_input.write(lines)
         standard_input.seek(0)
         return await asyncio.create_subprocess_shell(

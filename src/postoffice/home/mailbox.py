@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from postoffice.errors import UsageError
+from postoffice.database.key import Key, salt_of
+from postoffice.errors import DamagedStore, UsageError
 
 if TYPE_CHECKING:
     from postoffice.store.embedded import MailboxFile
@@ -26,10 +27,36 @@ SESSION_OCTET: Final = 2**63 - 3
 _SET: Final = getattr(fcntl, "F_OFD_SETLK", fcntl.F_SETLK)
 
 
-def opening(file: Path, *, create: bool = False, sweeps: bool = True) -> Callable[[], MailboxFile]:
-    """Opens `file`; whether that can be is looked at now. Unless it `sweeps`, that changes nothing in it."""
+def opening(
+    file: Path, *, create: bool = False, sweeps: bool = True, key: Key | None = None
+) -> Callable[[], MailboxFile]:
+    """Opens `file`; whether that can be is looked at now. Unless it `sweeps`, that changes nothing in it.
+
+    If it is locked and no `key` is given, `locking.finding.key_of` is asked now, which may ask a person.
+    """
     from postoffice.store.embedded import MailboxFile
 
+    is_there = must_be_possible(file, create=create)
+    if not is_there:
+        _must_not_be_missed(file)
+    found = key or (_key_of(file) if is_there else None)
+
+    def opened() -> MailboxFile:
+        try:
+            return MailboxFile.open(file, create=create, sweeps=sweeps, key=found)
+        except DamagedStore:
+            if found is None and salt_of(file):
+                raise UsageError(f"{file}: was locked just now; try again", os.EX_TEMPFAIL) from None
+            raise
+        except OSError as error:
+            status = os.EX_CANTCREAT if create else os.EX_NOINPUT
+            raise UsageError(f"{file}: cannot be opened: {error.strerror}", status) from error
+
+    return opened
+
+
+def must_be_possible(file: Path, *, create: bool = False) -> bool:
+    """A sentence for what keeps `file` from being opened, as far as can be seen from outside; whether it is there."""
     try:
         is_there = bool(file.stat())
     except FileNotFoundError:
@@ -45,28 +72,44 @@ def opening(file: Path, *, create: bool = False, sweeps: bool = True) -> Callabl
         raise UsageError(f"{file}: there is no such file", os.EX_NOINPUT)
     if not file.parent.is_dir():
         raise UsageError(f"{file}: there is no folder {file.parent}", os.EX_CANTCREAT)
+    return is_there
 
-    def opened() -> MailboxFile:
-        try:
-            return MailboxFile.open(file, create=create, sweeps=sweeps)
-        except OSError as error:
-            status = os.EX_CANTCREAT if create else os.EX_NOINPUT
-            raise UsageError(f"{file}: cannot be opened: {error.strerror}", status) from error
 
-    return opened
+def _key_of(file: Path) -> Key | None:
+    """Imports little for a plain file."""
+    from postoffice.home.locking.beside import is_locked
+
+    try:
+        if not is_locked(file):
+            return None
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}", os.EX_NOINPUT) from error
+    from postoffice.home.locking.finding import key_of
+
+    return key_of(file)
+
+
+def _must_not_be_missed(file: Path) -> None:
+    """Whoever has keys there believes that what comes is locked: no plain file is made beside them."""
+    from postoffice.home.locking.beside import keys_path
+
+    keys = keys_path(file)
+    if keys.exists():
+        because = f"{keys} lies there, but the locked mailbox that it opens does not"
+        raise UsageError(f"{file}: {because}; put that back, or move the keys away", os.EX_CANTCREAT)
 
 
 @asynccontextmanager
-async def pulling_into(file: Path) -> AsyncIterator[MailboxFile]:
+async def pulling_into(file: Path, key: Key | None = None) -> AsyncIterator[MailboxFile]:
     """The mailbox in `file`, which is made if it is not there, while nobody else pulls into it.
 
     Raises UsageError; its status is 75 where somebody else does. The lock is taken before the mailbox is opened and
     given back after it is closed: when a process closes any descriptor of a file, SQLite's locks there are lost.
     """
-    opened = opening(file, create=True)
+    opened = opening(file, create=True, key=key)
     if not file.exists():
         await opened().close()
-    descriptor = _lock(file)
+    descriptor = hold_pulls(file)
     try:
         mailbox = opened()
         try:
@@ -77,7 +120,8 @@ async def pulling_into(file: Path) -> AsyncIterator[MailboxFile]:
         os.close(descriptor)
 
 
-def _lock(file: Path) -> int:
+def hold_pulls(file: Path) -> int:
+    """A descriptor; until it is closed nobody else pulls into the file. Raises UsageError, 75 if somebody does."""
     try:
         descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
@@ -90,7 +134,17 @@ def _lock(file: Path) -> int:
     if not is_ours:
         os.close(descriptor)
         raise UsageError(f"{file}: somebody else pulls into it now", os.EX_TEMPFAIL)
+    if not _is_still(file, descriptor):
+        os.close(descriptor)
+        raise UsageError(f"{file}: another file was put in its place just now; try again", os.EX_TEMPFAIL)
     return descriptor
+
+
+def _is_still(file: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(file.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def lock_octet(descriptor: int, octet: int) -> bool:

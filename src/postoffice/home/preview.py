@@ -12,6 +12,7 @@ from postoffice.client.recognition import recognize
 from postoffice.client.rules import Lying, Scene
 from postoffice.client.survey import survey
 from postoffice.client.url import Source
+from postoffice.database.key import Key
 from postoffice.home.copies import must_be_another
 from postoffice.home.mailbox import opening
 from postoffice.store.model import Pulled
@@ -28,14 +29,16 @@ class Preview:
     deleted: Sequence[Listed]
 
 
-async def preview(source: Source, file: Path, options: Options, *, needs_folder: bool = True) -> Preview:
+async def preview(
+    source: Source, file: Path, options: Options, *, needs_folder: bool = True, key: Key | None = None
+) -> Preview:
     """What would be fetched and deleted, and what is known. The file is neither made nor changed, nothing is deleted.
 
     Raises what a pull raises; a server without UIDL is a `Refused`. `needs_folder`: a pull would not make that of the
     file.
     """
     must_be_another(options.rules, file)
-    memory = await _memory(source, file, needs_folder=needs_folder)
+    memory = await _memory(source, file, key, needs_folder=needs_folder)
     listed = (await survey(source, options, lambda listed: [])).listed
     found = recognize(listed, memory)
     new = [met for met in found.new if not options.leaves(met.item)]
@@ -53,10 +56,10 @@ async def preview(source: Source, file: Path, options: Options, *, needs_folder:
     )
 
 
-async def _memory(source: Source, file: Path, *, needs_folder: bool) -> dict[str, Pulled]:
+async def _memory(source: Source, file: Path, key: Key | None, *, needs_folder: bool) -> dict[str, Pulled]:
     if not file.exists() and (file.parent.is_dir() or not needs_folder):
         return {}
-    mailbox = opening(file, sweeps=False)()
+    mailbox = opening(file, sweeps=False, key=key)()
     try:
         return await mailbox.pulled(source.maildrop)
     finally:

@@ -21,6 +21,7 @@ from postoffice.errors import PostofficeError, UsageError
 from postoffice.events import Fact, event, listen
 from postoffice.home.config import Account, Home
 from postoffice.home.pulling import account_pulled, pull
+from postoffice.home.scanning.quiet import Quiet
 from postoffice.home.schedule import Turn
 from postoffice.home.together import MOST_AT_ONCE
 from postoffice.net.notify import notify, watchdog_seconds
@@ -43,6 +44,7 @@ class Rounds:
         self._clock = clock
         self._chance = chance
         self._home = read()
+        self._quiet = Quiet(clock)
         self._turns: dict[str, Turn] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._woken = asyncio.Event()
@@ -141,7 +143,7 @@ class Rounds:
 
     async def _pull(self, account: Account, turn: Turn) -> None:
         try:
-            outcome = await pull(account, self._home.hooks)
+            outcome = await pull(account, self._home.hooks, self._quiet)
         except PostofficeError as problem:
             await self._failed(account, turn, problem)
         except Exception as error:
@@ -154,7 +156,8 @@ class Rounds:
             turn.succeeded(self._clock(), self._chance())
             names = ("letters", "octets", "known", "deleted", "refused")
             facts = {name: getattr(outcome.report, name) for name in names}
-            event("home.pulled", account=account.name, **facts, staying=outcome.handed.staying)
+            waiting = outcome.scanned.waiting.unscanned
+            event("home.pulled", account=account.name, **facts, staying=outcome.handed.staying, unscanned=waiting)
 
     async def _failed(self, account: Account, turn: Turn, problem: PostofficeError) -> None:
         if turn.failed(self._clock(), problem):

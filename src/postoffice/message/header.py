@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from postoffice.message.charsets import text_of
+
 _FIELD: Final = re.compile(rb"^([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILINE)
 _FOLD: Final = re.compile(rb"\r?\n(?=[ \t])")
 _WORD: Final = re.compile(r"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[A-Za-z0-9-]*)?\?([BbQq])\?([^? \t]*)\?=")
@@ -21,18 +23,6 @@ _UNSAFE: Final = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _SPACE: Final = re.compile("[\t\r\n]+")
-
-# Labels that are commonly wrong, or that name less than what senders put there; all are supersets.
-_BETTER_CHARSET: Final = {
-    "us-ascii": "utf-8",
-    "ascii": "utf-8",
-    "gb2312": "gb18030",
-    "gbk": "gb18030",
-    "shift_jis": "cp932",
-    "ks_c_5601-1987": "cp949",
-}
-# Codecs of Python's own that no letter means, and that warn or are slow on hostile input.
-_NO_CHARSET: Final = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"})
 
 
 class Field(NamedTuple):
@@ -50,6 +40,12 @@ def header_of(head: bytes) -> bytes:
     head = head if end < 0 else head[: end + 1]
     end = head.find(b"\n\n")
     return head if end < 0 else head[: end + 1]
+
+
+def behind(letter: bytes) -> bytes:
+    """What stands behind the header, without the empty line."""
+    rest = letter[len(header_of(letter)) :]
+    return rest.partition(b"\n")[2]
 
 
 def fields(head: bytes) -> Iterator[Field]:
@@ -84,11 +80,18 @@ def unfolded(value: bytes) -> bytes:
 def decoded(head: bytes, name: bytes) -> str:
     """The first field of this name as text for a person, in one line that is safe to print; empty if there is none."""
     value = first(head, name)
-    return "" if value is None else safe(decode_words(text_of(value, "utf-8")))
+    return "" if value is None else text_for_people(value)
+
+
+def text_for_people(value: bytes) -> str:
+    """The value of a field, folded or not, in one line that is safe to print."""
+    return safe(decode_words(text_of(unfolded(value).strip(b" \t\r\n"), "utf-8")))
 
 
 def safe(text: str) -> str:
     """Text in one line, without anything that steers a terminal or the direction of writing."""
+    if text.isascii() and text.isprintable():
+        return text
     return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", _SPACE.sub(" ", text))
 
 
@@ -97,6 +100,8 @@ def decode_words(text: str) -> str:
 
     Neighbours of one charset are joined before they are decoded, since senders cut inside of characters.
     """
+    if "=?" not in text:
+        return text
     pieces: list[str] = []
     charset, octets, position = "", b"", 0
     text = _BETWEEN_WORDS.sub("", text)
@@ -128,17 +133,3 @@ def _word_octets(encoding: str, encoded: str) -> bytes | None:
         return binascii.a2b_qp(octets, header=True)
     except ValueError:  # binascii.Error and UnicodeError are kinds of it
         return None
-
-
-def text_of(octets: bytes, charset: str) -> str:
-    """Octets as text, whatever the label says: as labelled, else UTF-8, else one character for each octet."""
-    charset = _BETTER_CHARSET.get(charset, charset)
-    if charset.replace("-", "_") not in _NO_CHARSET:
-        try:
-            return octets.decode(charset, "strict" if charset == "utf-8" else "replace")
-        except (LookupError, ValueError):
-            pass
-    try:
-        return octets.decode()
-    except UnicodeDecodeError:
-        return octets.decode("latin-1")

@@ -27,7 +27,10 @@ LINE_OCTETS: Final = 1024
 SERVERS_FIELDS: Final = (b"Content-Length", b"Status", b"X-Status", b"X-Keywords", b"X-UID", b"X-IMAP", b"X-IMAPbase")
 """What servers note in an mbox and show to nobody; for Dovecot that is all."""
 
-PROGRAMS_FIELDS: Final = (*SERVERS_FIELDS, b"X-UIDL", b"X-Mozilla-Status", b"X-Mozilla-Status2", b"X-Mozilla-Keys")
+MOZILLAS_FIELDS: Final = (b"X-Account-Key", b"X-Mozilla-Status", b"X-Mozilla-Status2", b"X-Mozilla-Keys")
+"""What Thunderbird puts above a letter."""
+
+PROGRAMS_FIELDS: Final = (*SERVERS_FIELDS, b"X-UIDL", *MOZILLAS_FIELDS)
 
 _MONTHS: Final = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 _DAYS: Final = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
@@ -46,7 +49,7 @@ _STATUS: Final = {
     (b"X-Status", b"T"): Flag.DRAFT,
 }
 _MOZILLA: Final = {1: Flag.SEEN, 2: Flag.ANSWERED, 4: Flag.FLAGGED}
-_MOZILLA_GONE: Final = 8
+_MOZILLA_GONE, _MOZILLA_PARTIAL, _MOZILLA_DELETED = 0x8, 0x400, 0x20_0000
 _HEXADECIMAL: Final = re.compile(rb"[0-9A-Fa-f]{1,8}")
 _QUOTES: Final = 1000
 """So many `>` are quoting; more of them are some letter's own."""
@@ -95,13 +98,22 @@ def flags_of(head: bytes) -> Flag | None:
     for (name, letter), flag in _STATUS.items():
         if letter in (header.first(head, name) or b""):
             found |= flag
-    mozilla = header.first(head, b"X-Mozilla-Status")
-    if mozilla is None or not _HEXADECIMAL.fullmatch(mozilla):
-        return found
-    bits = int(mozilla, 16)
+    bits = _bits(head, b"X-Mozilla-Status")
     for bit, flag in _MOZILLA.items():
         found |= flag if bits & bit else NO_FLAGS
+    if _bits(head, b"X-Mozilla-Status2") & _MOZILLA_DELETED:
+        found |= Flag.DELETED
     return None if bits & _MOZILLA_GONE else found
+
+
+def is_partial(head: bytes) -> bool:
+    """Whether Thunderbird pulled the beginning of a letter alone, as it was told to for large ones."""
+    return bool(_bits(head, b"X-Mozilla-Status") & _MOZILLA_PARTIAL)
+
+
+def _bits(head: bytes, name: bytes) -> int:
+    noted = header.first(head, name) or b""
+    return int(noted, 16) if _HEXADECIMAL.fullmatch(noted) else 0
 
 
 def status_fields(flags: Flag) -> bytes:

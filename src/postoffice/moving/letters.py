@@ -7,9 +7,9 @@ showed them, and opens each only when it is asked to. What it cannot give it nam
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from postoffice.store.model import INBOX, NO_FLAGS, Flag
 
@@ -78,6 +78,14 @@ class OldStore(Protocol):
         ...
 
     def letters(self) -> Iterator[Found | Complaint]: ...
+
+
+@runtime_checkable
+class WithFolders(Protocol):
+    """An old store that knows its folders, also those without a letter."""
+
+    @property
+    def folders(self) -> Sequence[str]: ...
 
 
 def canonical(portions: Iterator[bytes]) -> Iterator[bytes]:

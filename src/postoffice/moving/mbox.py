@@ -64,14 +64,26 @@ class Mbox:
     source = "mbox"
 
     def __init__(
-        self, path: Path, *, folder: str = INBOX, is_as_kept: bool = False, uidl_format: str | None = None
+        self,
+        path: Path,
+        *,
+        folder: str = INBOX,
+        is_as_kept: bool = False,
+        uidl_format: str | None = None,
+        file: int | None = None,
+        is_dated_by_header: bool = False,
     ) -> None:
+        """`file` is a descriptor for reading it, which is this object's from now on.
+
+        `is_dated_by_header`: its From_ lines tell when a program wrote it, and not when a letter came.
+        """
         self._path = path.absolute()
         self._folder = folder
         self._is_as_kept = is_as_kept
+        self._is_dated_by_header = is_dated_by_header
         self._format = UniqueIdFormat(uidl_format) if uidl_format else None
         self._dropped = fromlines.SERVERS_FIELDS if uidl_format else fromlines.PROGRAMS_FIELDS
-        self._file = _opened(path)
+        self._file = file if file is not None else _opened(path)
         try:
             self._facts = _locked(self._file, path)
             self._window = Window(self._file, self._facts.st_size)
@@ -98,6 +110,8 @@ class Mbox:
             if flags is None:
                 yield Complaint(where, "is deleted and waits to be cut out; it is passed over")
                 continue
+            if fromlines.is_partial(head):
+                yield Complaint(where, "was not pulled as a whole by the program that wrote it; it comes as it is")
             opened, digest = self._read(place, head)
             source_id = digest if self._folder == INBOX else f"{self._folder}/{digest}"
             met[source_id] += 1
@@ -180,8 +194,8 @@ class Mbox:
     def _read(self, place: _Place, head: bytes) -> tuple[Opened, str]:
         """The letter, and the name under which it is known again, whatever a server noted in it meanwhile."""
         date = fromlines.date_of(place.line)
-        if date is None:
-            date = dates.date_of(head, self._facts.st_mtime)
+        if date is None or self._is_dated_by_header:
+            date = dates.date_of(head, date or self._facts.st_mtime)
         digest = sha256(place.line)
         kept = []
         for portion in self._octets(place, is_as_kept=False):

@@ -67,6 +67,10 @@ class Outlet:
     def remove(self, name: str) -> None:
         self._do("remove", name)
 
+    def remove_folder(self, name: str) -> None:
+        """One that is empty."""
+        self._do("remove folder", name)
+
     def sync(self, name: str = ".") -> None:
         """What was made or renamed in a folder is durable."""
         folder = self._do("folder", name)
@@ -107,6 +111,8 @@ def _do(around: int, words: Sequence[str]) -> int:
             os.rename(name, to, src_dir_fd=around, dst_dir_fd=around)
         case "remove", name:
             os.unlink(name, dir_fd=around)
+        case "remove folder", name:
+            os.rmdir(name, dir_fd=around)
         case _:
             raise ValueError(words)
     return NOTHING

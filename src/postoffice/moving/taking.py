@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from postoffice.errors import PostofficeError, StoreError, StoreUnavailable
-from postoffice.moving.letters import FIT_TO_SHOW, Complaint, Found, OldStore, Unfit
+from postoffice.moving.letters import FIT_TO_SHOW, Complaint, Found, OldStore, Unfit, WithFolders
+from postoffice.moving.sameness import Here
 from postoffice.protocols.dots import Stuffer
 from postoffice.store.base import Mailbox, Stage
-from postoffice.store.model import Letter, Origin
+from postoffice.store.model import Letter, Origin, Pulled
 
 BATCH_LETTERS: Final = 256
 BATCH_OCTETS: Final = 4 * 1024 * 1024
@@ -31,8 +32,8 @@ FULL: Final = "the disk is full but for what is left to letters that come by the
 class Report:
     """What became of a move. `letters` and `octets` came and are durable; `known` were here before.
 
-    `renamed` got a new unique-id in place of one that could not stay; `unnamed` had none that is known; `lost` could
-    not be read.
+    `renamed` got a new unique-id in place of one that could not stay; `unnamed` had none that is known, where that
+    matters to somebody; `lost` could not be read.
     """
 
     total: int = 0
@@ -68,14 +69,19 @@ class _Batch:
 
 
 async def take_in(
-    store: OldStore, mailbox: Mailbox, witness: Witness, free_octets: Callable[[], Awaitable[int]] | None = None
+    store: OldStore,
+    mailbox: Mailbox,
+    witness: Witness,
+    free_octets: Callable[[], Awaitable[int]] | None = None,
+    here: Here | None = None,
 ) -> Report:
     """Everything that the old store has and the mailbox has not; what the report counts is durable.
 
-    A disk without room is a `StoreUnavailable`, anything else that the mailbox refuses a `StoreError`; what came
-    before it stays.
+    With `here`, which is what the mailbox has, a letter with the octets of one of those is known too, whatever it was
+    called there. A disk without room is a `StoreUnavailable`, anything else that the mailbox refuses a `StoreError`;
+    what came before it stays.
     """
-    return await _Taking(store, mailbox, witness, free_octets).run()
+    return await _Taking(store, mailbox, witness, free_octets, here).run()
 
 
 class _Taking:
@@ -85,8 +91,10 @@ class _Taking:
         mailbox: Mailbox,
         witness: Witness,
         free_octets: Callable[[], Awaitable[int]] | None,
+        here: Here | None,
     ) -> None:
         self._store = store
+        self._here = here
         self._mailbox = mailbox
         self._witness = witness
         self._free_octets = free_octets
@@ -107,11 +115,14 @@ class _Taking:
 
     async def _take_all(self) -> None:
         known = await self._mailbox.pulled(self._store.source)
+        for folder in self._store.folders if isinstance(self._store, WithFolders) else ():
+            await self._shown_in(folder)
         for found in self._store.letters():
             if isinstance(found, Complaint):
                 self._complain(found)
             elif found.source_id in known:
                 self._report.known += 1
+                await self._find_here(known[found.source_id])
             else:
                 await self._take(found)
                 if self._batch.is_full:
@@ -142,6 +153,11 @@ class _Taking:
         except PostofficeError:
             await stage.abandon()
             raise
+        content = staged.content
+        if self._here is not None and not opened.prefix and await self._here.finds(content.sha256, content.octets):
+            await stage.abandon()
+            self._report.known += 1
+            return
         letter = Letter(
             staged,
             opened.internal_date,
@@ -155,13 +171,18 @@ class _Taking:
         self._batch.letters.append(letter)
         self._batch.octets += staged.content.octets
 
+    async def _find_here(self, pulled: Pulled) -> None:
+        """A letter that is known by its name is here once, and not once more for another one like it."""
+        if self._here is not None and pulled.is_here and pulled.sha256 is not None:
+            await self._here.finds(pulled.sha256, pulled.octets or 0)
+
     async def _unique_id(self, found: Found) -> str | None:
         """The letter's own, if its folder can show it."""
         shown = self._shown.get(found.folder)
         if shown is None:
             shown = self._shown[found.folder] = await self._shown_in(found.folder)
         if found.unique_id is None:
-            self._report.unnamed += 1
+            self._report.unnamed += self._here is None
             return None
         unfit = ""
         if not FIT_TO_SHOW.fullmatch(found.unique_id):

@@ -23,7 +23,7 @@ from postoffice.moving.outlet import Outlet, hold_alone
 from postoffice.moving.taking import Report, Witness
 from postoffice.moving.uidlists import base
 from postoffice.store.base import Mailbox
-from postoffice.store.model import INBOX, REMOVED, Entry, Folder
+from postoffice.store.model import INBOX, REMOVED, WITHHELD, Entry, Folder
 
 UIDLIST: Final = "dovecot-uidlist"
 TMP: Final = "tmp"
@@ -31,12 +31,15 @@ _OURS: Final = re.compile(r"-?[0-9]+\.U[0-9]+E[0-9a-z]+\.postoffice")
 
 
 async def to_maildir(mailbox: Mailbox, outlet: Outlet, witness: Witness) -> Report:
-    """All folders of a mailbox but that of deleted letters. What the report counts is durable. May raise OSError."""
+    """All folders of a mailbox but those of deleted and of withheld letters. What the report counts is durable.
+
+    May raise OSError.
+    """
     report = Report()
     root = outlet.make_folder(outlet.path.name)
     try:
         hold_alone(root, outlet.path)
-        folders = [folder for folder in await mailbox.folders() if folder.name != REMOVED]
+        folders = [folder for folder in await mailbox.folders() if folder.name not in (REMOVED, *WITHHELD)]
         for folder in folders:
             report.total += len((await mailbox.snapshot(folder=folder.name)).keys)
         for folder in folders:

@@ -53,6 +53,10 @@ class Tree:
             raise Unfit("this is no file")
         return facts, _octets(descriptor, facts.st_size)
 
+    def descriptor(self, *names: str) -> int:
+        """One of a file or a folder, for reading; it is the caller's."""
+        return self._descriptor(*names)
+
     def close(self) -> None:
         os.close(self._root)
         if self._deputy is not None:

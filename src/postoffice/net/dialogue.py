@@ -23,7 +23,7 @@ import socket
 import ssl
 import struct
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 
@@ -179,6 +179,13 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         """Say something; it leaves when the conversation next waits, or when a flight is full."""
         self._out.append(octets)
         self._out_octets += len(octets)
+        if self._out_octets >= FLIGHT_OCTETS:
+            self._write()
+
+    def send_all(self, octets: Sequence[bytes]) -> None:
+        """The same, of parts that are joined once only; they are a flight together at most."""
+        self._out.extend(octets)
+        self._out_octets += sum(map(len, octets))
         if self._out_octets >= FLIGHT_OCTETS:
             self._write()
 

@@ -88,6 +88,14 @@ class LineReader:
             yield found
             found = pattern.match(self._buffer, found.end())
 
+    def take_ahead(self, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
+        """The same, and each is taken when the next one is asked for."""
+        found = pattern.match(self._buffer, self._position)
+        while found:
+            yield found
+            self._position = self._searched = found.end()
+            found = pattern.match(self._buffer, found.end())
+
     def take_dotted(self) -> bytes | None:
         """The letter that begins here, in wire form, without the dot line that ends it; None if that is not here yet.
 

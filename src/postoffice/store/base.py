@@ -2,6 +2,7 @@
 
     Mailbox      one account's letters: what is shown to whom, reading, adding, removing
     Pulls        what a mailbox remembers of letters that came from elsewhere
+    Scans        what scanners said of its letters
     Office       responsibility for letters: the one way in, the queue, the maildrop lock
     Directory    domains, accounts, credentials
     Visits       who came when, and whether he may come again already
@@ -33,6 +34,7 @@ from postoffice.store.model import (
     Letter,
     Piece,
     Pulled,
+    Scan,
     Sight,
     Snapshot,
     Staged,
@@ -62,6 +64,10 @@ class Stage(Protocol):
     async def finish(self) -> Staged:
         """The whole letter is here. Not durable yet: that is the verb's duty which takes the `Staged`."""
 
+    async def read(self, index: int) -> Piece:
+        """The `index`-th piece of a letter that is finished, and that nothing took yet."""
+        ...
+
     async def abandon(self) -> None:
         """Forget it. Also right after `finish`, if nothing took the `Staged`."""
 
@@ -88,7 +94,28 @@ class Pulls(Protocol):
         """Remember this, in the place of what was remembered of these letters. Durable."""
 
 
-class Mailbox(Pulls, Protocol):
+class Scans(Protocol):
+    """What scanners said of contents, by SHA-256. The memory of a verdict outlives the letter."""
+
+    async def scans(self, contents: Sequence[bytes]) -> list[Scan | None]:
+        """What was said last of each; None: nothing yet."""
+        ...
+
+    async def to_scan(self, folder: str, signatures: str | None) -> list[int]:
+        """Keys of the letters in a folder, oldest first, that have no verdict, or one given with other signatures.
+
+        None: all of them. A folder that is not there has none.
+        """
+        ...
+
+    async def judge(self, scanned: Mapping[bytes, Scan], moves: Mapping[str, Sequence[int]]) -> None:
+        """Remember what was said, and move letters where it says that they belong, all of it or nothing. Durable.
+
+        `moves` has keys by folder, as `move` takes them. What holds then is `Scan.after` what was said before.
+        """
+
+
+class Mailbox(Pulls, Scans, Protocol):
     """One account's letters. At the office and at home it is the same."""
 
     async def snapshot(self, viewer: str | None = None, folder: str = INBOX) -> Snapshot:

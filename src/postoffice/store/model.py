@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, IntFlag
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,6 +46,12 @@ CHUNK_OCTETS = 256 * 1024
 INBOX = "INBOX"
 REMOVED = "Removed"
 """The folder of letters that were removed and can be recovered. No maildrop shows it; it is made with the first one."""
+QUARANTINE = "Quarantine"
+"""The folder of letters in which a scanner found something."""
+UNSCANNED = "Unscanned"
+"""The folder of letters that are to be seen only after their scan, which nobody could make yet."""
+WITHHELD = frozenset({QUARANTINE, UNSCANNED})
+"""Folders that nobody is shown who does not ask for them by their names. They are made with the first letter."""
 OWNER = ""
 """The viewer that every mailbox has from its first day to its last: the account itself."""
 MOVER = "\0import"
@@ -89,6 +95,16 @@ class Piece(NamedTuple):
 
     wire: bytes
     more: bool
+
+
+class Head(NamedTuple):
+    """The beginning of a letter, as it is and not in wire form, with what a list tells of it."""
+
+    key: int
+    flags: Flag
+    internal_date: float
+    octets: int
+    beginning: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +200,55 @@ class Pulled:
     head: bytes = b""
 
 
+class Verdict(Enum):
+    """What a scanner said of a content, or that it said nothing."""
+
+    CLEAN = "clean"
+    INFECTED = "infected"
+    TOO_LARGE = "too large"
+    UNSCANNED = "unscanned"
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A verdict, `at` seconds since the epoch.
+
+    `name` is what was found, or why there is no verdict; of a clean one, what was found in it before. `signatures` are
+    the version of what `scanner` knew, empty where it does not say. `allowed` are names that a person said are none.
+    """
+
+    verdict: Verdict
+    scanner: str
+    at: float
+    name: str = ""
+    signatures: str = ""
+    allowed: frozenset[str] = frozenset()
+
+    @property
+    def is_dangerous(self) -> bool:
+        return self.verdict is Verdict.INFECTED and self.name not in self.allowed
+
+    def after(self, before: Scan | None) -> Scan:
+        """What holds when this is said behind `before`: who could not look takes back nothing of who could."""
+        if before is None:
+            return self
+        says_less = {Verdict.UNSCANNED: {Verdict.CLEAN, Verdict.INFECTED}, Verdict.TOO_LARGE: {Verdict.INFECTED}}
+        holds = before if before.verdict in says_less.get(self.verdict, ()) else self
+        return replace(holds, allowed=self.allowed | before.allowed)
+
+    def folder(self, wanted: str) -> str:
+        """Where a letter belongs of which this holds, and which would else go into the folder `wanted`."""
+        if self.is_dangerous:
+            return QUARANTINE
+        return INBOX if wanted == QUARANTINE else wanted
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """A letter to be put into a mailbox.
 
     `unique_id` None means: give it a new one. Its `origin` is remembered in the transaction that keeps it, so that it
-    is never pulled again.
+    is never pulled again; its `scan` too, and where it goes is `Scan.folder` of what holds then.
     """
 
     staged: Staged
@@ -199,6 +258,7 @@ class Letter:
     flags: Flag = NO_FLAGS
     origin: Origin | None = None
     folder: str = INBOX
+    scan: Scan | None = None
 
 
 @dataclass(slots=True)

@@ -67,6 +67,20 @@ class FrozenView:
         numbers = range(1, len(self.snapshot.keys) + 1)
         return (number for number in numbers if number not in self._deleted) if self._deleted else iter(numbers)
 
+    def together(self, number: int, following: Iterable[int], octets: int, letters: int) -> list[int]:
+        """A letter and those of `following` that are here too, until there are so many or they have more octets."""
+        sizes, deleted, last = self._ready.octets, self._deleted, len(self.snapshot.keys)
+        numbers = {number: None}  # in their order
+        room = octets - sizes[self._index(number)]
+        for each in following:
+            if not 1 <= each <= last or each in deleted or each in numbers or len(numbers) >= letters:
+                break
+            room -= sizes[each - 1]
+            if room < 0:
+                break
+            numbers[each] = None
+        return list(numbers)
+
     @property
     def count(self) -> int:
         """How many letters are not marked as deleted."""
@@ -77,11 +91,18 @@ class FrozenView:
         """The sum of the octets of letters not marked as deleted (RFC 1939 §5, STAT)."""
         return self._ready.total_octets - self._deleted_octets
 
-    def key(self, number: int) -> int:
-        return self.snapshot.keys[self._index(number)]
+    def keys(self, numbers: Iterable[int]) -> list[int]:
+        """What the store calls these letters."""
+        keys = self.snapshot.keys
+        return [keys[self._index(number)] for number in numbers]
 
     def octets(self, number: int) -> int:
         return self._ready.octets[self._index(number)]
+
+    @property
+    def has_surrogates(self) -> bool:
+        """Whether this reader may get surrogates at all."""
+        return bool(self._surrogates)
 
     def is_surrogate(self, number: int) -> bool:
         """Whether this reader gets a surrogate of the letter, which has so many octets."""

@@ -19,8 +19,12 @@ from typing import BinaryIO
 
 import apsw
 
+from postoffice.database.key import Key
 from postoffice.database.sqlite import Connection, open_untouched, store_error, sync_directory
-from postoffice.errors import UsageError
+from postoffice.errors import DamagedStore, UsageError
+from postoffice.home.locking.beside import keys_path, put_slots, read_slots
+from postoffice.home.locking.finding import key_of
+from postoffice.home.locking.slots import read_record
 from postoffice.home.packing.container import Sink, Source, Tick, disclose, enclose, is_pack
 from postoffice.store.embedded.copying import bring_to_today, copy_mailbox, is_of_today, must_be_mailbox
 from postoffice.store.embedded.soundness import Tally, mailbox_findings
@@ -42,27 +46,44 @@ class Packed:
 
 
 def pack(file: Path, sink: Sink, tick: Tick) -> Packed:
-    """Write a pack of a mailbox file as it is now. What is damaged in it is told, and is in the pack as it is."""
+    """Write a pack of a mailbox file as it is now. What is damaged in it is told, and is in the pack as it is.
+
+    That of a locked file is locked, and opens by the same slots.
+    """
+    key = key_of(file)
+    record = read_slots(file).record() if key is not None else b""
     folder = _room_for_copy(file)
     with tempfile.TemporaryDirectory(prefix=f".{file.name}.", suffix=".pack", dir=folder) as private:
         copy = Path(private) / "copy"
-        copy_mailbox(file, copy, tick)
+        copy_mailbox(file, copy, tick, key)
         tally = Tally()
-        with closing(open_untouched(copy)) as connection:
+        with closing(open_untouched(copy, key)) as connection:
             found = [one for one in mailbox_findings(connection, str(file), tally) if not one.is_harmless]
         database = copy.open("rb")
     with database:
         packed = Packed(tally.letters, os.fstat(database.fileno()).st_size, damages=found)
-        packed.sha256 = enclose(database, packed.octets, sink, tick)
+        packed.sha256 = enclose(database, packed.octets, sink, tick, record)
     return packed
 
 
 def unpack(source: Source, file: Path, where: str, tick: Tick) -> bytes:
-    """A new mailbox file of a pack, which gets its name when all of it was found right. Gives its SHA-256."""
+    """A new mailbox file of a pack, which gets its name when all of it was found right. Gives its SHA-256.
+
+    The slots of a locked one lie beside it before it is there; no key is needed for that.
+    """
     with named_last(file) as fresh:
-        digest = disclose(source, fresh, where, tick)
+        digest, record = disclose(source, fresh, where, tick)
         fresh.seek(0)
-        must_be_mailbox(fresh.read(_IDENTITY_OCTETS), where)
+        beginning = fresh.read(_IDENTITY_OCTETS)
+        if not record:
+            must_be_mailbox(beginning, where)
+            if os.path.lexists(keys_path(file)):
+                raise UsageError(f"{keys_path(file)}: lies there, and may open another mailbox", os.EX_CANTCREAT)
+            return digest
+        slots = read_record(record, where)
+        if not beginning.startswith(slots.mailbox):
+            raise DamagedStore(f"{where} is damaged: its keys are those of another mailbox")
+        put_slots(file, slots)
         return digest
 
 
@@ -70,12 +91,13 @@ def unpack(source: Source, file: Path, where: str, tick: Tick) -> bytes:
 def opened_to_read(other: Path, beside: Path) -> Iterator[Connection]:
     """Another mailbox file, or the one in a pack, as this version knows it. `other` is not changed.
 
-    A pack, or a file of an older version, is copied into the folder of `beside` meanwhile.
+    A pack, or a file of an older version, is copied into the folder of `beside` meanwhile; a locked one stays locked.
     """
     with other.open("rb") as source:
         is_packed = is_pack(source.read(_IDENTITY_OCTETS))
-    if not is_packed and is_of_today(other):
-        with _read(other, other) as connection:
+    key = None if is_packed else key_of(other)
+    if not is_packed and is_of_today(other, key):
+        with _read(other, other, key) as connection:
             yield connection
         return
     with tempfile.TemporaryDirectory(prefix=f".{beside.name}.", suffix=".merge", dir=beside.parent) as private:
@@ -83,18 +105,19 @@ def opened_to_read(other: Path, beside: Path) -> Iterator[Connection]:
         if is_packed:
             with other.open("rb") as source:
                 unpack(source, copy, str(other), _quietly)
+            key = key_of(copy, other)
         else:
-            copy_mailbox(other, copy, _quietly)
-        bring_to_today(copy)
-        with _read(copy, other) as connection:
+            copy_mailbox(other, copy, _quietly, key)
+        bring_to_today(copy, key)
+        with _read(copy, other, key) as connection:
             yield connection
 
 
 @contextmanager
-def _read(file: Path, other: Path) -> Iterator[Connection]:
+def _read(file: Path, other: Path, key: Key | None) -> Iterator[Connection]:
     """What SQLite finds damaged there is told of `other`."""
     try:
-        with closing(open_untouched(file)) as connection:
+        with closing(open_untouched(file, key)) as connection:
             yield connection
     except apsw.Error as error:
         raise store_error(error, other) from error

@@ -2,7 +2,7 @@
 
     0      `postoffice pack 1`, a line feed, zeros
     64     how many octets the database has, 8 octets, the highest first
-    72     zeros: room for the key slots of a pack that is locked
+    72     zeros; in a locked pack the record of its key slots (`home.locking.slots`), then zeros
     4064   SHA-256 of the 4064 octets before it
     4096   the database, as SQLite lays it out
     then   SHA-256 of the database, and nothing behind it
@@ -14,16 +14,19 @@ is told from a damaged one. Knows no SQL.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, Protocol
 
 from postoffice.errors import DamagedStore
+from postoffice.home.locking.slots import RECORD_OCTETS, is_record
 
 FRONT_OCTETS: Final = 4096
 DIGEST_OCTETS: Final = 32
 PORTION_OCTETS: Final = 1 << 20
 _MAGIC: Final = b"postoffice pack "
 _SIZE_AT, _SIZE_OCTETS = 64, 8
+_RECORD_AT: Final = _SIZE_AT + _SIZE_OCTETS
 
 Tick = Callable[[int], None]
 """Called with the octets that were moved since."""
@@ -43,21 +46,36 @@ def is_pack(beginning: bytes) -> bool:
     return beginning.startswith(_MAGIC)
 
 
-def enclose(database: Source, octets: int, sink: Sink, tick: Tick) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What a pack says of itself: the octets of its database, and the record of its key slots, empty if it has none."""
+
+    octets: int
+    record: bytes = b""
+
+    def written(self) -> bytes:
+        line = _MAGIC + b"1\n"
+        before = line.ljust(_SIZE_AT, b"\0") + self.octets.to_bytes(_SIZE_OCTETS, "big") + self.record
+        assert len(before) <= FRONT_OCTETS - DIGEST_OCTETS
+        before = before.ljust(FRONT_OCTETS - DIGEST_OCTETS, b"\0")
+        return before + sha256(before).digest()
+
+
+def enclose(database: Source, octets: int, sink: Sink, tick: Tick, record: bytes = b"") -> bytes:
     """Write a pack of the `octets` that `database` has; gives its digest."""
-    sink.write(_front(octets))
+    sink.write(Front(octets, record).written())
     digest = _copy(database, octets, sink, "the copy", tick)
     sink.write(digest)
     return digest
 
 
-def disclose(pack: Source, sink: Sink, where: str, tick: Tick) -> bytes:
-    """Write the database of a pack; gives its digest.
+def disclose(pack: Source, sink: Sink, where: str, tick: Tick) -> tuple[bytes, bytes]:
+    """Write the database of a pack; gives its digest, and the record of its key slots, empty if it is not locked.
 
     One that is damaged, cut, or of a newer version is a `DamagedStore`, and what was written then is nothing.
     """
-    octets = _read_front(_exactly(pack, FRONT_OCTETS), where)
-    digest = _copy(pack, octets, sink, where, tick)
+    front = read_front(pack, where)
+    digest = _copy(pack, front.octets, sink, where, tick)
     named = _exactly(pack, DIGEST_OCTETS)
     if len(named) < DIGEST_OCTETS:
         raise DamagedStore(f"{where} is damaged: it ends too early")
@@ -65,18 +83,12 @@ def disclose(pack: Source, sink: Sink, where: str, tick: Tick) -> bytes:
         raise DamagedStore(f"{where} is damaged: its octets are not those of its SHA-256")
     if pack.read(1):
         raise DamagedStore(f"{where} is damaged: something follows its end")
-    return digest
+    return digest, front.record
 
 
-def _front(octets: int) -> bytes:
-    line = _MAGIC + b"1\n"
-    before = line.ljust(_SIZE_AT, b"\0") + octets.to_bytes(_SIZE_OCTETS, "big")
-    before = before.ljust(FRONT_OCTETS - DIGEST_OCTETS, b"\0")
-    return before + sha256(before).digest()
-
-
-def _read_front(front: bytes, where: str) -> int:
-    """How many octets the database has."""
+def read_front(pack: Source, where: str) -> Front:
+    """The front of a pack, which is read up to its database. Raises DamagedStore."""
+    front = _exactly(pack, FRONT_OCTETS)
     if front.startswith(b"SQLite format 3\0"):
         raise DamagedStore(f"{where} is no pack: it is a database, and a mailbox file needs no opening")
     if not is_pack(front):
@@ -87,9 +99,11 @@ def _read_front(front: bytes, where: str) -> int:
     if sha256(before).digest() != named:
         raise DamagedStore(f"{where} is damaged: its front is not what it was")
     octets = int.from_bytes(front[_SIZE_AT : _SIZE_AT + _SIZE_OCTETS], "big")
-    if front != _front(octets):
+    record = front[_RECORD_AT : _RECORD_AT + RECORD_OCTETS]
+    found = Front(octets, record if is_record(record) else b"")
+    if front != found.written():
         raise DamagedStore(f"{where} is from a newer version of postoffice than this one")
-    return octets
+    return found
 
 
 def _copy(source: Source, octets: int, sink: Sink, where: str, tick: Tick) -> bytes:

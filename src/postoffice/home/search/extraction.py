@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from postoffice.client.reading import NAME_CHARACTERS, without_tags
 from postoffice.home.search.folding import folded
-from postoffice.home.search.parts import parts
 from postoffice.message import header
+from postoffice.message.charsets import text_of
 from postoffice.message.content import HEAD_OCTETS
+from postoffice.message.mime.html import without_tags
+from postoffice.message.mime.parts import parts
+from postoffice.message.mime.view import NAME_CHARACTERS, is_listed, shown
 from postoffice.store.embedded.index import Document
 
 TEXT_CHARACTERS: Final = 1024 * 1024
@@ -52,20 +54,19 @@ class Extract:
 def extract(letter: bytes) -> Extract:
     """What a letter, or its beginning, says. Never raises."""
     head = letter[:HEAD_OCTETS]
-    plain: list[str] = []
-    html: list[str] = []
+    texts: list[str] = []
     names: list[str] = []
     try:
-        _read_parts(letter, plain, html, names)
+        _read_parts(letter, texts, names)
     except Exception:
-        # A part that the standard library cannot describe; what came before it is there.
-        plain = plain or [header.text_of(letter[HEAD_OCTETS:][:HEAD_OCTETS], "utf-8")]
+        # What came before the part that cannot be described is there.
+        texts = texts or [text_of(letter[HEAD_OCTETS:][:HEAD_OCTETS], "")]
     return Extract(
         header.decoded(head, b"From"),
         header.decoded(head, b"To"),
         header.decoded(head, b"Cc"),
         header.decoded(head, b"Subject"),
-        "\n".join(plain or html)[:TEXT_CHARACTERS],
+        "\n".join(texts)[:TEXT_CHARACTERS],
         tuple(names),
         _date(header.decoded(head, b"Date")),
     )
@@ -76,17 +77,17 @@ def document(letter: bytes) -> Document:
     return extract(letter).document()
 
 
-def _read_parts(letter: bytes, plain: list[str], html: list[str], names: list[str]) -> None:
+def _read_parts(letter: bytes, texts: list[str], names: list[str]) -> None:
+    found = list(parts(letter))
     room = 4 * TEXT_CHARACTERS  # no character takes more octets
-    for part in parts(letter):
-        kind = part.kind
-        if part.is_attached or kind not in ("text/plain", "text/html"):
-            shown = header.decode_words((part.name or "")[:NAME_CHARACTERS])
-            names.append(f"{header.safe(shown)} {header.safe(kind)}".strip())
-        elif room > 0:
+    for part in shown(found):
+        if room > 0:
             text = part.text(room)
             room -= len(text)
-            plain.append(text) if kind == "text/plain" else html.append(without_tags(text[:HTML_CHARACTERS]))
+            texts.append(without_tags(text[:HTML_CHARACTERS]) if part.kind == "text/html" else text)
+    for part in found:
+        if is_listed(part):
+            names.append(f"{header.safe(part.name[:NAME_CHARACTERS])} {header.safe(part.kind)}".strip())
 
 
 def _date(written: str) -> float | None:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from postoffice.database.key import Key
 from postoffice.errors import UsageError
+from postoffice.home.search.places import placed
 from postoffice.home.search.query import read_question
 from postoffice.home.search.snippet import Snippet, snippet
 from postoffice.message import header
@@ -46,9 +48,9 @@ class Results:
 class Search:
     """In a mailbox file of today's version. Close it."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, key: Key | None = None) -> None:
         self._file = file
-        self._index = Index(file)
+        self._index = Index(file, key)
 
     async def catch_up(self, told: Callable[[int, int], None] = lambda _done, _all: None) -> None:
         """Bring the index up to date; `told` hears of how many letters were added, of how many, after each batch.
@@ -70,11 +72,11 @@ class Search:
         await self.catch_up(told)
 
     async def find(self, question: str, limit: int = LIMIT) -> Results:
-        """In what is indexed. Raises UsageError for a question that means nothing."""
+        """In what is indexed. Raises UsageError for a question that means nothing, or a folder that is not there."""
         from postoffice.home.search.extraction import extract
 
         asked = read_question(question)
-        found = await self._index.find(asked.clauses, limit)
+        found = await self._index.find(placed(asked.clauses, await self._index.folders()), limit)
         letters = await self._index.letters([hit.key for hit in found.hits], _SHOWN_OCTETS)
         shown = []
         for hit, letter in zip(found.hits, letters, strict=True):

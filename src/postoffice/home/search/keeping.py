@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from postoffice.database.key import Key
 from postoffice.errors import StoreError
 from postoffice.events import event
 from postoffice.home.search.extraction import document
@@ -14,9 +15,9 @@ KEPT_UP: Final = 2000
 """How many letters a pull adds, which takes about a second; a search, or the next pull, adds the others."""
 
 
-async def keep_up(file: Path) -> None:
+async def keep_up(file: Path, key: Key | None = None) -> None:
     """Add to the index of a file what a pull brought. What goes wrong is told as an event."""
-    index, added = Index(file), 0
+    index, added = Index(file, key), 0
     try:
         while added < KEPT_UP and (some := await index.add(document)):
             added += some

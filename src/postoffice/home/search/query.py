@@ -7,6 +7,7 @@
     has:attachment has:pdf       something is attached; a name, or a kind, of what is attached
     before:2026-01 after: on:    a year, a month or a day, in this machine's time
     larger:5M smaller:10k        octets of the letter
+    in:Sent in:all               a folder, by its name or the last piece of it; all of them, also those put aside
 
 A word of four letters or more also finds the longer ones that begin with it, a shorter one if a * stands behind it; a
 phrase finds itself alone.
@@ -23,7 +24,7 @@ from typing import Final
 from postoffice.client.rules import octets_of
 from postoffice.errors import UsageError
 from postoffice.home.search.folding import folded, may_go_on, words
-from postoffice.store.embedded.index import AnyOf, Attached, Clause, Column, Dated, Sized, Without, Words
+from postoffice.store.embedded.index import AnyOf, Attached, Clause, Column, Dated, Sized, Within, Without, Words
 
 WORDS: Final = 100
 """More is no question of a person. A character that stands alone is a word."""
@@ -31,7 +32,7 @@ WORDS: Final = 100
 QUESTION_CHARACTERS: Final = 10_000
 
 _COLUMNS: Final = {"from": Column.SENDER, "to": Column.RECIPIENTS, "cc": Column.COPIES, "subject": Column.SUBJECT}
-_OTHERS: Final = ("has", "before", "after", "on", "larger", "smaller")
+_OTHERS: Final = ("has", "before", "after", "on", "larger", "smaller", "in")
 _TERM: Final = re.compile(
     r"""\s*(?P<without>-)?(?:(?P<field>[A-Za-z]+):(?!//))?(?:"(?P<phrase>[^"]*)"|(?P<word>[^\s"]*))"""
 )
@@ -123,6 +124,8 @@ def _term(found: re.Match[str]) -> _Term:
         raise UsageError(f"{written} says nothing to look for")
     if name in ("before", "after", "on"):
         return _Term(_dated(name, value), without, ())
+    if name == "in":
+        return _Term(Within((value.strip(),)), without, ())
     if name in ("larger", "smaller"):
         octets = _octets(name, value)
         return _Term(Sized(above=octets) if name == "larger" else Sized(below=octets), without, ())

@@ -8,7 +8,7 @@ caller takes one command, answers it, takes the next; so commands that came toge
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Final
 
 from postoffice.counts import Outcome
@@ -18,6 +18,7 @@ from postoffice.protocols.pop3.commands import Command, Invalid, parse
 from postoffice.protocols.pop3.replies import Code, format_error, format_ok
 from postoffice.protocols.pop3.table import COMMAND_OCTETS, EXCHANGE_OCTETS, RULES, Keyword, Shape, State
 
+_RETR: Final = re.compile(rb"(?i:RETR) ([0-9]{1,18})\r?\n")
 _RETR_OR_DELE: Final = re.compile(rb"(?i:RETR) ([0-9]{1,18})\r?\n|(?i:DELE) [0-9]{1,18}\r?\n")
 _TOO_LONG: Final = Invalid("command line is too long")
 _MAY_CHANGE: Final = frozenset({Code.IN_USE, Code.LOGIN_DELAY, Code.SYS_TEMP})
@@ -96,6 +97,19 @@ class Pop3Server:
         for found in self._lines.ahead(_RETR_OR_DELE):
             if found[1]:
                 yield int(found[1])
+
+    def take_letters(self, ready: Container[int]) -> list[int]:
+        """The RETRs that follow at once, each of another letter that is `ready`, as far as they go: taken together, and
+        answered by the caller in the same breath with `+OK n octets`, in English. None while a language is chosen."""
+        numbers: dict[int, None] = {}  # in their order
+        if self._owed is not None or self.state is not _TRANSACTION or self.translate is not None:
+            return []
+        for found in self._lines.take_ahead(_RETR):
+            number = int(found[1])
+            if number not in ready or number in numbers:
+                break
+            numbers[number] = None
+        return list(numbers)
 
     # --- out
 

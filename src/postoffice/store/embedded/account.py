@@ -38,6 +38,7 @@ from postoffice.store.model import (
     Letter,
     Piece,
     Pulled,
+    Scan,
     Sight,
     Snapshot,
     Staged,
@@ -199,6 +200,13 @@ class AccountMailbox:
         file = self.file()
         return await file.pulled(source) if file is not None else {}
 
+    async def scans(self, contents: Sequence[bytes]) -> list[Scan | None]:
+        file = self.file()
+        return await file.scans(contents) if file is not None else [None] * len(contents)
+
+    async def to_scan(self, folder: str, signatures: str | None) -> list[int]:
+        return await (await self._whole_file()).to_scan(folder, signatures)
+
     # --- writing --------------------------------------------------------------------------------------------
 
     async def stage(self) -> GrowingStage:
@@ -209,6 +217,12 @@ class AccountMailbox:
 
     async def note(self, source: str, notes: Mapping[str, Pulled]) -> None:
         await (await self._whole_file()).note(source, notes)
+
+    async def judge(self, scanned: Mapping[bytes, Scan], moves: Mapping[str, Sequence[int]]) -> None:
+        file = await self._whole_file()
+        moved = self._moved([-key for keys in moves.values() for key in keys if key < 0])
+        there = {name: [moved.get(-key, 0) if key < 0 else key for key in keys] for name, keys in moves.items()}
+        await file.judge(scanned, there)
 
     async def flag(self, keys: Sequence[int], flags: Flag) -> None:
         file = await self._whole_file()

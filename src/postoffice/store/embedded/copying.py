@@ -14,6 +14,7 @@ from typing import cast
 
 import apsw
 
+from postoffice.database.key import Key
 from postoffice.database.migrate import open_prepared, version_of
 from postoffice.database.sqlite import (
     PAGE_OCTETS,
@@ -33,13 +34,15 @@ _VERSION_AT, _KIND_AT = 60, 68  # where `user_version` and `application_id` stan
 Tick = Callable[[int], None]
 
 
-def copy_mailbox(path: Path, copy: Path, tick: Tick) -> None:
-    """Copy a mailbox file of this version or an older one. Not durable; `path` is not changed.
+def copy_mailbox(path: Path, copy: Path, tick: Tick, key: Key | None = None) -> None:
+    """Copy a mailbox file of this version or an older one; an encrypted one is copied encrypted.
+
+    Not durable; `path` is not changed.
 
     A file of another kind, or of a newer version, is a `DamagedStore`.
     """
     try:
-        with closing(open_reader(path)) as source, closing(open_draft(copy)) as target:
+        with closing(open_reader(path, key=key)) as source, closing(open_draft(copy, key)) as target:
             source.execute("BEGIN")
             if not version_of(source, path, MAILBOX):
                 raise DamagedStore(f"{path} is not {MAILBOX.name}: it is empty")
@@ -67,12 +70,12 @@ def must_be_mailbox(beginning: bytes, where: str) -> None:
         raise DamagedStore(f"{where} is from a newer version of postoffice than this one")
 
 
-def is_of_today(path: Path) -> bool:
+def is_of_today(path: Path, key: Key | None = None) -> bool:
     """Whether a mailbox file can be read as it is, without a change to its tables."""
-    with closing(open_untouched(path)) as connection:
+    with closing(open_untouched(path, key)) as connection:
         return version_of(connection, path, MAILBOX) == len(MAILBOX.steps)
 
 
-def bring_to_today(path: Path) -> None:
+def bring_to_today(path: Path, key: Key | None = None) -> None:
     """The tables of a copy, which is nobody else's, as this version has them."""
-    open_prepared(path, MAILBOX).close()
+    open_prepared(path, MAILBOX, key=key).close()

@@ -17,9 +17,9 @@ import apsw
 from postoffice.database.sqlite import Connection, one_number
 from postoffice.errors import NotLooking, StoreError
 from postoffice.protocols.dots import has_dot_lines
-from postoffice.store.embedded import contents, pulls
+from postoffice.store.embedded import contents, pulls, scans
 from postoffice.store.identity import new_email_id
-from postoffice.store.model import OWNER, Flag, Letter, Sight
+from postoffice.store.model import OWNER, WITHHELD, Flag, Letter, Sight
 
 ADD = (
     "INSERT INTO entries (folder_id, uid, content_id, email_id, unique_id, octets, surrogate_octets,"
@@ -123,8 +123,9 @@ def append(connection: Connection, letters: Sequence[Letter], email_ids: Sequenc
     """Letters that are new here; one pulled before is passed over and has the key 0."""
     keys = []
     for letter, email_id in zip(letters, email_ids, strict=True):
-        folder = folder_id(connection, letter.folder)
         content = letter.staged.content
+        name = scans.folder_of(connection, letter)
+        folder = folder_made(connection, name) if name in WITHHELD else folder_id(connection, name)
         if letter.origin and not pulls.remember(connection, letter.origin, content.sha256, email_id, now):
             keys.append(0)
             continue

@@ -1,6 +1,7 @@
 """The index of a mailbox file: which letters hold which words. A waist of its own beside the `Mailbox`.
 
-It lies in the file itself, in tables that the first search makes (`schema.SEARCH`), and holds the letters of INBOX.
+It lies in the file itself, in tables that the first search makes (`schema.SEARCH`), and holds the letters of all
+folders.
 It can be made again from the letters, so nothing of it is synced; a loss of power takes the last batches at most, and
 the watermark with them. Letters leave it in the transaction that removes their entries.
 
@@ -10,6 +11,7 @@ adds letters brings the function that does.
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +23,7 @@ from typing import Final
 
 import apsw
 
+from postoffice.database.key import Key
 from postoffice.database.sqlite import (
     Connection,
     Desk,
@@ -31,11 +34,10 @@ from postoffice.database.sqlite import (
 )
 from postoffice.errors import DamagedStore
 from postoffice.protocols.dots import Unstuffer
-from postoffice.store.embedded import folders, sight
+from postoffice.store.embedded import sight
 from postoffice.store.embedded.schema import HAS_SEARCH, NO_SEARCH, SEARCH
-from postoffice.store.model import INBOX
 
-EDITION: Final = 1
+EDITION: Final = 2
 """Of what is put into the index. One that a program with another edition made is made anew."""
 
 LOOK_OCTETS: Final = 8 * 1024 * 1024
@@ -118,6 +120,13 @@ class Attached:
 
 
 @dataclass(frozen=True, slots=True)
+class Within:
+    """It lies in one of these folders. Of a letter that moves, the index hears as of a new one."""
+
+    folders: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Without:
     """It is not so."""
 
@@ -131,14 +140,15 @@ class AnyOf:
     clauses: tuple[Clause, ...]
 
 
-Clause = Words | Dated | Sized | Attached | Without | AnyOf
+Clause = Words | Dated | Sized | Attached | Within | Without | AnyOf
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A letter: its key in the mailbox, its number as a snapshot of INBOX counts, its date, its octets."""
+    """A letter: its key in the mailbox, its folder, its number as a snapshot of that counts, its date, its octets."""
 
     key: int
+    folder: str
     number: int
     date: float
     octets: int
@@ -156,14 +166,22 @@ class Found:
 class Index:
     """Opens the file, which is a mailbox of today's version, by connections of its own when they are needed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: Key | None = None) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="index")
-        self._reading = Desk(path, self._pool, partial(open_reader, cache_octets=CACHE_OCTETS))
-        self._writing = Desk(path, self._pool, partial(open_writer, cache_octets=CACHE_OCTETS))
+        self._reading = Desk(path, self._pool, partial(open_reader, cache_octets=CACHE_OCTETS, key=key))
+        self._writing = Desk(path, self._pool, partial(open_writer, cache_octets=CACHE_OCTETS, key=key))
 
     async def is_there(self) -> bool:
         """Whether there is an index, of this edition."""
         return await self._reading.run(_is_there)
+
+    async def folders(self) -> list[str]:
+        """The names of all folders."""
+
+        def work(connection: Connection) -> list[str]:
+            return [name for (name,) in connection.execute("SELECT name FROM folders ORDER BY folder_id")]
+
+        return await self._reading.run(work)
 
     async def missing(self) -> int:
         """How many letters are not in it yet."""
@@ -204,14 +222,12 @@ class Index:
 # --- adding -------------------------------------------------------------------------------------------------------
 
 _STATE = "SELECT watermark FROM search_state WHERE edition = ?"
-_NEXT = (
-    "SELECT entry_id, octets, internal_date FROM entries WHERE entry_id > ? AND folder_id = ? ORDER BY entry_id LIMIT ?"
-)
+_NEXT = "SELECT entry_id, octets, internal_date FROM entries WHERE entry_id > ? ORDER BY entry_id LIMIT ?"
 _PUT = (
     "INSERT INTO search (rowid, sender, recipients, copies, subject, names, text)"
     " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE EXISTS (SELECT 1 FROM entries WHERE entry_id = ?1)"
 )
-_PUT_FACTS = "INSERT INTO searchable SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM entries WHERE entry_id = ?1)"
+_PUT_FACTS = "INSERT INTO searchable SELECT entry_id, folder_id, ?2, ?3, ?4 FROM entries WHERE entry_id = ?1"
 
 
 def _is_there(connection: Connection) -> bool:
@@ -227,8 +243,8 @@ def _watermark(connection: Connection) -> int | None:
 
 
 def _missing(connection: Connection) -> int:
-    sql = "SELECT count(*) FROM entries WHERE entry_id > ? AND folder_id = ?"
-    return one_number(connection, sql, (_watermark(connection) or 0, folders.folder_id(connection, INBOX)))
+    sql = "SELECT count(*) FROM entries WHERE entry_id > ?"
+    return one_number(connection, sql, (_watermark(connection) or 0,))
 
 
 def _add(connection: Connection, take: Callable[[bytes], Document]) -> int:
@@ -241,10 +257,9 @@ def _add(connection: Connection, take: Callable[[bytes], Document]) -> int:
                 connection.execute(SEARCH)
                 connection.execute("INSERT INTO search_state (only, edition) VALUES (1, ?)", (EDITION,))
         watermark = 0
-    inbox = folders.folder_id(connection, INBOX)
     batch: list[tuple[int, int, float, Document]] = []
     room = BATCH_OCTETS
-    for key, octets, came in connection.execute(_NEXT, (watermark, inbox, BATCH_LETTERS)).fetchall():
+    for key, octets, came in connection.execute(_NEXT, (watermark, BATCH_LETTERS)).fetchall():
         batch.append((key, octets, came, take(_beginning(connection, key, LOOK_OCTETS))))
         room -= min(octets, LOOK_OCTETS)
         if room <= 0:
@@ -294,8 +309,9 @@ SELECT key, count(*) OVER () FROM ranked ORDER BY rank, key DESC LIMIT ?
 """  # noqa: S608 our own text
 _BY_DATE = "SELECT f.entry_id, count(*) OVER () FROM searchable f WHERE {where} ORDER BY f.date DESC, 1 DESC LIMIT ?"
 _FACTS = (
-    "SELECT e.entry_id, e.uid, f.date, f.octets FROM carray(?) k CROSS JOIN entries e ON e.entry_id = k.value"
-    " CROSS JOIN searchable f ON f.entry_id = k.value"
+    "SELECT e.entry_id, e.folder_id, n.name, e.uid, f.date, f.octets FROM carray(?) k"
+    " CROSS JOIN entries e ON e.entry_id = k.value CROSS JOIN searchable f ON f.entry_id = k.value"
+    " CROSS JOIN folders n ON n.folder_id = e.folder_id"
 )
 _BETWEEN = "SELECT count(*) FROM entries WHERE folder_id = ? AND uid > ? AND uid <= ?"
 
@@ -320,15 +336,18 @@ def _find(connection: Connection, clauses: Sequence[Clause], limit: int) -> Foun
 
 def _hits(connection: Connection, keys: Sequence[int]) -> tuple[Hit, ...]:
     facts = {key: facts for key, *facts in connection.execute(_FACTS, (apsw.carray(array("q", keys)),))} if keys else {}
-    inbox = folders.folder_id(connection, INBOX)
-    numbers: dict[int, int] = {}
-    last_uid, number = -1, 0
-    for uid in sorted(uid for uid, _, _ in facts.values()):
-        number += one_number(connection, _BETWEEN, (inbox, last_uid, uid))
-        numbers[uid] = number
-        last_uid = uid
+    numbers: dict[tuple[int, int], int] = {}
+    last = (0, -1)
+    for folder, uid in sorted((folder, uid) for folder, _, uid, _, _ in facts.values()):
+        before = last[1] if last[0] == folder else -1
+        here = one_number(connection, _BETWEEN, (folder, before, uid))
+        numbers[folder, uid] = here + (numbers[last] if last[0] == folder else 0)
+        last = (folder, uid)
     return tuple(
-        Hit(key, numbers[uid], date, octets) for key in keys if key in facts for uid, date, octets in [facts[key]]
+        Hit(key, name, numbers[folder, uid], date, octets)
+        for key in keys
+        if key in facts
+        for folder, name, uid, date, octets in [facts[key]]
     )
 
 
@@ -377,6 +396,9 @@ def _condition(clause: Clause) -> tuple[str, list[object]]:
             return "f.octets > ? AND f.octets < ?", [above, below]
         case Attached():
             return "f.attachments > 0", []
+        case Within(names):
+            named = "SELECT folder_id FROM folders WHERE name IN (SELECT value FROM json_each(?))"
+            return f"f.folder_id IN ({named})", [json.dumps(names)]
         case Without(inner):
             condition, bindings = _condition(inner)
             return f"NOT ({condition})", bindings

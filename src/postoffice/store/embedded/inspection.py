@@ -17,6 +17,7 @@ from pathlib import Path
 
 import apsw
 
+from postoffice.database.key import Key
 from postoffice.database.migrate import prepare, version_of
 from postoffice.database.sqlite import Connection, open_reader, shut, store_error
 from postoffice.errors import DamagedStore, StoreError
@@ -79,12 +80,14 @@ def inspect(
         shut(office)
 
 
-def inspect_mailbox(path: Path, where: str, tally: Tally | None = None, vfs: str | None = None) -> Iterator[Damage]:
+def inspect_mailbox(
+    path: Path, where: str, tally: Tally | None = None, vfs: str | None = None, key: Key | None = None
+) -> Iterator[Damage]:
     """Everything that is to be said about one mailbox file, at the office or at home."""
     tally = tally or Tally()
     tally.mailboxes += 1
     try:
-        connection = open_reader(path, vfs)
+        connection = open_reader(path, vfs, key=key)
     except StoreError as error:
         yield _cannot_open(where, error)
         return

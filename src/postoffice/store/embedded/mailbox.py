@@ -3,7 +3,7 @@ same kind of file; moving a mailbox is copying a file.
 
 Reads answer at once on the loop's thread, from a connection that only asks. Writes wait for the disk, so they go to
 a thread, on a connection of their own that is opened when the first one comes. A file that is at rest (nobody
-asked for a while) has no connection at all; the next verb opens it.
+asked for a while) has no connection at all; the next verb opens it, unless a glimpse is enough (`glimpse`).
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from typing import TypeVar
 import apsw
 
 from postoffice.clock import Clock, system_clock
+from postoffice.database.key import Key
 from postoffice.database.migrate import open_prepared, prepare
 from postoffice.database.sqlite import Connection, Desk, open_reader, open_writer, shut, store_error, transaction
 from postoffice.database.watch import Watch
 from postoffice.errors import DamagedStore, StoreError
 from postoffice.events import event
 from postoffice.store.base import MaildropLock
-from postoffice.store.embedded import contents, folders, pulls, sight
+from postoffice.store.embedded import contents, folders, pulls, scans, sight
 from postoffice.store.embedded.folders import Leave
+from postoffice.store.embedded.glimpse import Stillness, glimpse, stillness
 from postoffice.store.embedded.schema import HAS_SEARCH, MAILBOX
 from postoffice.store.embedded.staging import GrowingStage, RowOverflow
 from postoffice.store.identity import new_email_id
@@ -36,9 +38,11 @@ from postoffice.store.model import (
     Entry,
     Flag,
     Folder,
+    Head,
     Letter,
     Piece,
     Pulled,
+    Scan,
     Sight,
     Snapshot,
     Viewer,
@@ -69,8 +73,11 @@ class Seen:
 class MailboxFile:
     """A `Mailbox` in a file."""
 
-    def __init__(self, path: Path, pool: ThreadPoolExecutor, clock: Clock, vfs: str | None = None) -> None:
+    def __init__(
+        self, path: Path, pool: ThreadPoolExecutor, clock: Clock, vfs: str | None = None, key: Key | None = None
+    ) -> None:
         self.path = path
+        self.key = key
         self._clock = clock
         self._vfs = vfs
         self._pool = pool
@@ -78,9 +85,12 @@ class MailboxFile:
         self._near: Connection | None = None
         self._watch: Watch | None = None
         self.desk = Desk(path, pool, self._open_writer)
-        self._far = Desk(path, pool, lambda path: open_reader(path, vfs, CACHE_OCTETS))
+        self._far = Desk(path, pool, lambda path: open_reader(path, vfs, CACHE_OCTETS, key))
         self._version = -1
         self._shown: dict[tuple[str | None, str], Seen] = {}
+        self._name = str(path)
+        self._still: Stillness | None = None
+        self._glimpsed: dict[tuple[str | None, str], Seen] = {}
 
     @classmethod
     def open(
@@ -91,14 +101,15 @@ class MailboxFile:
         clock: Clock = system_clock,
         vfs: str | None = None,
         sweeps: bool = True,
+        key: Key | None = None,
     ) -> MailboxFile:
         """A mailbox at home. A damaged or foreign file, or one of a newer version, is a `DamagedStore`.
 
-        `sweeps`: what nothing refers to is taken away now.
+        `sweeps`: what nothing refers to is taken away now. `key` is that of a file that is encrypted, or shall be.
         """
-        prepare(path, MAILBOX, create=create, vfs=vfs)
+        prepare(path, MAILBOX, create=create, vfs=vfs, key=key)
         pool = ThreadPoolExecutor(2, thread_name_prefix="mailbox")
-        mailbox = cls(path, pool, clock, vfs)
+        mailbox = cls(path, pool, clock, vfs, key)
         mailbox._own_pool = pool
         try:
             if sweeps and mailbox.ask(contents.needs_sweep):
@@ -113,7 +124,7 @@ class MailboxFile:
         """SQLite would make a file that was taken away meanwhile anew, and nobody would see that it is lost."""
         if not path.exists():
             raise DamagedStore(f"{path} is not {MAILBOX.name}: it is not there")
-        connection = open_writer(path, self._vfs, CACHE_OCTETS)
+        connection = open_writer(path, self._vfs, CACHE_OCTETS, self.key)
         if self._own_pool is not None:
             connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES_AT_HOME}").fetchall()
         return connection
@@ -123,7 +134,7 @@ class MailboxFile:
     def near(self) -> Connection:
         """The connection of the loop's thread."""
         if self._near is None:
-            self._near = open_prepared(self.path, MAILBOX, self._vfs, CACHE_OCTETS)
+            self._near = open_prepared(self.path, MAILBOX, self._vfs, CACHE_OCTETS, self.key)
         return self._near
 
     def ask(self, question: Callable[[Connection], T]) -> T:
@@ -138,6 +149,10 @@ class MailboxFile:
 
     def seen(self, viewer: str | None, folder: str) -> Seen:
         """The cached one, if no other connection wrote since, or what it wrote altered nobody's sight here."""
+        if self._near is None and self._vfs is None:
+            glimpsed = self._glimpse(viewer, folder)
+            if glimpsed is not None:
+                return glimpsed
         near = self._near or self.near()
         try:
             version = (self._watch or self._begin_watch(near)).version()
@@ -151,6 +166,21 @@ class MailboxFile:
             return seen
         except apsw.Error as error:
             raise store_error(error, self.path) from error
+
+    def _glimpse(self, viewer: str | None, folder: str) -> Seen | None:
+        """What a file at rest shows, without opening it; None where that cannot be done."""
+        still = stillness(self._name)
+        if still is None:
+            return None
+        if still != self._still:
+            self._still = still
+            self._glimpsed.clear()
+        seen = self._glimpsed.get((viewer, folder))
+        if seen is None:
+            seen = glimpse(self.path, MAILBOX, still, lambda connection: _look(connection, viewer, folder))
+            if seen is not None:
+                self._glimpsed[viewer, folder] = seen
+        return seen
 
     def _begin_watch(self, near: Connection) -> Watch:
         self._watch = Watch(near)
@@ -168,6 +198,13 @@ class MailboxFile:
     async def describe(self, keys: Sequence[int]) -> list[Entry | None]:
         return self.ask(lambda connection: sight.entries(connection, keys))
 
+    async def heads(self, keys: Sequence[int], octets: int) -> list[Head | None]:
+        """About so many octets of the beginning of each letter, in their order; None for a letter that is gone.
+
+        For lists of many letters: it costs what the beginnings cost, however large the letters are.
+        """
+        return self.ask(lambda connection: sight.heads(connection, keys, octets))
+
     async def changes(self, since: int, folder: str = INBOX) -> Changes:
         return self.ask(lambda connection: sight.changes(connection, since, folder))
 
@@ -183,6 +220,20 @@ class MailboxFile:
 
     async def pulled(self, source: str) -> dict[str, Pulled]:
         return await self._far.run(lambda connection: pulls.pulled(connection, source))
+
+    async def tallies(self) -> list[tuple[str, int, int]]:
+        """Of each folder its name, how many letters it has, how many of them are not read: 0.1 µs for each letter."""
+        return await self._far.run(sight.tallies)
+
+    async def unread(self, folder: str = INBOX) -> Sequence[int]:
+        """The keys of the letters of a folder that are not read, oldest first."""
+        return await self._far.run(lambda connection: sight.unread(connection, folder))
+
+    async def scans(self, contents: Sequence[bytes]) -> list[Scan | None]:
+        return await self._far.run(lambda connection: [scans.said(connection, sha256) for sha256 in contents])
+
+    async def to_scan(self, folder: str, signatures: str | None) -> list[int]:
+        return await self._far.run(lambda connection: scans.to_scan(connection, folder, signatures))
 
     def has_index(self) -> bool:
         """Whether it was ever searched (`index`)."""
@@ -212,6 +263,18 @@ class MailboxFile:
     async def note(self, source: str, notes: Mapping[str, Pulled]) -> None:
         if notes:
             await self.write(lambda connection: pulls.note(connection, source, notes))
+
+    async def judge(self, scanned: Mapping[bytes, Scan], moves: Mapping[str, Sequence[int]]) -> None:
+        now = self._clock()
+
+        def change(connection: Connection) -> None:
+            for sha256, scan in scanned.items():
+                scans.note(connection, sha256, scan)
+            for folder, keys in moves.items():
+                folders.move(connection, keys, folder, now)
+
+        if scanned or moves:
+            await self.write(change)
 
     async def remove(
         self,
@@ -279,6 +342,7 @@ class MailboxFile:
     def _let_go(self) -> Callable[[], None]:
         near, self._near, self._watch = self._near, None, None
         self._shown.clear()
+        self._glimpsed.clear()
 
         def close() -> None:
             if near is not None:

@@ -20,14 +20,14 @@ import apsw
 
 from postoffice.database.sqlite import Connection
 from postoffice.errors import DamagedStore
-from postoffice.store.embedded import contents, folders, pulls
+from postoffice.store.embedded import contents, folders, pulls, scans
 from postoffice.store.embedded.contents import INDEX_BITS
 from postoffice.store.embedded.folders import Filing
 from postoffice.store.embedded.mailbox import MailboxFile
 from postoffice.store.embedded.sight import OWNER_ID
 from postoffice.store.embedded.staging import GrowingStage
 from postoffice.store.identity import new_email_id
-from postoffice.store.model import Flag, Pulled, Staged
+from postoffice.store.model import QUARANTINE, Flag, Pulled, Staged
 
 BATCH_LETTERS: Final = 256
 BATCH_OCTETS: Final = 4 << 20
@@ -143,6 +143,7 @@ class _Merging:
                 await self._take(letter)
         await self._flush()
         await self._remember_the_rest()
+        await self._judge()
         return self._report
 
     def _letters(self) -> Iterator[There]:
@@ -278,6 +279,20 @@ class _Merging:
             name = self._content_here.get(theirs.sha256)
         seen = min((one.seen for one in (ours, theirs) if one is not None and one.seen is not None), default=None)
         return replace(theirs, email_id=name or theirs.email_id, is_here=name is not None, seen=seen)
+
+    # --- scans -------------------------------------------------------------------------------------------------
+
+    async def _judge(self) -> None:
+        """What scanners said there holds here too: what one of the files knows to be infected is shown by neither."""
+        theirs, ours = dict(scans.everything(self._other)), dict(self._mailbox.ask(scans.everything))
+        if (not theirs or theirs == ours) and not self._mailbox.ask(scans.dangerous):
+            return
+
+        def change(connection: Connection) -> None:
+            scans.merge(connection, theirs)
+            folders.move(connection, scans.dangerous(connection), QUARANTINE, self._now)
+
+        await self._mailbox.write(change)
 
 
 def _all_pulled(connection: Connection) -> Notes:

@@ -126,6 +126,17 @@ ALTER TABLE pulled ADD COLUMN words TEXT NOT NULL DEFAULT '';
 ALTER TABLE pulled ADD COLUMN head BLOB NOT NULL DEFAULT x'';
 UPDATE pulled SET fetched = 0;
 """,
+        """
+CREATE TABLE scans (
+    sha256 BLOB PRIMARY KEY,
+    verdict TEXT NOT NULL,
+    scanner TEXT NOT NULL,
+    at REAL NOT NULL,
+    name TEXT NOT NULL,
+    signatures TEXT NOT NULL,
+    allowed TEXT NOT NULL
+) WITHOUT ROWID;
+""",
     ),
     functions=FUNCTIONS,
 )
@@ -138,6 +149,7 @@ CREATE VIRTUAL TABLE search USING fts5(
 INSERT INTO search (search, rank) VALUES ('deletemerge', 0);
 CREATE TABLE searchable (
     entry_id INTEGER PRIMARY KEY,
+    folder_id INTEGER NOT NULL,
     date REAL NOT NULL,
     octets INTEGER NOT NULL,
     attachments INTEGER NOT NULL

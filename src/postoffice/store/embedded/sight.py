@@ -17,9 +17,10 @@ import apsw
 
 from postoffice.database.sqlite import Connection
 from postoffice.errors import DamagedStore
-from postoffice.protocols.dots import stuff
+from postoffice.protocols.dots import Unstuffer, stuff
 from postoffice.store.embedded import folders
-from postoffice.store.model import Changes, Entry, Flag, Folder, Piece, Snapshot
+from postoffice.store.embedded.contents import INDEX_BITS
+from postoffice.store.model import Changes, Entry, Flag, Folder, Head, Piece, Snapshot
 
 SHOWN_TO_ALL = "SELECT entry_id, octets, unique_id, surrogate_octets FROM entries WHERE folder_id = ? ORDER BY uid"
 SHOWN_TO_ONE = (
@@ -34,6 +35,10 @@ PIECES = (
     "SELECT e.entry_id, e.prefix, c.data, c.sha256 IS NULL FROM carray(?) k"
     " CROSS JOIN entries e ON e.entry_id = k.value"
     " CROSS JOIN chunks c ON c.chunk_id = (e.content_id << 20 | ?)"
+)
+HEADS = (
+    "SELECT e.entry_id, e.flags, e.internal_date, e.octets, e.prefix, e.content_id FROM carray(?) k"
+    " CROSS JOIN entries e ON e.entry_id = k.value"
 )
 ENTRIES = (
     "SELECT e.entry_id, e.uid, e.email_id, e.unique_id, e.octets, e.surrogate_octets, e.has_dot_lines, e.flags,"
@@ -118,6 +123,49 @@ def _must_be_gone(connection: Connection, keys: Sequence[int], index: int) -> No
         raise DamagedStore(f"piece {index} of letter {key} is not there")
 
 
+def heads(connection: Connection, keys: Sequence[int], octets: int) -> list[Head | None]:
+    """The beginnings of letters, of which the file's other pages are not read. One that is not there is empty."""
+    if not keys:
+        return []
+    rows = connection.execute(HEADS, (apsw.carray(array("q", keys)),)).fetchall()
+    blobs = _Beginnings(connection, octets)
+    try:
+        found = {
+            key: Head(key, Flag(flags), came, size, Unstuffer().feed(stuff(prefix) + blobs.of(content_id)))
+            for key, flags, came, size, prefix, content_id in rows
+        }
+    finally:
+        blobs.close()
+    return [found.get(key) for key in keys]
+
+
+class _Beginnings:
+    """Those of contents, by one handle that goes from one to the next."""
+
+    def __init__(self, connection: Connection, octets: int) -> None:
+        self._connection = connection
+        self._octets = octets
+        self._blob: Any = None
+
+    def of(self, content_id: int) -> bytes:
+        chunk_id = content_id << INDEX_BITS
+        try:
+            if self._blob is None:
+                self._blob = self._connection.blob_open("main", "chunks", "data", chunk_id, False)
+            else:
+                self._blob.reopen(chunk_id)
+            octets: bytes = self._blob.read(self._octets)
+        except (apsw.SQLError, apsw.AbortError):
+            self.close()  # there is no such row
+            return b""
+        return octets
+
+    def close(self) -> None:
+        blob, self._blob = self._blob, None
+        if blob is not None:
+            blob.close(True)
+
+
 def entries(connection: Connection, keys: Sequence[int]) -> list[Entry | None]:
     if not keys:
         return []
@@ -139,6 +187,21 @@ def changes(connection: Connection, since: int, folder: str) -> Changes:
 def all_folders(connection: Connection) -> list[Folder]:
     rows = connection.execute("SELECT name, uid_validity, uid_next, highest_modseq FROM folders ORDER BY folder_id")
     return [Folder(*row) for row in rows]
+
+
+def tallies(connection: Connection) -> list[tuple[str, int, int]]:
+    """Of each folder its name, how many letters it has, and how many of them are not read; one look at every entry."""
+    sql = (
+        "SELECT name, count(entry_id), coalesce(sum(NOT flags & 1), 0)"
+        " FROM folders LEFT JOIN entries USING (folder_id) GROUP BY folder_id ORDER BY folder_id"
+    )
+    return [(name, letters, unread) for name, letters, unread in connection.execute(sql)]
+
+
+def unread(connection: Connection, folder: str) -> array[int]:
+    """The letters of a folder that are not read, oldest first."""
+    sql = "SELECT entry_id FROM entries WHERE folder_id = ? AND NOT flags & 1 ORDER BY uid"
+    return array("q", (key for (key,) in connection.execute(sql, (folders.folder_id(connection, folder),))))
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

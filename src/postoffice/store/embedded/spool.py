@@ -144,6 +144,10 @@ class SpoolOverflow:
             self._name = self._spool.create()
         self._spool.write(self._name, chunks)
 
+    async def read(self, index: int, wire_octets: int) -> tuple[bytes, bool]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._spool.pool, self._spool.read, self._name, index, wire_octets)
+
     async def abandon(self) -> None:
         self._spool.abandon(self._name)
 

@@ -15,7 +15,7 @@ from postoffice.database.sqlite import Connection, Desk, transaction
 from postoffice.errors import StoreError
 from postoffice.message.content import ContentReader
 from postoffice.store.embedded import contents
-from postoffice.store.model import CHUNK_OCTETS, Staged
+from postoffice.store.model import CHUNK_OCTETS, Piece, Staged
 
 SPILL_CHUNKS = 8
 """How many chunks are gathered before they leave memory."""
@@ -26,6 +26,10 @@ class Overflow(Protocol):
 
     def add(self, chunks: list[bytes], last: bytes | None) -> asyncio.Future[None]:
         """Begin to write, after what was begun before has ended. The last call gives the letter's SHA-256."""
+        ...
+
+    async def read(self, index: int, wire_octets: int) -> tuple[bytes, bool]:
+        """One chunk of a letter that is all there and has so many octets, and whether more follows."""
         ...
 
     async def abandon(self) -> None: ...
@@ -42,6 +46,7 @@ class GrowingStage:
         self._reader = ContentReader()
         self._buffer = bytearray()
         self._has_spilled = False
+        self._wire_octets = 0
         self._leaving: asyncio.Future[None] | None = None
 
     async def write(self, wire: bytes) -> None:
@@ -56,7 +61,13 @@ class GrowingStage:
             return Staged(content, self._reader.head, bytes(self._buffer), self._reader.has_bare_line_ends)
         await self._spill(len(self._buffer), content.sha256)
         await self._left()
+        self._wire_octets = content.wire_octets
         return Staged(content, self._reader.head, self._overflow.place, self._reader.has_bare_line_ends)
+
+    async def read(self, index: int) -> Piece:
+        if self._has_spilled:
+            return Piece(*await self._overflow.read(index, self._wire_octets))
+        return Piece(bytes(self._buffer), more=False)
 
     async def abandon(self) -> None:
         self._buffer.clear()
@@ -102,6 +113,10 @@ class RowOverflow:
         if last is not None:
             contents.add_chunks(connection, self._content_id, self._index + len(body), chunks[-1:], last)
         self._index += len(chunks)
+
+    async def read(self, index: int, wire_octets: int) -> tuple[bytes, bool]:
+        content_id = contents.staged_id(self.place)
+        return await self._desk.run(lambda connection: contents.read_chunk(connection, content_id, index))
 
     async def abandon(self) -> None:
         await self._desk.run(self._abandon)

@@ -16,6 +16,7 @@ from postoffice.store.memory.shelf import Kept, MemoryStage, Shelf
 from postoffice.store.model import (
     INBOX,
     OWNER,
+    WITHHELD,
     Changes,
     Damage,
     Entry,
@@ -25,8 +26,10 @@ from postoffice.store.model import (
     Origin,
     Piece,
     Pulled,
+    Scan,
     Sight,
     Snapshot,
+    Verdict,
     Viewer,
 )
 
@@ -52,6 +55,7 @@ class MemoryMailbox:
         self._vanished: list[tuple[str, int, int]] = []  # folder, modseq, uid
         self._viewers = {OWNER: Sight.HOLDS}
         self._pulled: dict[str, dict[str, Pulled]] = {}
+        self._scans: dict[bytes, Scan] = {}
         self._next_key = count(1)
         self._version = 1
         self._shown: dict[tuple[str | None, str], tuple[int, Snapshot]] = {}
@@ -85,14 +89,18 @@ class MemoryMailbox:
     async def append(self, letters: Sequence[Letter]) -> list[int]:
         kept = [self._shelf.keep(letter.staged) for letter in letters]
         for letter in letters:
-            self._folder(letter.folder)
+            self._folder(letter.folder) if letter.folder not in WITHHELD else self._have_folder(letter.folder)
         return [self.add(letter, content) for letter, content in zip(letters, kept, strict=True)]
 
     def add(self, letter: Letter, kept: Kept, saved: float | None = None) -> int:
         email_id = new_email_id(self._clock())
         if letter.origin and not self._remember(letter.origin, kept.content.sha256, email_id):
             return 0
-        folder = self._changed(letter.folder)
+        name = letter.folder
+        if letter.scan is not None:
+            name = self._note_scan(kept.content.sha256, letter.scan).folder(name)
+            self._have_folder(name)
+        folder = self._changed(name)
         key = next(self._next_key)
         entry = Entry(
             key=key,
@@ -109,8 +117,8 @@ class MemoryMailbox:
             prefix=letter.prefix,
             sha256=kept.content.sha256,
         )
-        self._rows[key] = _Row(letter.folder, entry, kept)
-        self._folders[letter.folder] = replace(folder, uid_next=folder.uid_next + 1)
+        self._rows[key] = _Row(name, entry, kept)
+        self._folders[name] = replace(folder, uid_next=folder.uid_next + 1)
         return key
 
     async def remove(
@@ -137,8 +145,7 @@ class MemoryMailbox:
         row = self._rows.get(key)
         if row is None:
             return 0
-        if name not in self._folders:
-            self._folders[name] = Folder(name, uid_validity=1, uid_next=1, highest_modseq=1)
+        self._have_folder(name)
         folder = self._changed(name)
         new = next(self._next_key)
         now = self._clock()
@@ -220,6 +227,30 @@ class MemoryMailbox:
         )
         return True
 
+    async def scans(self, contents: Sequence[bytes]) -> list[Scan | None]:
+        return [self._scans.get(sha256) for sha256 in contents]
+
+    async def to_scan(self, folder: str, signatures: str | None) -> list[int]:
+        return [
+            key
+            for key, row in self._rows.items()
+            if row.folder == folder and self._is_to_scan(row.entry.sha256, signatures)
+        ]
+
+    def _is_to_scan(self, sha256: bytes, signatures: str | None) -> bool:
+        scan = self._scans.get(sha256)
+        return scan is None or scan.verdict is Verdict.UNSCANNED or scan.signatures != signatures
+
+    async def judge(self, scanned: Mapping[bytes, Scan], moves: Mapping[str, Sequence[int]]) -> None:
+        for sha256, scan in scanned.items():
+            self._note_scan(sha256, scan)
+        for folder, keys in moves.items():
+            await self.move(keys, folder)
+
+    def _note_scan(self, sha256: bytes, scan: Scan) -> Scan:
+        self._scans[sha256] = scan = scan.after(self._scans.get(sha256))
+        return scan
+
     async def check(self) -> list[Damage]:
         return self._shelf.check()
 
@@ -230,6 +261,9 @@ class MemoryMailbox:
         if name not in self._folders:
             raise StoreError(f"there is no folder {name}")
         return self._folders[name]
+
+    def _have_folder(self, name: str) -> None:
+        self._folders.setdefault(name, Folder(name, uid_validity=1, uid_next=1, highest_modseq=1))
 
     @property
     def _holders(self) -> set[str]:

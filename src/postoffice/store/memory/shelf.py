@@ -69,5 +69,9 @@ class MemoryStage:
     async def finish(self) -> Staged:
         return Staged(self._reader.content(), self._reader.head, bytes(self._wire), self._reader.has_bare_line_ends)
 
+    async def read(self, index: int) -> Piece:
+        start, end = index * CHUNK_OCTETS, (index + 1) * CHUNK_OCTETS
+        return Piece(bytes(self._wire[start:end]), len(self._wire) > end)
+
     async def abandon(self) -> None:
         self._wire.clear()

@@ -21,12 +21,13 @@ from postoffice.testing.check_store.office import OFFICE_CHECKS
 from postoffice.testing.check_store.queue import QUEUE_CHECKS
 from postoffice.testing.check_store.removal import REMOVAL_CHECKS
 from postoffice.testing.check_store.reopen import MAILBOX_REOPEN_CHECKS, REOPEN_CHECKS, MailboxOpener, Opener
+from postoffice.testing.check_store.scans import SCAN_CHECKS
 from postoffice.testing.check_store.surrogates import MAILBOX_SURROGATES, OFFICE_SURROGATES
 from postoffice.testing.check_store.viewers import VIEWER_CHECKS
 from postoffice.testing.check_store.visits import VISIT_CHECKS
 from postoffice.testing.check_store.walk import Check, MailboxCheck, name_of, on_an_account
 
-MAILBOX_CHECKS: list[MailboxCheck] = [*LETTER_CHECKS, *VIEWER_CHECKS, *ASIDE_CHECKS, *MAILBOX_SURROGATES]
+MAILBOX_CHECKS: list[MailboxCheck] = [*LETTER_CHECKS, *VIEWER_CHECKS, *ASIDE_CHECKS, *SCAN_CHECKS, *MAILBOX_SURROGATES]
 CHECKS: list[Check] = [
     *(on_an_account(check) for check in MAILBOX_CHECKS),
     *OFFICE_CHECKS,

@@ -1,6 +1,7 @@
 """Letters are saved from a mailbox file that is damaged, whatever is wrong with it; the file itself is only read.
 
     records    what SQLite writes into a row                       pure
+    sealed     the page of an encrypted file, opened    pure
     pages      a page by itself: its cells, is it sound            pure
     wal        the frames of the log                               pure
     views      the pages of today, and as they were before
@@ -23,6 +24,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from postoffice.clock import Clock, system_clock
+from postoffice.database.key import Key
 from postoffice.database.sqlite import sync_directory
 from postoffice.errors import DamagedStore, StoreUnavailable
 from postoffice.store.embedded.mailbox import MailboxFile
@@ -39,15 +41,21 @@ __all__ = ["FOUND", "Report", "repair"]
 
 
 async def repair(
-    path: Path, into: Path, *, tick: Callable[[int], None] = lambda _: None, clock: Clock = system_clock
+    path: Path,
+    into: Path,
+    *,
+    tick: Callable[[int], None] = lambda _: None,
+    clock: Clock = system_clock,
+    key: Key | None = None,
 ) -> Report:
     """Save what can be read in `path` into a new mailbox file. Durable, and there only as a whole.
 
+    With the `key` of an encrypted file; the new one has the same, and nothing readable lies about meanwhile.
     A file in which there is nothing of a mailbox is a `DamagedStore`, one in use, or that changes, `StoreUnavailable`.
     """
     must_lie_still(path)
-    file, findings = DamagedFile(path), Findings()
     draft = into.with_name(f"{into.name}.{token_hex(8)}.new")
+    file, findings = DamagedFile(path, key), Findings(None if key is None else draft)
     try:
         if int.from_bytes(file.today.page(1)[68:72], "big") == OFFICE.application_id:
             raise DamagedStore(f"{path} is {OFFICE.name}, not a mailbox file: bring it back from a backup")
@@ -60,7 +68,7 @@ async def repair(
             blank_pages=gathering.blank_pages,
             wrong_frames=file.wrong_frames,
         )
-        mailbox = MailboxFile.open(draft, create=True, clock=clock)
+        mailbox = MailboxFile.open(draft, create=True, clock=clock, key=key)
         try:
             knows = gathering.knows_what_vanished
             await Saving(

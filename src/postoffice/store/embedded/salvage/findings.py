@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, cast
 
 import apsw
 
-from postoffice.database.sqlite import Connection
+from postoffice.database.key import new_key
+from postoffice.database.sqlite import Connection, open_draft
 from postoffice.store.embedded.salvage.records import Value
 
 
@@ -49,11 +51,14 @@ CREATE TABLE viewers (viewer_id INTEGER, grade INTEGER, name TEXT, holds INTEGER
 CREATE TABLE removed (entry_id INTEGER, viewer_id INTEGER, PRIMARY KEY (entry_id, viewer_id));
 CREATE TABLE pulled (source TEXT, source_id TEXT, grade INTEGER, octets, header, sha256, email_id, seen, fetched,
     deleting, rule, confirmed, gone, tries, words, head, PRIMARY KEY (source, source_id, grade));
+CREATE TABLE scans (sha256 BLOB, grade INTEGER, verdict, scanner, at, name, signatures, allowed,
+    PRIMARY KEY (sha256, grade));
 CREATE INDEX pulled_name ON pulled (sha256) WHERE sha256 IS NOT NULL;
 CREATE INDEX pulled_email ON pulled (email_id) WHERE email_id IS NOT NULL;
 """
 _PULLED_DEFAULTS: tuple[Value, ...] = (None, None, None, None, None, None, None, "", None, None, 0, "", b"")
 
+SHA256_OCTETS = 32
 NONE = type(None)
 _TIMES, _OR_NONE = (int, float), (int, float, NONE)
 _PULLED_KINDS: tuple[type | tuple[type, ...], ...] = (
@@ -67,8 +72,13 @@ _PULLED_WIDTHS = (2, 3, 15)
 class Findings:
     """The rows. Closing it forgets them."""
 
-    def __init__(self) -> None:
-        self.connection = cast(Connection, apsw.Connection(""))
+    def __init__(self, hidden: Path | None = None) -> None:
+        """With `hidden`, the name that it has for a moment, it is encrypted by a key that goes with it too."""
+        if hidden is None:
+            self.connection = cast(Connection, apsw.Connection(""))
+        else:
+            self.connection = open_draft(hidden, new_key())
+            hidden.unlink()
         self.connection.execute("PRAGMA journal_mode = OFF").fetchall()
         self.connection.execute("PRAGMA synchronous = OFF")
         self.connection.execute(_TABLES)
@@ -129,6 +139,9 @@ class Findings:
             whole = (*row, *_PULLED_DEFAULTS[len(row) - 2 :])
             if len(row) in _PULLED_WIDTHS and _is(whole, *_PULLED_KINDS):
                 self._put("pulled", row[0], row[1], grade, *whole[2:])
+        elif len(row) == 7 and _is(row, bytes, str, str, _TIMES, str, str, str) and table in (None, "scans"):
+            if len(octets := cast(bytes, row[0])) == SHA256_OCTETS and grade < Grade.FREE:
+                self._put("scans", octets, grade, *row[1:])
         elif len(row) == 6 and _is(row, int, int, int, str, (int, NONE), int) and grade is Grade.KEPT:
             self._put("shown", row[5], *row[:4])
         elif len(row) == 3 and _is(row, int, int, int) and table in (None, "vanished") and grade < Grade.OLD:

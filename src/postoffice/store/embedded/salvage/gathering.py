@@ -80,7 +80,7 @@ class Gathering:
         for number in left:
             if not self._is_explained(number):
                 self._take_damaged(number)
-        for number in self._file.doubtful:
+        for number in self._file.doubtful():
             self._take_older(number)
         for number in self._file.tail_pages:
             self._take_old(self._file.tail, number)
@@ -94,6 +94,7 @@ class Gathering:
         seen = look(page, number)
         if not seen.is_sound:
             return False
+        self.damaged_pages += number in self._file.today.wrong
         if seen.kind != TABLE_INTERIOR:
             self._take_cells(number, seen, self._grade_of(number), 0)
         return True
@@ -104,7 +105,7 @@ class Gathering:
         kind, _ = self._file.today.map_entry(number)
         if kind == FREE_PAGE or (number > self._file.size and number not in self._file.today.over):
             return Grade.FREE
-        is_sure = kind in (ROOT_PAGE, TREE_PAGE) and number not in self._file.doubtful
+        is_sure = kind in (ROOT_PAGE, TREE_PAGE) and not self._file.is_doubtful(number)
         return Grade.KEPT if is_sure else Grade.DOUBTFUL
 
     def _take_damaged(self, number: int) -> None:
@@ -244,7 +245,7 @@ class Gathering:
         while left:
             number = left.pop()
             page = look(self._file.today.page(number), number)
-            is_doubtful = number in self._file.doubtful or page.kind == 0
+            is_doubtful = self._file.is_doubtful(number) or page.kind == 0
             found.append(Look(page.kind, page.cells, page.is_sound and not is_doubtful))
             fresh = [child for child in page.children if 2 <= child <= self._file.today.count and child not in met]
             met.update(fresh)

@@ -1,5 +1,6 @@
 """One page of a b-tree, by itself (https://www.sqlite.org/fileformat.html §1.6): its cells, and whether it is sound.
 
+A page has as many octets as SQLite may use of it: fewer than are in the file where each is encrypted (`sealed`).
 A page is sound if its cells, its free blocks and its fragments fill it exactly: then its list of cells is believed.
 Else `rows_anywhere` looks for rows by what their record headers look like, wherever in the page they lie.
 """
@@ -19,12 +20,6 @@ KINDS = {INDEX_INTERIOR, TABLE_INTERIOR, INDEX_LEAF, TABLE_LEAF}
 PAYLOAD_OCTETS = 1 << 22
 """The most that a row of ours has, and some: what says it has more is not one."""
 
-_LEAST = (PAGE_OCTETS - 12) * 32 // 255 - 23
-_MOST = {TABLE_LEAF: PAGE_OCTETS - 35, INDEX_LEAF: (PAGE_OCTETS - 12) * 64 // 255 - 23}
-OVERFLOW_OCTETS = PAGE_OCTETS - 4
-
-MAP_ENTRIES = PAGE_OCTETS // 5
-"""How many pages a page of the pointer map tells of (§1.8)."""
 LOCK_PAGE = (1 << 30) // PAGE_OCTETS + 1
 """The page that locks lie on, which is never used."""
 
@@ -62,7 +57,7 @@ def look(page: bytes, number: int) -> Look:
     header = start + (12 if kind in (INDEX_INTERIOR, TABLE_INTERIOR) else 8)
     count, content = _two(page, start + 3), _two(page, start + 5)
     pointers_end = header + 2 * count
-    if pointers_end > PAGE_OCTETS:
+    if pointers_end > len(page):
         return Look(kind, (), is_sound=False)
     cells: list[Cell] = []
     children = [_four(page, header - 4)] if header - start == 12 else []
@@ -81,7 +76,7 @@ def look(page: bytes, number: int) -> Look:
         if cell is not None:
             cells.append(cell)
     free = _free_octets(page, _two(page, start + 1))
-    fills = free is not None and content + used + free + page[start + 7] == PAGE_OCTETS
+    fills = free is not None and content + used + free + page[start + 7] == len(page)
     return Look(kind, tuple(cells), is_sound and fills, tuple(children))
 
 
@@ -89,7 +84,7 @@ def _cell(page: bytes, at: int, kind: int) -> tuple[Cell | None, int, int]:
     """A cell, the page on its left, and how many octets it takes."""
     begin, child = at, 0
     if kind in (INDEX_INTERIOR, TABLE_INTERIOR):
-        if at + 4 > PAGE_OCTETS:
+        if at + 4 > len(page):
             raise NotARecord("a cell goes beyond its page")
         child = _four(page, at)
         at += 4
@@ -107,9 +102,9 @@ def _cell(page: bytes, at: int, kind: int) -> tuple[Cell | None, int, int]:
 def _payload(page: bytes, at: int, octets: int, rowid: int | None, kind: int) -> tuple[Cell, int]:
     if not 2 <= octets <= PAYLOAD_OCTETS:
         raise NotARecord("a row of such a size is none of ours")
-    local = local_octets(octets, kind)
+    local = local_octets(octets, kind, len(page))
     end = at + local + (4 if local < octets else 0)
-    if end > PAGE_OCTETS:
+    if end > len(page):
         raise NotARecord("a cell goes beyond its page")
     overflow = _four(page, at + local) if local < octets else 0
     if local < octets and overflow < 2:
@@ -117,22 +112,24 @@ def _payload(page: bytes, at: int, octets: int, rowid: int | None, kind: int) ->
     return Cell(rowid, octets, at, page[at : at + local], overflow), end
 
 
-def local_octets(octets: int, kind: int) -> int:
-    """How much of a row lies in the page of its cell."""
-    if octets <= _MOST[kind]:
+def local_octets(octets: int, kind: int, usable: int) -> int:
+    """How much of a row lies in the page of its cell, of which so many octets are used."""
+    most = usable - 35 if kind == TABLE_LEAF else (usable - 12) * 64 // 255 - 23
+    if octets <= most:
         return octets
-    fits = _LEAST + (octets - _LEAST) % OVERFLOW_OCTETS
-    return fits if fits <= _MOST[kind] else _LEAST
+    least = (usable - 12) * 32 // 255 - 23
+    fits = least + (octets - least) % (usable - 4)
+    return fits if fits <= most else least
 
 
 def _free_octets(page: bytes, at: int) -> int | None:
     """What the free blocks take; None if their chain is broken."""
     total = 0
     while at:
-        if at + 4 > PAGE_OCTETS:
+        if at + 4 > len(page):
             return None
         following, size = _two(page, at), _two(page, at + 2)
-        if size < 4 or at + size > PAGE_OCTETS or 0 < following < at + size:
+        if size < 4 or at + size > len(page) or 0 < following < at + size:
             return None
         total += size
         at = following
@@ -211,15 +208,16 @@ def _number_before(page: bytes, at: int, octets: int) -> int | None:
 # --- the pointer map -------------------------------------------------------------------------------------------
 
 
-def map_page_of(number: int) -> int:
-    """The page of the pointer map that tells of a page."""
-    found = (number - 2) // (MAP_ENTRIES + 1) * (MAP_ENTRIES + 1) + 2
+def map_page_of(number: int, usable: int) -> int:
+    """The page of the pointer map that tells of a page; one tells of as many as there is room for (§1.8)."""
+    group = usable // 5 + 1
+    found = (number - 2) // group * group + 2
     return found + 1 if found == LOCK_PAGE else found
 
 
 def map_entry(page: bytes, number: int) -> tuple[int, int]:
     """What the page of the pointer map says of a page: its type and its parent (§1.8)."""
-    at = 5 * (number - map_page_of(number) - 1)
-    if not 0 <= at <= PAGE_OCTETS - 5:
+    at = 5 * (number - map_page_of(number, len(page)) - 1)
+    if not 0 <= at <= len(page) - 5:
         return 0, 0
     return page[at], _four(page, at + 1)

@@ -17,7 +17,7 @@ from typing import Any
 
 from postoffice.database.sqlite import Connection
 from postoffice.protocols.dots import Stuffer
-from postoffice.store.embedded import contents, folders, pulls
+from postoffice.store.embedded import contents, folders, pulls, scans
 from postoffice.store.embedded.contents import INDEX_BITS, plain_of
 from postoffice.store.embedded.folders import Filing
 from postoffice.store.embedded.mailbox import MailboxFile
@@ -25,7 +25,7 @@ from postoffice.store.embedded.salvage.findings import Findings, Grade
 from postoffice.store.embedded.salvage.reassembly import Reassembly, Whole
 from postoffice.store.embedded.salvage.records import NotARecord
 from postoffice.store.identity import new_email_id
-from postoffice.store.model import INBOX, NO_FLAGS, Flag, Pulled, Staged
+from postoffice.store.model import INBOX, NO_FLAGS, QUARANTINE, Flag, Pulled, Staged
 
 FOUND = "Found"
 """The folder of letters of which the file does not say any more where they were, or whether they were removed."""
@@ -116,6 +116,7 @@ class Saving:
         await self._flush()
         self._name_what_is_lost()
         await self._mailbox.write(self._put_viewers)
+        await self._mailbox.write(self._put_scans)
         await self._put_pulled()
 
     # --- letters with an entry ---------------------------------------------------------------------------------
@@ -147,6 +148,12 @@ class Saving:
         """Into which folder of the new file an entry goes, by the id of the old one; None for one that was removed."""
         if row.grade == Grade.KEPT:
             return row.folder_id
+        moved = self._findings.first(
+            "SELECT 1 FROM entries WHERE email_id = ? AND entry_id > ? AND grade <= ?",
+            (row.email_id, row.entry_id, row.grade),
+        )
+        if moved is not None:
+            return None
         vanished = self._findings.first(
             "SELECT is_sure FROM vanished WHERE folder_id = ? AND uid = ?", (row.folder_id, row.uid)
         )
@@ -340,6 +347,16 @@ class Saving:
         connection.execute(
             "UPDATE viewers SET holds = 1 WHERE name = '' AND NOT EXISTS (SELECT 1 FROM viewers WHERE holds)"
         )
+
+    def _put_scans(self, connection: Connection) -> None:
+        """What scanners said; a letter in which something was found is in quarantine wherever it was found."""
+        rows = self._findings.ask(
+            "SELECT sha256, verdict, scanner, at, name, signatures, allowed, min(grade) FROM scans GROUP BY sha256"
+        )
+        for sha256, *row, _ in rows:
+            if (scan := scans.scan_of(*row)) is not None:
+                scans.note(connection, sha256, scan)
+        folders.move(connection, scans.dangerous(connection), QUARANTINE, self._now)
 
     async def _put_pulled(self) -> None:
         rows = self._findings.ask(

@@ -16,9 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
+from postoffice.database.key import Key
 from postoffice.database.sqlite import PAGE_OCTETS
 from postoffice.store.embedded.salvage.pages import LOCK_PAGE, Cell, map_entry, map_page_of
 from postoffice.store.embedded.salvage.records import NotARecord, octets_of, serials
+from postoffice.store.embedded.salvage.sealed import Opener, Unsealer, opener_of_plain
 from postoffice.store.embedded.salvage.wal import Frame, frames
 
 FREE_PAGE, ROOT_PAGE, TREE_PAGE = 2, 1, 5
@@ -28,11 +30,14 @@ OVERFLOW_PAGES = {3, 4}
 class View:
     """Pages by their number, 1 the first. One that is cut off is filled up with zeros."""
 
-    def __init__(self, file: int, log: int | None, over: Mapping[int, int], count: int) -> None:
+    def __init__(self, file: int, log: int | None, over: Mapping[int, int], count: int, opener: Opener) -> None:
         self._file = file
         self._log = log
+        self._opener = opener
         self.over = over
         self.count = count
+        self.wrong: set[int] = set()
+        """Pages that were looked at and are not what was written, where pages can tell."""
 
     def page(self, number: int) -> bytes:
         at = self.over.get(number)
@@ -40,7 +45,10 @@ class View:
             octets = os.pread(self._log, PAGE_OCTETS, at)
         else:
             octets = os.pread(self._file, PAGE_OCTETS, (number - 1) * PAGE_OCTETS)
-        return octets.ljust(PAGE_OCTETS, b"\0")
+        page, is_right = self._opener.page(octets.ljust(PAGE_OCTETS, b"\0"), number)
+        if not is_right:
+            self.wrong.add(number)
+        return page
 
     def payload(self, cell: Cell) -> tuple[bytes, list[int]]:
         """All octets of a row, and the pages on which it goes on."""
@@ -61,7 +69,7 @@ class View:
 
     def map_entry(self, number: int) -> tuple[int, int]:
         """Type and parent of a page by the pointer map, (0, 0) if that cannot be believed."""
-        place = map_page_of(number)
+        place = map_page_of(number, self._opener.usable)
         if number < 2 or place == number:
             return 0, 0
         kind, parent = map_entry(self.page(place), number)
@@ -83,7 +91,7 @@ class View:
 class DamagedFile:
     """A file, the log beside it if there is one, and the views of them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: Key | None = None) -> None:
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._log: int | None = None
         self.octets = os.fstat(self._file).st_size
@@ -94,7 +102,14 @@ class DamagedFile:
         except OSError:
             os.close(self._file)
             raise
+        self._opener = self._plain() if key is None else Unsealer(key)
         self._read_log()
+
+    def _plain(self) -> Opener:
+        def read(number: int) -> bytes:
+            return os.pread(self._file, PAGE_OCTETS, (number - 1) * PAGE_OCTETS).ljust(PAGE_OCTETS, b"\0")
+
+        return opener_of_plain(read, self.octets // PAGE_OCTETS)
 
     def _read_log(self) -> None:
         log = self._log
@@ -114,8 +129,7 @@ class DamagedFile:
         """No page has a higher number."""
         self.today = self._view(kept)
         doubtful = {frame.at for frame in kept if not frame.is_whole}
-        self.doubtful = {page for page, at in self.today.over.items() if at in doubtful}
-        """The pages of today that come from a damaged frame."""
+        self._from_damaged_frames = {page for page, at in self.today.over.items() if at in doubtful}
         self.tail = self._view(ours)
         self.tail_pages = {page for page, at in self.tail.over.items() if at in {frame.at for frame in tail}}
         stale = [frame for frame in found if not frame.is_of_today]
@@ -123,14 +137,26 @@ class DamagedFile:
 
     def _view(self, over: Sequence[Frame]) -> View:
         return View(
-            self._file, self._log, {frame.page: frame.at for frame in over if 0 < frame.page <= self.count}, self.count
+            self._file,
+            self._log,
+            {frame.page: frame.at for frame in over if 0 < frame.page <= self.count},
+            self.count,
+            self._opener,
         )
+
+    def is_doubtful(self, number: int) -> bool:
+        """Whether a page of today that was looked at comes from a damaged frame, or is not what was written."""
+        return number in self._from_damaged_frames or number in self.today.wrong
+
+    def doubtful(self) -> list[int]:
+        """Those that are so far."""
+        return sorted(self._from_damaged_frames | self.today.wrong)
 
     def numbers(self) -> Iterator[int]:
         """Of the pages of today, but that of the locks and those of the pointer map."""
         beyond = sorted(number for number in self.today.over if number > self.base)
         for number in chain(range(1, self.base + 1), beyond):
-            if number != LOCK_PAGE and map_page_of(max(number, 2)) != number:
+            if number != LOCK_PAGE and map_page_of(max(number, 2), self._opener.usable) != number:
                 yield number
 
     def close(self) -> None:

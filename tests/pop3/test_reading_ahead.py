@@ -1,0 +1,106 @@
+"""Letters are read several at a time, and what is read ahead is bounded for a session and for all of them."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import pytest
+
+from postoffice.access.flights import AHEAD_IN_ALL_OCTETS, AHEAD_OCTETS, Flights
+from postoffice.errors import Refusal
+from postoffice.net.dialogue import FLIGHT_OCTETS
+from postoffice.store.model import Piece, Snapshot
+from postoffice.store.view import FrozenView
+
+OCTETS = 10_000
+EACH = AHEAD_OCTETS // OCTETS
+
+
+class Shelf:
+    """What a session has of a maildrop, of letters of the same size; notes what was read in one go."""
+
+    def __init__(self, letters: int, gone: Sequence[int] = ()) -> None:
+        numbers = range(1, letters + 1)
+        sizes, names = array("q", [OCTETS] * letters), [str(number) for number in numbers]
+        self.view = FrozenView(Snapshot((1,), array("q", numbers), sizes, names))
+        self.readings: list[list[int]] = []
+        self._gone = gone
+
+    async def read(self, numbers: Sequence[int], index: int = 0) -> list[Piece | None]:
+        self.readings.append(list(numbers))
+        return [None if number in self._gone else Piece(b"%d" % number, more=False) for number in numbers]
+
+    def flights(self) -> Flights:
+        return Flights(cast(Any, self))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    yield
+    assert Flights._in_all == 0
+
+
+async def test_one_after_the_other_is_read_ahead_from_the_second_on() -> None:
+    shelf = Shelf(20)
+    flights = shelf.flights()
+    for number in range(1, 21):
+        assert (await flights.first(number, [])).wire == b"%d" % number
+    assert shelf.readings[:2] == [[1], [2, *range(3, 3 + EACH)]]
+    assert len(shelf.readings) == 1 + -(-19 // (EACH + 1))
+    flights.leave()
+
+
+async def test_who_jumps_about_is_not_read_ahead_for() -> None:
+    shelf = Shelf(20)
+    flights = shelf.flights()
+    for number in (5, 3, 9, 9, 1):
+        await flights.first(number, [])
+    assert shelf.readings == [[5], [3], [9], [9], [1]]
+    flights.leave()
+
+
+async def test_those_that_came_together_are_a_flight() -> None:
+    shelf = Shelf(200)
+    flights = shelf.flights()
+    await flights.first(1, range(2, 200))
+    assert shelf.readings == [[*range(1, FLIGHT_OCTETS // OCTETS + 1)]]
+    assert flights.take(2).wire == b"2"
+    flights.leave()
+
+
+async def test_a_marked_letter_ends_what_is_read_ahead() -> None:
+    shelf = Shelf(20)
+    flights = shelf.flights()
+    shelf.view.delete(4)
+    for number in (1, 2):
+        await flights.first(number, [])
+    assert shelf.readings == [[1], [2, 3]]
+    flights.leave()
+
+
+async def test_a_letter_that_is_gone_is_told_when_it_is_asked_for() -> None:
+    shelf = Shelf(20, gone=[3])
+    flights = shelf.flights()
+    await flights.first(1, [])
+    await flights.first(2, [])
+    with pytest.raises(Refusal, match="message 3 is gone"):
+        await flights.first(3, [])
+    assert (await flights.first(4, [])).wire == b"4"
+    flights.leave()
+
+
+async def test_all_sessions_together_read_no_more_ahead_than_so_much() -> None:
+    shelf = Shelf(20)
+    sessions = [shelf.flights() for _ in range(AHEAD_IN_ALL_OCTETS // (EACH * OCTETS) + 5)]
+    for flights in sessions:
+        await flights.first(1, [])
+        await flights.first(2, [])
+    assert shelf.readings[-1] == [2]
+    assert AHEAD_IN_ALL_OCTETS - OCTETS < Flights._in_all <= AHEAD_IN_ALL_OCTETS
+    sessions[0].leave()
+    await sessions[-1].first(3, [])
+    assert len(shelf.readings[-1]) > 1
+    for flights in sessions:
+        flights.leave()
