@@ -173,6 +173,22 @@ def test_a_file_that_cannot_be_written_is_shown_and_nothing_is_deleted_from_it(f
     assert [path.name for path in file.parent.iterdir()] == ["mail.mailbox"]
 
 
+def test_a_locked_file_is_served_to_who_has_its_passphrase(file: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "passphrase"
+    secret.touch(mode=0o600)
+    secret.write_text("correct horse battery staple\n")
+    words = ("lock", str(file), "--passphrase-file", str(secret))
+    subprocess.run([sys.executable, "-W", "error", "-c", PROGRAM, *words], check=True, stdout=subprocess.DEVNULL)
+    status, said = fails("--from", file)
+    assert (status, "is locked" in said) == (os.EX_NOPERM, True)
+    with ServedFiles(file, words=("--passphrase-file", secret)) as served, Pop3Raw(served.ports["pop3"]) as client:
+        assert client.log_in("mail", served.users["mail"]).startswith(b"+OK")
+        assert [client.retrieve(number) for number in client.unique_ids()] == [text(1), text(2)]
+        assert client.ask("DELE 1").startswith(b"+OK")
+        assert client.ask("QUIT").startswith(b"+OK")
+    assert text(1)[-20:] not in file.read_bytes()
+
+
 def test_systemd_hears_that_it_is_ready(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         heard.bind(str(tmp_path / "notify"))
