@@ -26,6 +26,7 @@ AS_SOMEBODY = f"""
 import os
 import argon2, encodings.idna, scramp, uvloop
 import postoffice.app.config, postoffice.cli.folder, postoffice.cli.main, postoffice.cli.office
+import postoffice.cli.locked, postoffice.home.locking.beside
 import postoffice.cli.serving, postoffice.cli.elsewhere, postoffice.client.secrets, postoffice.home.serving
 from postoffice.store.embedded import MailboxFile
 if os.geteuid() == 0:
