@@ -24,6 +24,7 @@ from postoffice.home.locking.beside import keys_path, read_slots
 from postoffice.home.locking.finding import key_by
 from postoffice.home.mailbox import opening, pulling_into
 from postoffice.store.embedded import MailboxFile
+from postoffice.store.model import Letter
 from postoffice.testing.check_store.walk import seen
 from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
 
@@ -281,6 +282,32 @@ def test_no_plain_file_is_made_where_a_locked_one_is_missed(locked: Path, tmp_pa
     assert status == 73
     assert "but the locked mailbox that it opens does not" in errors
     assert not locked.exists()
+
+
+def test_none_is_made_in_an_empty_file_beside_keys_either(locked: Path, tmp_path: Path) -> None:
+    locked.write_bytes(b"")
+    status, _, errors = postoffice(
+        *("fetch", f"pop://{USER}@127.0.0.1:1", "--into", locked),
+        *("--password-file", secret_file(tmp_path / "p", PASSWORD)),
+    )
+    assert status == 73
+    assert "but the locked mailbox that it opens does not" in errors
+    assert locked.read_bytes() == b""
+
+
+async def test_what_only_the_log_holds_is_locked_with_it(file: Path, secret: Path, tmp_path: Path) -> None:
+    """Whoever was killed left the log behind."""
+    mailbox = MailboxFile.open(file)
+    stage = await mailbox.stage()
+    await stage.write(b"Subject: only in the log\r\n\r\n")
+    await mailbox.append([Letter(await stage.finish(), 7.0)])
+    torn = tmp_path / "torn.mailbox"
+    for ending in ("", "-wal"):
+        shutil.copy(f"{file}{ending}", f"{torn}{ending}")
+    await mailbox.close()
+    well("lock", torn, "--passphrase-file", secret)
+    assert b"Subject: only in the log\r\n\r\n" in await letters_of(torn)
+    assert {path.name for path in tmp_path.glob("torn*")} == {"torn.mailbox", "torn.mailbox.keys"}
 
 
 async def test_a_mailbox_is_locked_from_its_beginning(tmp_path: Path, secret: Path) -> None:

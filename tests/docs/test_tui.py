@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.tui import FIRST, KEYS
 
-from postoffice.tui.keys import ALWAYS, ATTACHMENTS, LETTER, LIST, MARKING, MOVING, Key
+from postoffice.tui.keys import ALWAYS, ATTACHMENTS, CHOOSING, LETTER, LINKS, LIST, MARKING, MOVING, Key
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tui.md").read_text(encoding="utf-8")
 
@@ -27,7 +27,7 @@ def row(key: Key) -> tuple[str, str]:
 
 
 def test_every_key_stands_in_the_page_as_in_the_help() -> None:
-    tables = (ALWAYS, ATTACHMENTS, LETTER, LIST, MARKING, MOVING)
+    tables = (ALWAYS, ATTACHMENTS, CHOOSING, LETTER, LINKS, LIST, MARKING, MOVING)
     assert rows() == {row(key) for table in tables for key in table}
 
 

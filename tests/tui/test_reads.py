@@ -155,7 +155,9 @@ async def test_a_search_that_finds_nothing_or_means_nothing_says_so(file: Path, 
 
 async def test_a_question_can_be_left(file: Path, drive: Drive) -> None:
     async with drive(file) as reader:
-        await reader.press("slash", *"quit", "escape", "j")
+        await reader.press("slash", *"quit")
+        assert reader.lines[-1] == " ↵ search  Esc leave it"
+        await reader.press("escape", "j")
         assert reader.chosen == 29
 
 
@@ -176,6 +178,9 @@ async def test_a_search_from_another_folder_knows_where_its_letters_lie(file: Pa
         assert "brings letters back from Trash" in reader.screen
         await reader.press("d", "escape")
         assert reader.lines[0].startswith(" Trash  2 letters")
+        await reader.press("slash", *"in", "colon", *"Trash", "space", *"letter", "enter", "r")
+        assert "back in INBOX" in reader.screen
+        assert "1 letter" in reader.lines[0]
 
 
 async def test_help_has_every_key_and_q_leaves(file: Path, drive: Drive) -> None:

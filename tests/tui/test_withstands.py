@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 from tests.tui.conftest import Drive, add, facts, letter
 
 from postoffice.store.model import Flag
+from postoffice.tui.layout import content_of, lines_of
 
 HOSTILE = (
     b"From: \x1b]0;owned\x07 <x@x>\r\nSubject: a\x1b[2Jb\xe2\x80\xaec\r\n\r\n\x1b[31mred\x9b31m\r\n\xff\r\n",
@@ -180,3 +182,24 @@ async def test_a_hundred_kinds_of_line_are_drawn_as_wide_as_they_are_measured() 
         assert "".join("".join(lines).split()).replace(">", "") == "".join(tamed.split()).replace(">", "")
 
     measured()
+
+
+@pytest.mark.parametrize("words", ["công nợ ", "x", "発票を", "a\u0300\u0301", "> > quoted "])
+def test_a_text_of_a_million_characters_is_set_in_time_that_grows_with_it(words: str) -> None:
+    def seconds(characters: int) -> float:
+        letter = f"Subject: x\r\n\r\n{words * (characters // len(words))}\r\n"
+        content = content_of(letter.encode(), is_whole=True)
+        began = time.process_time()
+        lines = lines_of(content, 78, shows_headers=False)
+        assert len(lines) > characters // 300
+        return time.process_time() - began
+
+    few, many = seconds(100_000), seconds(1_000_000)
+    assert many < max(few, 0.02) * 40
+    assert many < 10.0
+
+
+def test_a_text_that_nobody_reads_to_its_end_is_cut_and_said() -> None:
+    content = content_of(b"Subject: x\r\n\r\n" + b"word " * 300_000, is_whole=True)
+    lines = lines_of(content, 78, shows_headers=False)
+    assert any("Only the first" in text for line in lines for text, _ in line)

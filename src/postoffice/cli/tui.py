@@ -47,7 +47,7 @@ def tui(file: Path, lock_after: int) -> None:
         reader = Reader(None if key is None else _opened(file, key), _lock(file, lock_after * 60.0))
     else:
         reader = Reader(_opened(file, None))
-    reader.run()
+    reader.run(mouse=False)  # so that the terminal's own way to mark and copy text works
     if reader.failure is not None:
         raise reader.failure
     if reader.return_code:  # Textual has told what went wrong

@@ -110,13 +110,40 @@ def open_reader(path: Path, vfs: str | None = None, cache_octets: int = 1 << 20,
     """A connection that only asks."""
     connection = _open(path, vfs, key)
     try:
+        return _asking(connection, cache_octets)
+    except (apsw.IOError, apsw.FullError, apsw.CantOpenError) as error:
+        # On a full disk there is no room for what SQLite puts beside a file, and so nobody else has it open either.
+        if not has_empty_log(path):
+            raise store_error(error, path) from error
+        still = made_ready(_open_still(path, vfs), path, key)
+    except apsw.Error as error:
+        raise store_error(error, path) from error
+    try:
+        return _asking(still, cache_octets)
+    except apsw.Error as error:
+        raise store_error(error, path) from error
+
+
+def _asking(connection: Connection, cache_octets: int) -> Connection:
+    """It looks at the file for the first time. If that cannot be, it is shut."""
+    try:
         connection.execute("PRAGMA query_only = ON")
         connection.execute(f"PRAGMA cache_size = -{cache_octets // 1024}")
         connection.execute("PRAGMA journal_mode").fetchall()
-    except apsw.Error as error:
+    except apsw.Error:
         shut(connection)
-        raise store_error(error, path) from error
+        raise
     return connection
+
+
+def has_empty_log(path: Path) -> bool:
+    """Whether all that a file holds is in the file itself."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size == 0
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 def open_untouched(path: Path, key: Key | None = None) -> Connection:
@@ -151,14 +178,20 @@ def open_draft(path: Path, key: Key | None = None) -> Connection:
 
 
 def _open(path: Path, vfs: str | None, key: Key | None) -> Connection:
-    name, flags = str(path), apsw.SQLITE_OPEN_READWRITE
-    if _lies_still(path):
-        name, flags = f"{path.absolute().as_uri()}?immutable=1", apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
     try:
-        connection = apsw.Connection(name, flags, vfs=vfs)
+        if _lies_still(path):
+            connection = _open_still(path, vfs)
+        else:
+            connection = apsw.Connection(str(path), apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
     except apsw.Error as error:
         raise store_error(error, path) from error
     return made_ready(connection, path, key)
+
+
+def _open_still(path: Path, vfs: str | None) -> apsw.Connection:
+    """As one that nobody changes while it is looked at."""
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    return apsw.Connection(f"{path.absolute().as_uri()}?immutable=1", flags, vfs=vfs)
 
 
 def made_ready(connection: apsw.Connection, path: Path, key: Key | None) -> Connection:

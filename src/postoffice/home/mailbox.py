@@ -37,7 +37,7 @@ def opening(
     from postoffice.store.embedded import MailboxFile
 
     is_there = must_be_possible(file, create=create)
-    if not is_there:
+    if create and (not is_there or not file.stat().st_size):
         _must_not_be_missed(file)
     found = key or (_key_of(file) if is_there else None)
 

@@ -68,7 +68,7 @@ class Reader(App[None]):
             self.app_resume_signal.subscribe(self, lambda _: self.call_next(self.look_at_clock))
 
     async def on_event(self, event: events.Event) -> None:
-        if isinstance(event, (events.Key, events.MouseEvent, events.Paste)):
+        if isinstance(event, (events.Key, events.Paste)):
             was_open = self.mail is not None
             await self.look_at_clock()  # before the key does anything: the machine may have slept
             self._touched = self._clock()

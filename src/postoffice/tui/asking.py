@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from postoffice.errors import PostofficeError
 from postoffice.tui.choosing import counted, grouped
 from postoffice.tui.conversing import Conversing
-from postoffice.tui.finding import Answer, Finding, Stopped
+from postoffice.tui.finding import Finding, Stopped
 from postoffice.tui.listings import Kind
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ class Asking:
         self._threaded = 0.0
         self._is_waiting = False
         self.question = ""
-        self.facts = ""
-        """Of the last answer: how many letters."""
+        self._letters_found = 0
+        self._is_cut = False
 
     @property
     def is_searching(self) -> bool:
@@ -86,10 +86,21 @@ class Asking:
         finally:
             if self._finding is finding:
                 self._finding = None
-        self.question, self.facts = question, _facts(answer)
+        self.question = question
+        self._letters_found, self._is_cut = answer.letters, answer.is_cut
         await letters.show_found(answer.listing)
         if answer.warning:
             letters.said.warn(answer.warning)
+
+    def facts(self, shown: int) -> str:
+        """How many letters were found, of which so many are shown."""
+        if self._letters_found <= shown:
+            return counted(shown, "letter")
+        return f"{grouped(shown)} of {'at least ' if self._is_cut else ''}{counted(self._letters_found, 'letter')}"
+
+    def one_left(self) -> None:
+        """A letter that was found is elsewhere now."""
+        self._letters_found -= 1
 
     # --- conversations --------------------------------------------------------------------------------------
 
@@ -130,10 +141,3 @@ class Asking:
             await letters.rows.show(listing, letters.rows.chosen)
             if shown is Kind.FOLDER:
                 letters.said.forget()
-
-
-def _facts(answer: Answer) -> str:
-    shown = len(answer.listing.keys)
-    if answer.letters <= shown:
-        return counted(shown, "letter")
-    return f"{grouped(shown)} of {'at least ' if answer.is_cut else ''}{counted(answer.letters, 'letter')}"

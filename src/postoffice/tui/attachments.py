@@ -50,7 +50,7 @@ class Attachments(Choosing):
         self.call_after_refresh(self._offer)
 
     def _offer(self) -> None:
-        width = self.page.content_size.width
+        width = self.page.entry_columns
         self.page.offer([attachment_lines(one, width) for one in self._attachments], self.page.chosen)
 
     # --- saving ---------------------------------------------------------------------------------------------
@@ -69,11 +69,13 @@ class Attachments(Choosing):
         self.prompt.cursor_position = len(self.prompt.value)
         self.prompt.display = True
         self.set_focus(self.prompt)
+        self.foot.while_writing("save")
         self.said.tell(f"Into which folder? Enter saves {counted(len(wanted), 'attachment')} there, Esc does not")
 
     def _end_prompt(self) -> None:
         self.prompt.display = False
         self.set_focus(self.page)
+        self.foot.while_writing("")
 
     @told
     async def action_escape(self) -> None:

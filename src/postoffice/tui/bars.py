@@ -99,6 +99,12 @@ class Foot(Widget):
         super().__init__()
         self._keys = keys
         self._last = list(last)
+        self._writing = ""
+
+    def while_writing(self, word: str) -> None:
+        """What Enter does while something is written; empty: nothing is written any more."""
+        self._writing = word
+        self.refresh()
 
     def say(self, back: str) -> None:
         """Where `q` leads now."""
@@ -107,6 +113,8 @@ class Foot(Widget):
 
     def render_line(self, y: int) -> Strip:
         width = self.content_size.width
+        if self._writing:
+            return strip_of([("↵", KEY), (f" {self._writing}  ", PLAIN), ("Esc", KEY), (" leave it", PLAIN)], width)
         last = self._last
         room = width - sum(columns(shown) + columns(word) + 3 for shown, word in last) + 2
         shown = []

@@ -73,7 +73,7 @@ def tame(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     text = unicodedata.normalize("NFC", text.expandtabs(4)).translate(_TABLE)
-    return text if text.isascii() else _with_few_marks(text)
+    return text if all(map(columns_of, set(text))) else _with_few_marks(text)
 
 
 def _with_few_marks(text: str) -> str:
@@ -93,7 +93,12 @@ def _with_few_marks(text: str) -> str:
 
 def columns(text: str) -> int:
     """Of a text that is tame."""
-    return len(text) if text.isascii() else sum(map(columns_of, text))
+    return len(text) if _is_even(text) else sum(map(columns_of, text))
+
+
+def _is_even(text: str) -> bool:
+    """Whether each character takes one column; most texts do, and are cut and counted without a look at each."""
+    return text.isascii() or all(columns_of(character) == 1 for character in set(text))
 
 
 def fitted(text: str, width: int) -> str:
@@ -129,9 +134,10 @@ def wrapped(text: str, width: int) -> list[str]:
         return [text]
     quote = _quote_of(text, width)
     lines, start = [], 0
+    end_of = _end_of_even_line if _is_even(text) else _end_of_line
     while start < len(text):
         head = quote if start else ""
-        end = _end_of_line(text, start, width - len(head))
+        end = end_of(text, start, width - len(head))
         lines.append(head + text[start:end].rstrip(" "))
         start = end
         while start < len(text) and text[start] == " ":
@@ -146,6 +152,14 @@ def _quote_of(text: str, width: int) -> str:
         length += 1
     quote = text[:length]
     return quote if ">" in quote and length <= width // 2 else ""
+
+
+def _end_of_even_line(text: str, start: int, width: int) -> int:
+    end = start + width
+    if end >= len(text) or text[end] == " ":
+        return min(end, len(text))
+    blank = text.rfind(" ", start + 1, end)
+    return blank if blank > start else end
 
 
 def _end_of_line(text: str, start: int, width: int) -> int:

@@ -91,7 +91,7 @@ class Links(Choosing):
         self.call_after_refresh(self._offer)
 
     def _offer(self) -> None:
-        width = self.page.content_size.width
+        width = self.page.entry_columns
         self.page.offer([self._lines(link, width) for link in self._links], self.page.chosen)
 
     def _lines(self, link: ShownLink, width: int) -> list[Line]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from postoffice.errors import PostofficeError, UsageError
-from postoffice.store.model import INBOX
 from postoffice.tui.cells import tame
 from postoffice.tui.listings import Kind, Listing
 from postoffice.tui.look import DIM, FOUND, Piece
@@ -76,7 +75,7 @@ class Finding:
         keys = array("q", (one.hit.key for one in results.shown))
         numbers = [one.hit.number for one in results.shown]
         snippets = {one.hit.key: _marked(one) for one in results.shown}
-        folders = {one.hit.key: getattr(one.hit, "folder", INBOX) for one in results.shown}
+        folders = {one.hit.key: one.hit.folder for one in results.shown}
         listing = Listing(Kind.FOUND, keys, numbers, snippets=snippets, folders=folders)
         return Answer(self._asked, listing, results.letters, results.is_cut, warning)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from postoffice.tui.cells import fitted
 from postoffice.tui.face import Paged
-from postoffice.tui.keys import ALWAYS, ATTACHMENTS, LETTER, LIST, MARKING, MOVING, Key, bindings
+from postoffice.tui.keys import ALWAYS, ATTACHMENTS, CHOOSING, LETTER, LINKS, LIST, MARKING, MOVING, Key, bindings
 from postoffice.tui.look import BOLD, DOT, FLAGGED, KEY, PLAIN, WARNING, Line
 from postoffice.tui.page import Page
 
@@ -40,6 +40,8 @@ def _lines() -> list[Line]:
         ("In the list", [key for key in LIST if key not in shared]),
         ("In a letter", [key for key in LETTER if key not in shared]),
         ("In the list and in a letter", MARKING),
+        ("Among folders", [key for key in CHOOSING if key not in shared]),
+        ("Among links", [key for key in LINKS if key not in shared]),
         ("Among attachments", [key for key in ATTACHMENTS if key not in shared]),
         ("To move", MOVING),
         ("Everywhere", ALWAYS),

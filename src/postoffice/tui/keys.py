@@ -73,7 +73,7 @@ UNLOCKING: Final = (
 )
 
 CHOOSING: Final = (
-    Key("enter", "choose", "Enter", "take this one", "take"),
+    Key("enter,right", "choose", "Enter →", "open this one", "open"),
     *MOVING,
 )
 

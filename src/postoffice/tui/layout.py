@@ -26,6 +26,9 @@ READING_COLUMNS: Final = 100
 WARNINGS: Final = 8
 """So many stand above the text; all stand beside what they are about."""
 
+SHOWN_CHARACTERS: Final = 1_000_000
+"""Of a text: a book has as many."""
+
 HEADER_LINES: Final = 2000
 """Of a hostile header: nobody reads the others."""
 
@@ -60,7 +63,9 @@ def lines_of(content: Content, width: int, *, shows_headers: bool) -> list[Line]
     lines = list(_fields(content.headers if shows_headers else shown.fields, width, shows_headers=shows_headers))
     lines += _attached_line(shown.attachments, width)
     lines += _warnings(shown, width)
-    lines += [[], *_text(shown.text, width)]
+    lines += [[], *_text(shown.text[:SHOWN_CHARACTERS], width)]
+    if len(shown.text) > SHOWN_CHARACTERS:
+        lines += [[], [(f"! Only the first {SHOWN_CHARACTERS:,} characters of the text are shown.", WARNING)]]
     if shown.links:
         lines += [[], [("Links", BOLD)]]
         lines += [line for link in shown.links for line in link_lines(link, width)]

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from postoffice.errors import DamagedStore, PostofficeError, UsageError
 from postoffice.message.mime.view import LOOK_OCTETS
-from postoffice.store.model import Flag
+from postoffice.store.model import WITHHELD, Flag
 from postoffice.tui.attachments import Attachments
 from postoffice.tui.choosing import Links
 from postoffice.tui.face import Paged, told
 from postoffice.tui.keys import ALWAYS, LETTER, bindings
 from postoffice.tui.layout import Content, content_of, lines_of
 from postoffice.tui.look import WARNING
-from postoffice.tui.mail import KEPT_APART
 from postoffice.tui.page import Page
 
 if TYPE_CHECKING:
@@ -51,9 +50,9 @@ class Reading(Paged):
         try:
             octets, is_whole = await self._letters.mail.beginning(key, LOOK_OCTETS)
             self._content = await asyncio.to_thread(content_of, octets, is_whole=is_whole)
-            self._draw()
+            await self._draw()
             await self._letters.mark_read()
-            if self._letters.chosen_folder in KEPT_APART:
+            if self._letters.chosen_folder in WITHHELD:
                 self.said.warn(
                     f"This letter is in {self._letters.chosen_folder}: `postoffice scan FILE --list` says why"
                 )
@@ -64,10 +63,14 @@ class Reading(Paged):
             self.said.warn(str(error))
         self._say_head()
 
-    def _draw(self, top: int = 0) -> None:
-        if self._content is not None:
-            width = self.page.content_size.width
-            self.page.show(lines_of(self._content, width, shows_headers=self._shows_headers), top)
+    async def _draw(self, top: int = 0) -> None:
+        """In a thread: a large text takes a while to be set."""
+        content = self._content
+        if content is not None:
+            width, shows_headers = self.page.content_size.width, self._shows_headers
+            lines = await asyncio.to_thread(lines_of, content, width, shows_headers=shows_headers)
+            if content is self._content:
+                self.page.show(lines, top)
 
     def on_resize(self, event: events.Resize) -> None:
         self.call_after_refresh(self._draw, self.page.top)
@@ -106,7 +109,7 @@ class Reading(Paged):
     @told
     async def action_headers(self) -> None:
         self._shows_headers = not self._shows_headers
-        self._draw()
+        await self._draw()
 
     @told
     async def action_toggle_read(self) -> None:
@@ -135,7 +138,7 @@ class Reading(Paged):
 
     @told
     async def action_attachments(self) -> None:
-        if self._letters.chosen_folder in KEPT_APART:
+        if self._letters.chosen_folder in WITHHELD:
             raise UsageError(f"attachments in {self._letters.chosen_folder} are not saved from here", os.EX_USAGE)
         key, content = self._letters.rows.chosen, self._content
         if key is not None and content is not None and content.view.attachments:

@@ -9,7 +9,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from postoffice.errors import PostofficeError, UsageError
-from postoffice.store.model import INBOX, Flag
+from postoffice.store.model import INBOX, WITHHELD, Flag
 from postoffice.tui.asking import Asking
 from postoffice.tui.cells import tame
 from postoffice.tui.choosing import Folders, counted, grouped
@@ -17,7 +17,7 @@ from postoffice.tui.face import Face, told
 from postoffice.tui.keys import ALWAYS, LIST, bindings
 from postoffice.tui.listings import Kind, Listing, of_folder
 from postoffice.tui.look import BOLD, Piece
-from postoffice.tui.mail import KEPT_APART, TRASH, Mail
+from postoffice.tui.mail import TRASH, Mail
 from postoffice.tui.rows import Rows
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Letters(Face):
         self.mail = mail
         self.folder = INBOX
         self.rows = Rows(mail.row, mail.load)
-        self.prompt = Input(placeholder='words, from:an, has:pdf, before:2026-01, "a phrase"')
+        self.prompt = Input(placeholder='words, "a phrase", from:an, has:pdf, before:2026-01, in:FOLDER')
         self.prompt.display = False
         self.prompt.compact = True
         self.asking = Asking(self)
@@ -112,7 +112,7 @@ class Letters(Face):
         listing = self.rows.listing
         facts = counted(len(listing.keys), "letter")
         if listing.kind is Kind.FOUND:
-            title, facts = f"/{self.asking.question}", self.asking.facts
+            title, facts = f"/{self.asking.question}", self.asking.facts(len(listing.keys))
         else:
             title = self.folder + (" · conversations" if listing.kind is Kind.THREADS else "")
             facts += f", {grouped(self._unread)} unread" if self._unread else ""
@@ -146,9 +146,6 @@ class Letters(Face):
 
     def on_rows_moved(self) -> None:
         self._say_head()
-
-    async def on_rows_opened(self) -> None:
-        await self.action_open()
 
     # --- moving ---------------------------------------------------------------------------------------------
 
@@ -240,11 +237,12 @@ class Letters(Face):
     async def _move(self, folder: str, sentence: str) -> None:
         if self.rows.chosen is None:
             return
-        if self.chosen_folder in KEPT_APART:
+        if self.chosen_folder in WITHHELD:
             raise UsageError(f"letters come out of {self.chosen_folder} by `postoffice scan` alone", os.EX_USAGE)
         key = self.rows.chosen
         await self.mail.move(key, folder)
         if self.rows.listing.kind is Kind.FOUND:
+            self.asking.one_left()
             await self.rows.show(self.rows.listing.without(key))
         await self._after_change()
         self.said.tell(sentence)
@@ -279,10 +277,12 @@ class Letters(Face):
     async def action_search(self) -> None:
         self.prompt.display = True
         self.set_focus(self.prompt)
+        self.foot.while_writing("search")
 
     def _end_prompt(self) -> None:
         self.prompt.display = False
         self.set_focus(self.rows)
+        self.foot.while_writing("")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self._end_prompt()

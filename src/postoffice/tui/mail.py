@@ -22,7 +22,7 @@ from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
 from postoffice.message.mime.parts import parts
 from postoffice.protocols.dots import Unstuffer
-from postoffice.store.model import INBOX, REMOVED, Flag, Piece, Snapshot
+from postoffice.store.model import INBOX, REMOVED, WITHHELD, Flag, Piece, Snapshot
 from postoffice.tui.cells import tame
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from postoffice.store.model import Entry
 
 TRASH: Final = "Trash"
-KEPT_APART: Final = frozenset({"Quarantine", "Unscanned"})
-"""Folders whose letters are no reader's to move: they come out by `postoffice scan` alone."""
-
 REMEMBERED_ROWS: Final = 2000
 _FLIGHT: Final = 16
 """Letters whose beginnings are read together: 4 MiB at most."""
@@ -75,7 +72,7 @@ class Mail:
     async def folders(self) -> list[tuple[str, int, int]]:
         """Name, letters, unread ones; INBOX first, what was removed or waits for nobody's eyes last."""
         tallies = await self.mailbox.tallies()
-        return sorted(tallies, key=lambda one: (one[0] != INBOX, one[0] in (TRASH, REMOVED, *KEPT_APART), one[0]))
+        return sorted(tallies, key=lambda one: (one[0] != INBOX, one[0] in (TRASH, REMOVED, *WITHHELD), one[0]))
 
     async def snapshot(self, folder: str) -> Snapshot:
         return await self.mailbox.snapshot(folder=folder)

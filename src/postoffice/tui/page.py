@@ -41,12 +41,6 @@ class Page(Widget, can_focus=True):
     def on_resize(self, event: events.Resize) -> None:
         self.scroll_lines_to(self.top)
 
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        self.scroll_lines_to(self.top + 3)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        self.scroll_lines_to(self.top - 3)
-
     def render_line(self, y: int) -> Strip:
         width = self.content_size.width
         index = self.top + y
@@ -55,6 +49,8 @@ class Page(Widget, can_focus=True):
 
 class Choice(Page):
     """Entries of one or more lines each, one of which is chosen."""
+
+    DEFAULT_CSS = "Choice { padding: 1 0 0 0; }"
 
     def __init__(self, nothing: Sequence[str]) -> None:
         super().__init__()
@@ -79,6 +75,11 @@ class Choice(Page):
             start, end = self._span()
             self.scroll_lines_to(min(max(self.top, end - self.page_lines), start))
 
+    @property
+    def entry_columns(self) -> int:
+        """How wide an entry may be."""
+        return self.content_size.width - 2
+
     def _span(self) -> tuple[int, int]:
         after = [*self._starts[1:], len(self.lines)]
         return self._starts[self.chosen], after[self.chosen]
@@ -93,4 +94,4 @@ class Choice(Page):
         index = self.top + y
         start, end = self._span()
         line = self.lines[index] if index < len(self.lines) else []
-        return strip_of(line, width, CHOSEN if start <= index < end else PLAIN)
+        return strip_of([(" ", PLAIN), *line], width, CHOSEN if start <= index < end else PLAIN)

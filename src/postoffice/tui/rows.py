@@ -30,9 +30,6 @@ INDENTED: Final = 12
 class Rows(Widget, can_focus=True):
     """Give it a listing by `show`. `load` brings rows that `row` then gives."""
 
-    class Opened(Message):
-        """A letter was clicked that was chosen already."""
-
     class Failed(Message):
         """What is to be seen could not be read."""
 
@@ -110,19 +107,6 @@ class Rows(Widget, can_focus=True):
 
     async def on_resize(self, event: events.Resize) -> None:
         await self.settle()
-
-    async def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        await self.move_by(3)
-
-    async def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        await self.move_by(-3)
-
-    async def on_click(self, event: events.Click) -> None:
-        position = self.top + event.y
-        if position == self.cursor:
-            self.post_message(self.Opened())
-        elif position < len(self.listing.keys):
-            await self.move_to(position)
 
     # --- drawing --------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e
 PIECES = st.sampled_from(
     [
         b"Content-Type: multipart/mixed; boundary=b\r\n",
-        b"Content-Type: multipart/alternative; boundary=c\r\n",
+        b'Content-Type: multipart/alternative; boundary="a longer one"\r\n',
         b"Content-Type: message/rfc822\r\n",
         b"Content-Type: text/html; charset=x\xff\r\n",
         b"Content-Type: text/plain; charset=utf-7\r\n",
@@ -27,9 +27,9 @@ PIECES = st.sampled_from(
         b"From: =?utf-8?q?=E2=80=AE?= <x@xn--80ak6aa92e.com>\r\n",
         b"\r\n",
         b"--b\r\n",
-        b"--c\r\n",
+        b"--a longer one\r\n",
         b"--b--\r\n",
-        b"--c--",
+        b"--a longer one--",
         b"<p>=3D=\x1b[2J<script",
         b"<table><tr><td>a<td><a href='javascript:\x9b31m'>b</a>",
         b"<a href=\"http://x\xe2\x80\xaey/\">z</a><img alt='\x07'>",

@@ -109,19 +109,30 @@ def _leftovers(file: Path) -> Iterator[Path]:
 
 def _write(source: Connection, file: Path, fresh: Path, key: Key | None, tick: Tick) -> int:
     """The new file. Gives how many letters are in it, after every one of them was read."""
-    before = Tally()
+    before = _telling(tick)
     _must_be_sound(source, file, before)
-    tick(before.octets)
     write_anew(source, fresh, key)
-    after = Tally()
+    after = _telling(tick)
     with closing(open_untouched(fresh, key)) as target:
         _must_be_sound(target, fresh, after)
-        tick(after.octets)
     with fresh.open("rb") as opened:
         is_plain = opened.read(len(PLAIN)) == PLAIN
     if (before.letters, before.octets) != (after.letters, after.octets) or is_plain != (key is None):
         raise StoreUnavailable(f"{file}: what was written is not what was read; nothing is changed")
     return after.letters
+
+
+def _telling(tick: Tick) -> Tally:
+    """Counts what is looked at, and tells how much that was since it told last."""
+    tally, told = Tally(), 0
+
+    def tell() -> None:
+        nonlocal told
+        tick(tally.octets - told)
+        told = tally.octets
+
+    tally.tick = tell
+    return tally
 
 
 def _must_be_sound(connection: Connection, file: Path, tally: Tally) -> None:

@@ -81,14 +81,16 @@ def _raw_parameters(value: bytes) -> list[tuple[str, bytes]]:
 
 def _boundary(content_type: bytes) -> bytes:
     """Octet for octet: it is compared with lines and shown to nobody."""
-    sections = {}
+    sections: dict[int, bytes] = {}
     for name, value in _raw_parameters(content_type):
         if name == "boundary":
             return value.rstrip(b" \t")[:BOUNDARY_OCTETS]
-        if found := _SECTION.fullmatch(name):
-            sections[int(found[2] or 0)] = unquote_to_bytes(value) if found[3] and found[1] == "boundary" else value
-            if found[1] != "boundary":
-                del sections[int(found[2] or 0)]
+        found = _SECTION.fullmatch(name)
+        if found and found[1] == "boundary":
+            number, raw = int(found[2] or 0), value
+            if found[3]:
+                raw = unquote_to_bytes(raw.split(b"'", 2)[2] if number == 0 and raw.count(b"'") >= 2 else raw)
+            sections[number] = raw
     return b"".join(value for _, value in sorted(sections.items()))[:BOUNDARY_OCTETS]
 
 

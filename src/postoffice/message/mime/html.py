@@ -13,7 +13,8 @@ from typing import Final
 from postoffice.message.mime import words
 from postoffice.message.mime.tags import HTML_CHARACTERS, tags
 
-CLEAN_CHARACTERS: Final = 4 * 1024 * 1024
+CLEAN_CHARACTERS: Final = 2 * 1024 * 1024
+CLEAN_TAGS: Final = 100_000
 CLEAN_NESTINGS: Final = 500
 CLEAN_ATTRIBUTES: Final = 100
 
@@ -97,16 +98,16 @@ def clean(html: str, inline: Mapping[str, str] | None = None) -> str:
 
 
 def is_bomb(html: str) -> bool:
-    """Whether HTML is longer, nested deeper, or has more attributes in a tag than what anybody writes."""
+    """Whether HTML is longer, nested deeper, or has more tags, or attributes in one, than what anybody writes."""
     if len(html) > CLEAN_CHARACTERS:
         return True
     depth = 0
-    for tag in tags(html):
+    for count, tag in enumerate(tags(html)):
         if tag.ends:
             depth -= depth > 0
         elif tag.name and tag.name not in ("br", "img", "hr", "p", "li", "td", "tr", "meta", "link", "input", "col"):
             depth += 1
-        if depth > CLEAN_NESTINGS:
+        if depth > CLEAN_NESTINGS or count > CLEAN_TAGS:
             return True
         if len(tag.attributes) > CLEAN_ATTRIBUTES and tag.attributes.count("=") > CLEAN_ATTRIBUTES:
             return True

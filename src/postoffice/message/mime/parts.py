@@ -13,7 +13,7 @@ at the delimiters of the whole before its parts are looked at.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -93,6 +93,13 @@ class Part:
         return text_of(content, charset)
 
 
+def _common(delimiters: Sequence[bytes]) -> bytes:
+    """What all of them begin with."""
+    first, last = min(delimiters), max(delimiters)
+    size = next((at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
+    return first[:size]
+
+
 def parts(letter: bytes) -> Iterator[Part]:
     """Every part of a letter, or of its beginning, in order."""
     outline = Outline()
@@ -129,6 +136,7 @@ class Outline:
         self._found: list[Part | None] = [None]
         self._stack = [_Open((), (), 0, "text/plain", 0)]
         self._delimiters: dict[bytes, int] = {}  # those of multiparts that are open, and where these are on the stack
+        self._wanted = b""
         self._begun = 1
         self._in_header = True
         self._head = bytearray()
@@ -156,7 +164,7 @@ class Outline:
 
     def _look(self, *, is_last: bool) -> None:
         data, position = self._data, self._position
-        keep = max(len(data) - _EVENT_OCTETS, 0)
+        keep = len(data)
         while not self.is_full:
             at, body = self._next_event(data, position)
             if at < 0:
@@ -175,6 +183,7 @@ class Outline:
             position = line_end
             self._at_line(data, at, line_end)
         # What may begin something stays, with the octet before it.
+        keep = max(min(keep, len(data) - max(_EVENT_OCTETS, len(self._wanted) + 1)), 0)
         position = max(position, keep)
         if self._in_header:
             self._take_head(data, keep)
@@ -185,9 +194,13 @@ class Outline:
         """The line feed before a line that may be a delimiter, and 0; or that before an empty line that ends a header,
         and where the body begins. -1 if there is neither."""
         if not self._in_header:
-            return (data.find(b"\n--", position) if self._delimiters else -1), 0
+            return (data.find(self._wanted, position) if self._wanted else -1), 0
         found = _HEAD_EVENT.search(data, position)
         return (found.start(), found.end() if found[1] else 0) if found else (-1, 0)
+
+    def _want(self) -> None:
+        """In bodies only lines are looked at that begin as all delimiters do."""
+        self._wanted = b"\n" + _common(list(self._delimiters)) if self._delimiters else b""
 
     def _take_head(self, data: bytes, end: int) -> None:
         """The data up to `end` are of the header."""
@@ -213,6 +226,7 @@ class Outline:
         around = self._stack[-1]
         if ends:
             del self._delimiters[around.delimiter]
+            self._want()
             around.delimiter, around.has_ended = b"", True
             return
         self._begun += 1
@@ -245,6 +259,7 @@ class Outline:
             if self._goes_deeper(one):
                 one.delimiter = b"--" + description.boundary
                 self._delimiters.setdefault(one.delimiter, len(self._stack) - 1)
+                self._want()
         elif description.kind in _LETTERS and description.encoding in _PLAIN_ENCODINGS and self._goes_deeper(one):
             self._begun += 1
             inner = _Open((*one.place, 1), (*one.within, description.kind), len(self._found), "text/plain", body)
@@ -261,6 +276,7 @@ class Outline:
             one = self._stack.pop()
             if one.delimiter and self._delimiters.get(one.delimiter) == len(self._stack):
                 del self._delimiters[one.delimiter]
+                self._want()
             if one.children or one.has_ended:
                 continue
             description = one.description

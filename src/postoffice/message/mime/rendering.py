@@ -84,6 +84,8 @@ class _Box:
                 self.lines.append("")
             self.lines += lines
             self.gap = 0
+        elif "\n" in text:
+            self.gap = 2  # a block that holds a line break alone is an empty line
         self.gap = max(self.gap, gap)
 
     def put(self, lines: list[str], gap: int) -> None:
@@ -140,6 +142,7 @@ class _Work:
         self._ink, self._paper = "", ""
         self._pre = 0
         self._quotes = 0
+        self._lists = 0
         self.links: list[Link] = []
         self.warnings: list[str] = []
 
@@ -218,7 +221,8 @@ class _Work:
                 self._quotes += tag in ("li", "blockquote")
                 self._boxes.append(_Box())
             case "ul" | "ol":
-                box.flush(1 if len(self._boxes) > 1 else 2)
+                box.flush(1 if self._lists else 2)
+                self._lists += 1
                 self._boxes.append(_Box(count=0 if tag == "ol" else None))
             case "pre":
                 box.flush(2)
@@ -252,7 +256,8 @@ class _Work:
                 self._boxes[-1].put(lines, 1 if tag == "li" else 2)
             case "ul" | "ol":
                 self._boxes.pop()
-                self._boxes[-1].put(box.whole(), 1 if len(self._boxes) > 1 else 2)
+                self._lists -= 1
+                self._boxes[-1].put(box.whole(), 1 if self._lists else 2)
             case "pre":
                 self._pre -= 1
                 box.flush(2, is_kept=True)

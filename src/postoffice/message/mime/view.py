@@ -17,7 +17,7 @@ from postoffice.message.charsets import text_of
 from postoffice.message.content import HEAD_OCTETS
 from postoffice.message.mime import suspicion, words
 from postoffice.message.mime.html import without_tags
-from postoffice.message.mime.parts import Part, parts
+from postoffice.message.mime.parts import NESTINGS, PARTS, Part, parts
 from postoffice.message.mime.tags import HTML_CHARACTERS
 
 LOOK_OCTETS: Final = 8 * 1024 * 1024
@@ -82,7 +82,12 @@ def view(octets: bytes, *, prefers_html: bool = False, is_cut: bool = False) -> 
     fields = _fields(head)
     warnings = [_safe(one) for value in _values(fields, "From") for one in suspicion.of_sender(value)]
     try:
-        work = _Work(list(parts(octets)), len(octets) if is_cut else None, prefers_html=prefers_html)
+        found = list(parts(octets))
+        work = _Work(found, len(octets) if is_cut else None, prefers_html=prefers_html)
+        if len(found) >= PARTS - NESTINGS:
+            warnings.append(
+                f"It has more parts than anybody writes; those behind the first {len(found)} are not shown."
+            )
         work.read()
     except Exception:
         # Whatever a hostile letter breaks, its reader still sees it.

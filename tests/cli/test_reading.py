@@ -1,0 +1,198 @@
+"""`ls`, `read`, `save` and `thread` at home: what is in a mailbox file, with no server and on a disk that is full."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cli.test_home import Run, fill, run
+
+from postoffice.cli.reading import folded
+from postoffice.store.embedded import MailboxFile
+
+FIRST = b"From: An <an@a.example>\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@a>\r\nSubject: Lunch\r\n\r\nWhen?\r\n"
+ANSWER = (
+    b"From: Bo <bo@b.example>\r\nDate: Sun, 22 Nov 2026 11:00:00 +0000\r\nMessage-ID: <2@b>\r\nReferences: <1@a>\r\n"
+    b"Subject: Re: Lunch\r\n\r\nAt noon.\r\n"
+)
+PROGRAM = base64.encodebytes(b"MZ\x90\x00").decode()
+PHISHING = (
+    'From: "service@bank.example" <x@evil.test>\r\nDate: Sun, 22 Nov 2026 12:00:00 +0000\r\nSubject: Your account\r\n'
+    "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n"
+    '--x\r\nContent-Type: text/html\r\n\r\n<p>Log in at <a href="https://evil.test/?a=1&amp;b=2">www.bank.example</a>.</p>'
+    "\r\n--x\r\nContent-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n"
+    f'Content-Disposition: attachment; filename="invoice.pdf.exe"\r\n\r\n{PROGRAM}\r\n--x--\r\n'
+).encode()
+
+
+@pytest.fixture
+async def file(tmp_path: Path) -> Path:
+    path = tmp_path / "home.mailbox"
+    await fill(MailboxFile.open(path, create=True), [FIRST, PHISHING, ANSWER])
+    mailbox = MailboxFile.open(path)
+    await mailbox.move([(await mailbox.snapshot()).keys[2]], "Sent")
+    await mailbox.close()
+    return path
+
+
+async def good(*words: str | Path) -> Run:
+    done = await run(*words)
+    assert (done.status, done.errors) == (0, "")
+    return done
+
+
+async def test_lists(file: Path) -> None:
+    lines = (await good("ls", file)).text.splitlines()
+    assert [line.split()[0] for line in lines] == ["1", "2"]
+    newest = (await good("ls", file, "--newest", "1")).text.splitlines()
+    assert newest == lines[1:]
+    assert [line.split() for line in (await good("ls", file, "--folders")).text.splitlines()] == [
+        ["2", str(len(FIRST) + len(PHISHING)), "INBOX"],
+        ["1", str(len(ANSWER)), "Sent"],
+    ]
+    [told] = map(json.loads, (await good("ls", file, "--folder", "Sent", "--json")).text.splitlines())
+    assert told | {"date": ""} == {
+        "number": 1,
+        "folder": "Sent",
+        "date": "",
+        "from": "Bo <bo@b.example>",
+        "subject": "Re: Lunch",
+        "octets": len(ANSWER),
+        "flags": [],
+    }
+
+
+async def test_the_newest_come_first(file: Path) -> None:
+    lines = (await good("ls", file, "--newest", "9")).text.splitlines()
+    assert [line.split()[0] for line in lines] == ["2", "1"]
+
+
+async def test_a_conversation_goes_over_folders(file: Path) -> None:
+    lines = (await good("thread", file, "1")).text.splitlines()
+    assert ["Lunch" in line for line in lines] == [True, True]
+    assert "    1  " in lines[0]
+    assert "  [Sent] Re: Lunch" in lines[1]
+    told = [
+        json.loads(line) for line in (await good("thread", file, "1", "--folder", "Sent", "--json")).text.splitlines()
+    ]
+    assert [(one["folder"], one["number"], one["depth"]) for one in told] == [("INBOX", 1, 0), ("Sent", 1, 1)]
+
+
+async def test_conversations_of_a_folder(tmp_path: Path) -> None:
+    path = tmp_path / "home.mailbox"
+    await fill(MailboxFile.open(path, create=True), [FIRST, PHISHING, ANSWER])
+    told = [json.loads(line) for line in (await good("ls", path, "--threads", "--json")).text.splitlines()]
+    assert [(one["number"], one["depth"]) for one in told] == [(1, 0), (3, 1), (2, 0)]
+
+
+async def test_links_are_whole_and_what_is_wrong_is_flagged(file: Path) -> None:
+    assert (await good("read", file, "2")).text.splitlines() == [
+        'From: "service@bank.example" <x@evil.test>',
+        "Date: Sun, 22 Nov 2026 12:00:00 +0000",
+        "Subject: Your account",
+        "     (!) The sender is called service@bank.example, and writes from x@evil.test.",
+        "",
+        "Log in at www.bank.example [1].",
+        "",
+        "Links:",
+        "[1] https://evil.test/?a=1&b=2",
+        "     (!) The text names www.bank.example, and it leads to evil.test.",
+        "",
+        "Attached:",
+        "  1  invoice.pdf.exe, application/pdf, 4 octets",
+        "     (!) It is a program (.exe) that is called like a document (.pdf).",
+    ]
+
+
+async def test_other_forms_of_a_letter(file: Path) -> None:
+    assert (await good("read", file, "1", "--folder", "Sent")).text.endswith("\nAt noon.\n")
+    assert "Content-Type: multipart/mixed; boundary=x" in (await good("read", file, "2", "--headers")).text
+    assert '<a href="https://evil.test/' in (await good("read", file, "2", "--html-source")).text
+    none = await run("read", file, "1", "--html-source")
+    assert (none.status, none.errors) == (66, "postoffice: the letter has no HTML\n")
+
+
+async def test_what_is_saved(file: Path, tmp_path: Path) -> None:
+    saved = await run("save", file, "2", "--to", tmp_path)
+    assert (saved.status, saved.text) == (0, f"{tmp_path}/invoice.pdf.exe  4 octets\n")
+    assert "It is a program" in saved.errors
+    assert (tmp_path / "invoice.pdf.exe").read_bytes() == b"MZ\x90\x00"
+    assert (tmp_path / "invoice.pdf.exe").stat().st_mode & 0o777 == 0o600
+    whole = await good("save", file, "1", "--eml", "--to", tmp_path, "--json")
+    assert json.loads(whole.text) == {
+        "number": 0,
+        "path": f"{tmp_path}/Lunch.eml",
+        "octets": len(FIRST),
+        "warnings": [],
+    }
+    assert (tmp_path / "Lunch.eml").read_bytes() == FIRST
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        (("ls", "home.mailbox", "--folder", "None"), 66, "there is no folder None; there are: INBOX, Sent"),
+        (("read", "home.mailbox", "9"), 66, "there is no letter 9; there are 2"),
+        (("read", "home.mailbox", "9", "--folder", "Sent"), 66, "there is no letter 9; there is 1"),
+        (("thread", "home.mailbox", "9"), 66, "there is no letter 9"),
+        (("save", "home.mailbox", "2", "7"), 66, "there is no attachment 7; there is 1"),
+        (("save", "home.mailbox", "1"), 66, "nothing is attached to letter 1; --eml saves the letter itself"),
+        (("save", "home.mailbox", "1", "--eml", "--to", "no/where"), 73, "no/where: there is no such folder"),
+        (("save", "none", "1"), 66, "none: there is no such file"),
+    ],
+)
+async def test_what_cannot_be(
+    file: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], status: int, sentence: str
+) -> None:
+    monkeypatch.chdir(file.parent)
+    failed = await run(*words)
+    assert (failed.status, failed.text) == (status, "")
+    assert failed.errors == f"postoffice: {sentence}\n" or sentence in failed.errors
+    assert failed.errors.count("\n") == 1
+
+
+FULL = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+from postoffice.cli.main import main
+main()
+"""
+"""The program where no file can grow, as on a disk that is full."""
+
+
+@pytest.mark.parametrize("words", [("ls",), ("read", "1"), ("thread", "1"), ("ls", "--folders")])
+async def test_a_full_disk_keeps_nobody_from_reading(file: Path, words: tuple[str, ...]) -> None:
+    command, *others = words
+    before = file.read_bytes()
+
+    def read() -> subprocess.CompletedProcess[str]:
+        program = [sys.executable, "-c", FULL, command, str(file), *others]
+        return subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+
+    done = await asyncio.to_thread(read)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (await good(command, file, *others)).text
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("line", "lines"),
+    [
+        ("one two three", ["one two", "three"]),
+        ("> one two three", ["> one two", "> three"]),
+        ("  one two three", ["  one two", "  three"]),
+        ("* one two three", ["* one two", "  three"]),
+        ("https://a.example/long", ["https://a.example/long"]),
+        ("một hai ba", ["một hai", "ba"]),
+        ("東京 東京 東京", ["東京 東京", "東京"]),
+        ("short", ["short"]),
+        ("", [""]),
+    ],
+)
+def test_long_lines_are_broken_at_blanks(line: str, lines: list[str]) -> None:
+    assert folded(line, 9).split("\n") == lines
