@@ -153,6 +153,28 @@ class Getmail:
         return digests(_RETURN_PATH.sub(b"", letter) for letter in _in_maildir(home))
 
 
+class Barest:
+    """The floor of what any program in Python costs (`barest`)."""
+
+    name = "barest"
+    user: int | None = None
+    is_lock_step = False
+
+    def absence(self) -> str | None:
+        return None
+
+    def version(self) -> str:
+        return f"barest: Python {sys.version.split()[0]}"
+
+    def words(self, home: Path, port: int) -> Sequence[str]:
+        (home / "mail").mkdir()
+        script = str(Path(__file__).with_name("barest.py"))
+        return [sys.executable, "-I", script, "localhost", str(port), USER, PASSWORD, str(home / "mail")]
+
+    def kept(self, home: Path) -> Digests:
+        return digests(unstuff(path.read_bytes()) for path in (home / "mail").iterdir())
+
+
 class Fetchmail:
     """fetchmail, which leaves keeping to a program: one that writes the letter into a Maildir and syncs it."""
 
@@ -201,7 +223,7 @@ class Fetchmail:
 
 def pullers() -> list[Puller]:
     """Everybody who can be measured, ours first."""
-    return [Fetch(), Mpop(), Getmail(), Fetchmail()]
+    return [Fetch(), Mpop(), Getmail(), Fetchmail(), Barest()]
 
 
 def _maildir(home: Path) -> Path:

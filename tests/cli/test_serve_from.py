@@ -26,6 +26,7 @@ AS_SOMEBODY = f"""
 import os
 import argon2, encodings.idna, scramp, uvloop
 import postoffice.app.config, postoffice.cli.folder, postoffice.cli.main, postoffice.cli.office
+import postoffice.cli.locked, postoffice.home.locking.beside
 import postoffice.cli.serving, postoffice.cli.elsewhere, postoffice.client.secrets, postoffice.home.serving
 from postoffice.store.embedded import MailboxFile
 if os.geteuid() == 0:
@@ -171,6 +172,22 @@ def test_a_file_that_cannot_be_written_is_shown_and_nothing_is_deleted_from_it(f
         file.parent.chmod(0o755)
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.iterdir()] == ["mail.mailbox"]
+
+
+def test_a_locked_file_is_served_to_who_has_its_passphrase(file: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "passphrase"
+    secret.touch(mode=0o600)
+    secret.write_text("correct horse battery staple\n")
+    words = ("lock", str(file), "--passphrase-file", str(secret))
+    subprocess.run([sys.executable, "-W", "error", "-c", PROGRAM, *words], check=True, stdout=subprocess.DEVNULL)
+    status, said = fails("--from", file)
+    assert (status, "is locked" in said) == (os.EX_NOPERM, True)
+    with ServedFiles(file, words=("--passphrase-file", secret)) as served, Pop3Raw(served.ports["pop3"]) as client:
+        assert client.log_in("mail", served.users["mail"]).startswith(b"+OK")
+        assert [client.retrieve(number) for number in client.unique_ids()] == [text(1), text(2)]
+        assert client.ask("DELE 1").startswith(b"+OK")
+        assert client.ask("QUIT").startswith(b"+OK")
+    assert text(1)[-20:] not in file.read_bytes()
 
 
 def test_systemd_hears_that_it_is_ready(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,11 @@ import postoffice.cli.fetch, postoffice.cli.pack, postoffice.cli.home
 import postoffice.client.collect, postoffice.client.login, postoffice.client.rules, postoffice.client.secrets
 import postoffice.handing.round, postoffice.handing.target, postoffice.handing.way
 from postoffice.cli.main import main
+import argon2.low_level, cryptography.hazmat.primitives.ciphers.aead, cryptography.hazmat.primitives.kdf.hkdf
+import cryptography.hazmat.primitives.hashes, postoffice.home.scanning.policy
+import postoffice.cli.lock, postoffice.cli.locked
+import postoffice.home.locking.agent, postoffice.home.locking.changing, postoffice.home.locking.holding
+import postoffice.home.locking.transcribing
 import postoffice.home.hooks, postoffice.home.preview, postoffice.home.pulling
 from postoffice.store.embedded import MailboxFile
 number = int(sys.argv.pop(1))
@@ -35,6 +40,9 @@ os.setresuid(number, number, number)
 main()
 """
 """What root alone may read is imported before somebody is another."""
+
+
+PASSPHRASE = ("--passphrase-command", "echo correct horse battery staple")
 
 
 @dataclass(frozen=True)
@@ -61,9 +69,9 @@ class User:
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout
 
-    def fetches(self, port: int) -> None:
+    def fetches(self, port: int, *words: str) -> None:
         url = f"pop://{USER}@127.0.0.1:{port}"
-        self.runs("fetch", url, "--into", self.file, "--password-stdin", given=f"{PASSWORD}\n".encode())
+        self.runs("fetch", url, "--into", self.file, "--password-stdin", *words, given=f"{PASSWORD}\n".encode())
 
     def letters(self) -> list[bytes]:
         async def look() -> list[bytes]:
@@ -113,6 +121,28 @@ def test_a_pack_goes_from_one_user_to_another(users: list[User]) -> None:
         one.fetches(port)
         assert peer.given == set()
         assert one.letters() == other.letters()
+
+
+def test_a_locked_one_goes_too_and_stays_locked(users: list[User]) -> None:
+    one, other = users
+    letters = {f"id-{number}": text(number) for number in range(3)}
+    peer = Pop3Peer(dict(letters))
+    with peer.serving() as port:
+        one.fetches(port)
+        one.runs("lock", one.file, *PASSPHRASE)
+        pack = other.home / "one.po"
+        pack.write_bytes(one.runs("pack", one.file, *PASSPHRASE))
+        os.chown(pack, other.number, other.number)
+        other.runs("open", pack, "--into", other.file)
+        assert b"letter 1" not in pack.read_bytes() + other.file.read_bytes()
+        peer.letters["new"] = text("new")
+        peer.given.clear()
+        other.fetches(port, *PASSPHRASE)
+        assert peer.given == {"new"}
+    for number, letter in enumerate([*letters.values(), text("new")], 1):
+        words = ("read", str(other.file), str(number), "--raw", *PASSPHRASE)
+        program = (sys.executable, "-W", "error", "-c", "from postoffice.cli.main import main; main()")
+        assert subprocess.run([*program, *words], capture_output=True, check=True).stdout == letter
 
 
 def test_neither_can_open_what_is_the_others(users: list[User]) -> None:

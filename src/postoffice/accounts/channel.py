@@ -6,7 +6,7 @@ from typing import Any
 
 from postoffice.net.dialogue import Dialogue
 from postoffice.net.tls import ServerContext, client_certificate, end_point
-from postoffice.protocols.sasl.server import Channel
+from postoffice.protocols.sasl.terms import Channel
 
 
 def channel_of(dialogue: Dialogue[Any], host: str, ports: frozenset[int]) -> Channel:

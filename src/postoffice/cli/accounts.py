@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from postoffice.cli.elsewhere import explained, traced
-from postoffice.cli.home import with_loop
+from postoffice.cli.loop import with_loop
 from postoffice.cli.secrets import known_password
 from postoffice.errors import PostofficeError, UsageError, status_of
 

@@ -13,7 +13,7 @@ import click
 
 from postoffice.cli.accounts import config_option
 from postoffice.cli.elsewhere import OF_A_CALL, entrance_options, explained, traced
-from postoffice.cli.home import with_loop
+from postoffice.cli.loop import with_loop
 from postoffice.cli.secrets import known_password
 from postoffice.errors import Refusal, Refused, UsageError
 from postoffice.message.header import safe

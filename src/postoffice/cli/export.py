@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from postoffice.cli.folder import data_option, with_store
-from postoffice.cli.home import with_file
+from postoffice.cli.loop import with_file
 from postoffice.cli.residents import known, normalized
 from postoffice.cli.telling import Telling
 from postoffice.errors import PostofficeError, UsageError

@@ -11,12 +11,14 @@ import click
 from postoffice.cli.accounts import Wish, config_option, ended, fetch_accounts
 from postoffice.cli.elsewhere import OF_A_CALL, entrance, entrance_options, explained
 from postoffice.cli.fetch_telling import Telling, telling
-from postoffice.cli.home import with_loop
+from postoffice.cli.loop import with_loop
+from postoffice.cli.process import be_quick, leave
 from postoffice.cli.scan_options import scan_options
 from postoffice.errors import UsageError
 
 if TYPE_CHECKING:
     from postoffice.client.collect import Order
+    from postoffice.client.rules import Rule
 
 
 @click.command()
@@ -81,12 +83,12 @@ def fetch(
     URL is pops://USER@HOST, or pop://USER@HOST, where TLS is used if the server has it. Letters that are known already
     are not fetched again.
     """
-    from postoffice.client.rules import NOW, octets_of, parse_rule
     from postoffice.handing.round import Doubtful
 
+    be_quick()
     with telling(as_json=as_json, verbose=verbose, shows_bar=not how["trace"]) as tell:
-        chosen = (*((NOW,) if delete else ()), *map(parse_rule, rules))
-        most = octets_of(largest) if largest is not None else None
+        chosen = _chosen(rules, delete=delete)
+        most = _octets(largest)
         doubt = Doubtful(doubtful) if doubtful is not None else None
         scans = (scan, scan_patience, unscanned, too_large)
         wish = Wish(
@@ -100,7 +102,23 @@ def fetch(
                     "where an account goes and how it is opened stands in its settings: only a URL needs it"
                 )
             status = fetch_accounts(names, is_all, config, wish, tell)
-    click.get_current_context().exit(status)
+    leave(status)
+
+
+def _chosen(rules: tuple[str, ...], *, delete: bool) -> tuple[Rule, ...]:
+    if not (delete or rules):
+        return ()
+    from postoffice.client.rules import NOW, parse_rule
+
+    return (*((NOW,) if delete else ()), *map(parse_rule, rules))
+
+
+def _octets(largest: str | None) -> int | None:
+    if largest is None:
+        return None
+    from postoffice.client.rules import octets_of
+
+    return octets_of(largest)
 
 
 def _fetch_url(
@@ -110,7 +128,6 @@ def _fetch_url(
     from postoffice.handing.target import target
     from postoffice.handing.way import way
     from postoffice.home.hooks import Hooks
-    from postoffice.home.preview import preview
     from postoffice.home.pulling import pull_into
 
     if len(names) > 1 or is_all:
@@ -124,6 +141,8 @@ def _fetch_url(
     there = way(source, aim, wish.doubtful or Doubtful.AGAIN)
     with explained(source, has_ca=bool(how["ca"] or how["pin"])):
         if wish.dry_run:
+            from postoffice.home.preview import preview
+
             tell.previewed(with_loop(lambda: preview(source, there.file, options)))
             return os.EX_OK
         hooks = Hooks(new_mail=wish.hook or "")

@@ -5,7 +5,6 @@ What a server says reaches nobody's terminal as it is: JSON is written in ASCII,
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -186,6 +185,8 @@ def _of(account: str) -> dict[str, Fact]:
 
 
 def say(name: str, **facts: object) -> None:
+    import json
+
     at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     click.echo(json.dumps({"event": name, "at": at, **facts}))
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import sys
 import unicodedata
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from postoffice.cli.loop import with_file
 from postoffice.home.mailbox import opening
 from postoffice.message import header
 from postoffice.store.model import INBOX
@@ -60,36 +60,6 @@ def ls(
             await _list(mailbox, folder, newest, telling)
 
     with_file(opening(file, sweeps=False), work)
-
-
-# --- a mailbox file -----------------------------------------------------------------------------------------------
-
-
-def with_file(opened: Callable[[], MailboxFile], work: Callable[[MailboxFile], Awaitable[T]]) -> T:
-    """`work` with an open mailbox, which is closed after it."""
-
-    async def main() -> T:
-        mailbox = opened()
-        try:
-            return await work(mailbox)
-        finally:
-            await mailbox.close()
-
-    return with_loop(main)
-
-
-def with_loop(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run it to its end in a loop of its own."""
-    with asyncio.Runner(loop_factory=_new_loop) as runner:
-        return runner.run(main())
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 # --- ls -----------------------------------------------------------------------------------------------------------

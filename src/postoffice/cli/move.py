@@ -14,7 +14,7 @@ from postoffice.accounts.devices import count_owner
 from postoffice.app.status import counted
 from postoffice.cli.elsewhere import entrance, explained
 from postoffice.cli.folder import with_store
-from postoffice.cli.home import with_loop
+from postoffice.cli.loop import with_loop
 from postoffice.cli.residents import known, normalized
 from postoffice.cli.telling import Telling
 from postoffice.client.survey import survey

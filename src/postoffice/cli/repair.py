@@ -12,7 +12,7 @@ import click
 
 from postoffice.app.status import counted, size
 from postoffice.cli.check import Progress
-from postoffice.cli.home import with_loop
+from postoffice.cli.loop import with_loop
 from postoffice.errors import UsageError
 from postoffice.home.locking.beside import put_slots, read_slots
 from postoffice.home.locking.finding import key_of

@@ -13,7 +13,7 @@ import click
 
 from postoffice.cli.accounts import config_option
 from postoffice.cli.fetch_telling import NOT_TOLD, say, trouble_of
-from postoffice.cli.home import with_loop
+from postoffice.cli.loop import with_loop
 from postoffice.events import Fact, listen
 from postoffice.message.header import safe
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from postoffice.cli.accounts import config_option
-from postoffice.cli.home import cut, file_argument, with_file
+from postoffice.cli.home import cut, file_argument
+from postoffice.cli.loop import with_file
 from postoffice.cli.scan_options import by_options
 from postoffice.cli.verdicts import facts_of, told, when
 from postoffice.errors import UsageError

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from postoffice.cli.home import cut, file_argument, with_loop
+from postoffice.cli.home import cut, file_argument
+from postoffice.cli.loop import with_loop
 from postoffice.home.mailbox import opening
 from postoffice.message import header
 from postoffice.store.model import INBOX

@@ -5,7 +5,6 @@ Other places for that of a maildrop elsewhere are in `client.secrets`."""
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 
 import click
@@ -49,6 +48,8 @@ def new_password(address: str, *, from_stdin: bool) -> str:
 
 def generated_password() -> str:
     """A hundred bits that can be read to somebody over the telephone."""
+    import secrets
+
     groups = ("".join(secrets.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(4)) for _ in range(5))
     return "-".join(groups)
 

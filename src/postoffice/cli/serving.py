@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from postoffice.cli.home import with_loop
+from postoffice.cli.loop import with_loop
 from postoffice.cli.secrets import generated_password, known_password, password_stdin
 from postoffice.errors import UsageError
 from postoffice.events import Fact, listen

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from postoffice.cli.home import file_argument, with_file
+from postoffice.cli.home import file_argument
+from postoffice.cli.loop import with_file
 from postoffice.cli.verdicts import facts_of, told
 from postoffice.errors import UsageError
 from postoffice.home.mailbox import opening

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from postoffice.client.ledger import Ledger
 from postoffice.client.listing import Listed
 from postoffice.client.recognition import Met
-from postoffice.client.rules import Lying, Scene
 from postoffice.client.run import Run
 from postoffice.client.talk import Talk, said
 from postoffice.events import event
@@ -48,6 +47,8 @@ class Deleting:
 
     async def _chosen(self, here: Sequence[Met], items: Sequence[Listed]) -> dict[int, str]:
         """Which letters may go, by number, and the rule that says so."""
+        from postoffice.client.rules import Lying, Scene
+
         lying = [Lying(met, self._ledger[met.source_id]) for met in sorted(here, key=lambda met: met.item.number)]
         options = self._run.options
         scene = Scene(lying, sum(item.octets for item in items), options.clock(), options.whole_in)

@@ -34,8 +34,7 @@ from postoffice.protocols.pop3.commands import Command
 from postoffice.protocols.pop3.replies import Challenge, Code, Reply
 from postoffice.protocols.pop3.table import COMMAND_OCTETS, Keyword
 from postoffice.protocols.sasl import client as sasl
-from postoffice.protocols.sasl import digest as digests
-from postoffice.protocols.sasl.server import BEARER, CRAM_MD5, EXTERNAL, NOTHING_BOUND, SCRAM, Channel, Claim
+from postoffice.protocols.sasl.terms import BEARER, CRAM_MD5, EXTERNAL, NOTHING_BOUND, SCRAM, Channel, Claim
 
 Capabilities = dict[bytes, list[bytes]]
 """What a server can do: each tag, in upper case, with its arguments."""
@@ -135,6 +134,8 @@ async def _log_in(talk: Talk, key: Key, stamp: bytes, capabilities: Capabilities
     if source.mechanism == "+APOP":
         if not stamp:
             raise UsageError(f"{source.host} does not offer APOP", os.EX_UNAVAILABLE)
+        from postoffice.protocols.sasl import digest as digests
+
         digest = digests.apop(stamp, key.password.encode())
         reply = await talk.ask(Command(Keyword.APOP, (source.user.encode(), digest)))
     else:

@@ -18,7 +18,7 @@ from postoffice.client.purse import Purse, Token
 from postoffice.client.url import ANY_MECHANISM, Source
 from postoffice.errors import UsageError
 from postoffice.net.tls import client_context, pinned_context, show
-from postoffice.protocols.sasl.server import BEARER, EXTERNAL
+from postoffice.protocols.sasl.terms import BEARER, EXTERNAL
 
 
 @dataclass(frozen=True, slots=True)

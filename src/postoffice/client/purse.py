@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -106,6 +105,8 @@ class Purse:
             os.close(descriptor)
 
     def _read(self, name: str) -> Grant | None:
+        import json
+
         path = self._path(name)
         try:
             with path.open("rb") as file:
@@ -123,6 +124,8 @@ class Purse:
             raise UsageError(f"{path}: is no login of ours: remove it, and log in again", os.EX_DATAERR) from error
 
     def _write(self, grant: Grant) -> None:
+        import json
+
         write_file(self._path(_name(grant.address)), json.dumps(asdict(grant)).encode())
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from postoffice.client.listing import Listed
-from postoffice.client.rules import Rule, Wholeness
 from postoffice.clock import Clock, system_clock
 from postoffice.events import event
 from postoffice.net.dialogue import Dialogue, Tracer
 
 if TYPE_CHECKING:
+    from postoffice.client.rules import Rule, Wholeness
     from postoffice.store.base import Stage
     from postoffice.store.model import Scan
 

@@ -11,7 +11,6 @@ No way has the secret in an argument, since everybody on a machine may read thos
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import stat
 import subprocess
@@ -112,6 +111,8 @@ def of_keyring(whose: str) -> str:
 
 def has_keyring() -> bool:
     """Whether the package is installed; a keyring may be shut all the same."""
+    import importlib.util
+
     return importlib.util.find_spec("keyring") is not None
 
 

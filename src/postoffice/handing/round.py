@@ -15,14 +15,16 @@ import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from postoffice.events import event
-from postoffice.handing.journal import Journal
 from postoffice.message.header import safe
-from postoffice.moving.giving import Given, batches, read
 from postoffice.store.base import Mailbox
 from postoffice.store.model import Flag
+
+if TYPE_CHECKING:
+    from postoffice.handing.journal import Journal
+    from postoffice.moving.giving import Given
 
 DOUBTFUL: Final = Flag.FLAGGED
 """The mark of a letter in a spool that may have been handed over already."""
@@ -104,6 +106,8 @@ class Round:
 
     async def flights(self, most: int) -> AsyncIterator[list[Given]]:
         """All letters that are to be offered, in order, at most so many together."""
+        from postoffice.moving.giving import batches, read
+
         for keys in batches(await self._spool.snapshot()):
             letters = [given for given in await read(self._spool, keys) if self._is_offered(given)]
             for start in range(0, len(letters), most):
@@ -149,6 +153,8 @@ class Round:
 
     async def _named(self, email_ids: Iterable[str]) -> list[Given]:
         """Those that are still there, in the order of their names."""
+        from postoffice.moving.giving import read
+
         order = {email_id: index for index, email_id in enumerate(email_ids)}
         keys = (await self._spool.snapshot()).keys
         entries = [entry for part in _parts(keys) for entry in await self._spool.describe(part) if entry is not None]

@@ -39,7 +39,7 @@ from postoffice.net.dialogue import Dialogue
 from postoffice.net.switchboard import Switchboard
 from postoffice.protocols.dots import Stuffer
 from postoffice.protocols.sasl import client as sasl
-from postoffice.protocols.sasl.server import Claim
+from postoffice.protocols.sasl.terms import Claim
 from postoffice.protocols.smtp import commands
 from postoffice.protocols.smtp.client import Answer, Greeting, SmtpClient
 from postoffice.protocols.smtp.commands import Command

@@ -18,7 +18,6 @@ place in it, and no error here repeats a URL.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from dataclasses import dataclass
@@ -30,8 +29,6 @@ from postoffice.client.login import Trust
 from postoffice.client.secrets import Places
 from postoffice.client.url import Source
 from postoffice.errors import Refusal, UsageError
-from postoffice.message.address import parse_address, parse_domain
-from postoffice.protocols.smtp.lmtp import LMTP_PORT
 
 SMTP_PORT: Final = 25
 SUBMISSION_PORT: Final = 587
@@ -235,6 +232,8 @@ def _address(scheme: str, url: SplitResult, port: int | None, socket: str, *, ha
     if socket:
         raise UsageError(f"a {scheme} URL has one recipient behind the host, and nothing else")
     if scheme == "lmtp":
+        from postoffice.protocols.smtp.lmtp import LMTP_PORT
+
         usual = LMTP_PORT
     elif scheme == "smtps":
         usual = SUBMISSIONS_PORT
@@ -244,6 +243,10 @@ def _address(scheme: str, url: SplitResult, port: int | None, socket: str, *, ha
 
 
 def _host(text: str) -> str:
+    import ipaddress
+
+    from postoffice.message.address import parse_domain
+
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
@@ -255,6 +258,8 @@ def _host(text: str) -> str:
 
 
 def _sender(text: str) -> str:
+    from postoffice.message.address import parse_address
+
     try:
         return str(parse_address(text)) if text else ""
     except Refusal as refusal:
@@ -265,6 +270,8 @@ def _recipient(text: str, *, needs_domain: bool) -> str:
     """An address; by LMTP also a name alone, as the neighbour's users have."""
     if not needs_domain and "@" not in text and _LOCAL.fullmatch(text) and not set(text) & set('<>\\"'):
         return text
+    from postoffice.message.address import parse_address
+
     try:
         return str(parse_address(text))
     except Refusal as refusal:

@@ -12,18 +12,20 @@ from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, TypeVar, assert_never
+from typing import TYPE_CHECKING, Final, TypeVar, assert_never
 from urllib.parse import quote
 
 from postoffice.client.private import state_folder
 from postoffice.client.url import Source
 from postoffice.errors import PostofficeError, StoreError
 from postoffice.events import event
-from postoffice.handing.journal import Journal
 from postoffice.handing.places import explained
 from postoffice.handing.round import Doubtful, Hand, Handed, Round
 from postoffice.handing.target import InFile, InMaildir, InMbox, Target, ToCommand, ToServer
 from postoffice.store.base import Mailbox
+
+if TYPE_CHECKING:
+    from postoffice.handing.journal import Journal
 
 T = TypeVar("T")
 
@@ -52,6 +54,8 @@ class Way:
         hand = open_hand(self.target, self.file.parent)
         if hand is None:
             return await pull(), Handed()
+        from postoffice.handing.journal import Journal
+
         with closing(hand), closing(Journal(self.file.with_suffix(".journal"))) as journal:
             try:
                 pulled = await pull()

@@ -8,13 +8,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from postoffice.client.rules import Rule, WhenCopied
 from postoffice.errors import UsageError
 from postoffice.events import event
 from postoffice.home.mailbox import opening
 from postoffice.protocols.dots import Unstuffer
 
 if TYPE_CHECKING:
+    from postoffice.client.rules import Rule
     from postoffice.store.embedded import MailboxFile
 
 FLIGHT_LETTERS: Final = 1000
@@ -23,6 +23,8 @@ FLIGHT_LETTERS: Final = 1000
 def must_be_another(rules: Iterable[Rule], file: Path) -> None:
     """Raise a UsageError (64) where a rule takes the mailbox file for its own copy, by whatever name."""
     for rule in rules:
+        from postoffice.client.rules import WhenCopied
+
         if isinstance(rule, WhenCopied) and _is_same(rule.path, file):
             raise UsageError(f"{rule}: that is the mailbox file itself, and no copy of it", os.EX_USAGE)
 

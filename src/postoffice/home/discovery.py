@@ -31,7 +31,7 @@ from postoffice.net.dns import Resolver
 from postoffice.net.switchboard import Switchboard
 from postoffice.protocols.pop3 import commands
 from postoffice.protocols.pop3.client import Pop3Client
-from postoffice.protocols.sasl.server import BEARER
+from postoffice.protocols.sasl.terms import BEARER
 
 LOOK_SECONDS: Final = 10.0
 MOST_HOSTS: Final = 8

@@ -7,7 +7,6 @@ subjects, and no shell shall read them.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 from collections.abc import Mapping, Sequence
@@ -48,6 +47,8 @@ class Hooks:
 
 async def introduced(mailbox: Mailbox, keys: Sequence[int]) -> list[bytes]:
     """Letters in a line of JSON each: from, subject, octets, all safe to print."""
+    import json
+
     lines = []
     for start in range(0, len(keys), FLIGHT_LETTERS):
         flight = keys[start : start + FLIGHT_LETTERS]

@@ -119,8 +119,13 @@ def _has_bare_line_ends(plain: bytes) -> bool:
 def _restuff(wire: bytes, *, at_line_start: bool) -> tuple[bytes, bytes]:
     """The content of a chunk, and its proper wire form."""
     first, *others = wire.split(b"\r\n.")
-    first = first[1:] if at_line_start and first.startswith(b".") else first
+    is_stuffed = all(other.startswith(b".") for other in others)
+    if at_line_start and first.startswith(b"."):
+        is_stuffed = is_stuffed and first.startswith(b"..")
+        first = first[1:]
     plain = b"\r\n".join([first, *others])
+    if is_stuffed:  # as it nearly always is
+        return plain, wire
     dotted = [b"." + first if at_line_start and first.startswith(b".") else first]
     dotted += [b"." + other if other.startswith(b".") else other for other in others]
     return plain, b"\r\n".join(dotted)

@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from postoffice.events import event, turn
-from postoffice.net.crowd import Crowd, Limit
 from postoffice.net.dialogue import Dialogue, Tracer
+
+if TYPE_CHECKING:
+    from postoffice.net.crowd import Crowd, Limit
 
 SWEEP_SECONDS = 1.0
 
 
 class Switchboard:
     """Made inside a running loop. `tracer` gives a listener for the octets of each conversation, if one is wanted;
-    `crowd` knows how many there may be; `turn` says whose it is in the loop's thread."""
+    `crowd` knows how many callers there may be: without one, they are not counted; `turn` says whose it is in the
+    loop's thread."""
 
     def __init__(
         self, tracer: Callable[[Dialogue[Any]], Tracer | None] | None = None, crowd: Crowd | None = None
     ) -> None:
         self.is_draining = False
         self.tracer = tracer
-        self.crowd = crowd or Crowd()
+        self.crowd = crowd
         self._dialogues: set[Dialogue[Any]] = set()
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
@@ -40,7 +43,7 @@ class Switchboard:
     def add(self, dialogue: Dialogue[Any]) -> Limit | None:
         """Tells if it is one too many: then it only hears that."""
         self._dialogues.add(dialogue)
-        if dialogue.counted_as is not None or not dialogue.door:
+        if self.crowd is None or dialogue.counted_as is not None or not dialogue.door:
             return None
         limit = self.crowd.enter(dialogue.door, dialogue.peer[0])
         if limit is None:
@@ -49,7 +52,7 @@ class Switchboard:
 
     def remove(self, dialogue: Dialogue[Any]) -> None:
         self._dialogues.discard(dialogue)
-        if dialogue.counted_as is not None:
+        if self.crowd is not None and dialogue.counted_as is not None:
             self.crowd.leave(dialogue.door, dialogue.counted_as)
             dialogue.counted_as = None
         if not self._dialogues and self._emptied is not None and not self._emptied.done():

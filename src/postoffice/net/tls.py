@@ -19,7 +19,6 @@ import base64
 import hashlib
 import os
 import ssl
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -365,6 +364,8 @@ def write_pair(directory: Path, certificate: x509.Certificate, key: ec.EllipticC
 
 
 def _write_durably(path: Path, octets: bytes, mode: int) -> None:
+    import tempfile
+
     handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -21,34 +21,38 @@ pass; `store.memory` is the shortest one that does.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from postoffice.store.model import (
     INBOX,
     OWNER,
-    Acceptance,
-    Account,
-    Backlog,
     Changes,
-    Credential,
     Damage,
     Entry,
     Flag,
     Folder,
     Letter,
-    Pace,
     Piece,
     Pulled,
-    QueueItem,
-    RemovedAccount,
     Scan,
-    Settlement,
     Sight,
     Snapshot,
     Staged,
     Viewer,
-    Visit,
 )
+
+if TYPE_CHECKING:
+    from postoffice.store.office import (
+        Acceptance,
+        Account,
+        Backlog,
+        Credential,
+        Pace,
+        QueueItem,
+        RemovedAccount,
+        Settlement,
+        Visit,
+    )
 
 
 class Stage(Protocol):

@@ -16,7 +16,6 @@ The first line and the digest are at these places in every version to come, so a
 
 from __future__ import annotations
 
-import json
 import os
 import unicodedata
 from dataclasses import dataclass, replace
@@ -99,6 +98,8 @@ class Slot:
         return HKDF(SHA256(), SECRET_OCTETS, self.salt, _LINE + self.way.encode()).derive(secret)
 
     def _beside(self, mailbox: bytes) -> bytes:
+        import json
+
         return _LINE + json.dumps([mailbox.hex(), {**_written(self), "wrapped": ""}]).encode()
 
 
@@ -132,6 +133,8 @@ class Slots:
 
     def record(self) -> bytes:
         """All of them in `RECORD_OCTETS`."""
+        import json
+
         facts = {"mailbox": self.mailbox.hex(), "slots": [_written(slot) for slot in self.slots]}
         before = (_LINE + json.dumps(facts, separators=(",", ":")).encode()).ljust(
             RECORD_OCTETS - _DIGEST_OCTETS, b"\0"
@@ -147,6 +150,8 @@ def is_record(octets: bytes) -> bool:
 
 def read_record(octets: bytes, where: str) -> Slots:
     """The slots of a record. One that is damaged, or of a newer version, is a `DamagedStore`."""
+    import json
+
     before, digest = octets[: RECORD_OCTETS - _DIGEST_OCTETS], octets[RECORD_OCTETS - _DIGEST_OCTETS : RECORD_OCTETS]
     if not is_record(octets) or sha256(before).digest() != digest:
         raise DamagedStore(f"{where} is damaged: its keys are not what was written")

@@ -17,8 +17,6 @@ from typing import Final
 from postoffice.errors import LocalProtocolError
 from postoffice.protocols.sasl.server import (
     Challenge,
-    Channel,
-    Claim,
     Failed,
     Fault,
     NeedToken,
@@ -28,6 +26,7 @@ from postoffice.protocols.sasl.server import (
     decoded_initial,
     must_await,
 )
+from postoffice.protocols.sasl.terms import Channel, Claim
 
 OAUTHBEARER: Final = b"OAUTHBEARER"
 XOAUTH2: Final = b"XOAUTH2"

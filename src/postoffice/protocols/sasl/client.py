@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from postoffice.errors import LocalProtocolError
-from postoffice.protocols.sasl.server import BEARER, CRAM_MD5, EXTERNAL, NOTHING_BOUND, SCRAM, Channel, Claim
+from postoffice.protocols.sasl.terms import BEARER, CRAM_MD5, EXTERNAL, NOTHING_BOUND, SCRAM, Channel, Claim
 
 if TYPE_CHECKING:
     from postoffice.protocols.sasl.bearer import Client as Bearer

@@ -20,8 +20,6 @@ from typing import Final
 from postoffice.errors import LocalProtocolError
 from postoffice.protocols.sasl.server import (
     Challenge,
-    Channel,
-    Claim,
     Failed,
     Fault,
     NeedSecrets,
@@ -31,6 +29,7 @@ from postoffice.protocols.sasl.server import (
     must_await,
     prepared,
 )
+from postoffice.protocols.sasl.terms import Channel, Claim
 
 _RESPONSE: Final = re.compile(rb"(.+) ([0-9a-fA-F]{32})", re.DOTALL)
 _MALFORMED: Final = Failed(Fault.MALFORMED, "this is no name with a digest")

@@ -11,8 +11,6 @@ import binascii
 from postoffice.errors import LocalProtocolError
 from postoffice.protocols.sasl.server import (
     Challenge,
-    Channel,
-    Claim,
     Failed,
     Outcome,
     Vouched,
@@ -21,6 +19,7 @@ from postoffice.protocols.sasl.server import (
     must_await,
     prepared,
 )
+from postoffice.protocols.sasl.terms import Channel, Claim
 
 
 class Server:

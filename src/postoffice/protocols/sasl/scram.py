@@ -30,8 +30,6 @@ from scramp.utils import ServerError, saslprep  # type: ignore[import-untyped]
 from postoffice.errors import LocalProtocolError
 from postoffice.protocols.sasl.server import (
     Challenge,
-    Channel,
-    Claim,
     Failed,
     Fault,
     NeedVerifiers,
@@ -41,6 +39,7 @@ from postoffice.protocols.sasl.server import (
     decoded_initial,
     must_await,
 )
+from postoffice.protocols.sasl.terms import Channel, Claim
 
 BINDING: Final = "tls-server-end-point"
 CANCEL: Final = b"*"

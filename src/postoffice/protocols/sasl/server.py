@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from postoffice.errors import LocalProtocolError
+from postoffice.protocols.sasl.terms import BEARER, CRAM_MD5, EXTERNAL, NOTHING_BOUND, SCRAM, Channel, Claim
 
 if TYPE_CHECKING:
     from postoffice.protocols.sasl.bearer import Server as Bearer
@@ -23,20 +24,13 @@ if TYPE_CHECKING:
     from postoffice.protocols.sasl.external import Server as External
     from postoffice.protocols.sasl.scram import Server as Scram
 
+__all__ = ["BEARER", "CRAM_MD5", "EXTERNAL", "NOTHING_BOUND", "SCRAM", "Channel", "Claim"]  # of `terms`
+
 
 class Challenge(NamedTuple):
     """What the server asks, in base64; the client's response to it is owed."""
 
     encoded: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Who somebody says to be. `authorization` is whom they want to act as, empty where that is the same."""
-
-    authorization: str
-    authentication: str
-    password: str = field(repr=False)
 
 
 class NeedVerifiers(NamedTuple):
@@ -76,23 +70,6 @@ class Proven(NamedTuple):
     username: str
     which: int = 0
     authorization: str = ""
-
-
-class Channel(NamedTuple):
-    """What an exchange runs in. `binding` is the hash of the server's certificate, empty where nothing can be bound
-    to or the other side was not told so; `nonce` is drawn unless it is given. `certificate` (DER) is the client's,
-    believed by TLS, empty where it showed none. The server calls itself `host`; `names` and `ports` are all by which
-    a client may mean it, empty where that is not known."""
-
-    binding: bytes = b""
-    nonce: str | None = None
-    certificate: bytes = b""
-    host: str = ""
-    names: frozenset[str] = frozenset()
-    ports: frozenset[int] = frozenset()
-
-
-NOTHING_BOUND: Final = Channel()
 
 
 class Fault(Enum):
@@ -203,15 +180,6 @@ def _digest(initial: bytes | None, channel: Channel) -> Digest:
 class _Begin(Protocol):
     def __call__(self, initial: bytes | None, channel: Channel, /) -> Exchange: ...
 
-
-SCRAM: Final = tuple(b"SCRAM-SHA-%b%b" % (bits, plus) for plus in (b"-PLUS", b"") for bits in (b"512", b"256", b"1"))
-"""The SCRAM mechanisms, the preferred one first."""
-
-BEARER: Final = (b"OAUTHBEARER", b"XOAUTH2")
-"""The mechanisms of tokens."""
-
-EXTERNAL: Final = b"EXTERNAL"
-CRAM_MD5: Final = b"CRAM-MD5"
 
 MECHANISMS: Final[dict[bytes, _Begin]] = {
     EXTERNAL: _external,
