@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from postoffice.message.content import Content
-    from postoffice.store.model import Staged
+from postoffice.message.content import Content
+from postoffice.store.model import Staged
 
 
 @dataclass(frozen=True, slots=True)
