@@ -174,6 +174,19 @@ async def test_the_keyring_takes_the_password_where_there_is_one(person: Person)
     assert (await person.run("fetch", ADDRESS))[0] == 0
 
 
+async def test_a_file_takes_it_where_the_keyring_does_not(person: Person) -> None:
+    """The package is there, but no desktop, and nobody to choose."""
+    (person.folder / "packages").mkdir()
+    (person.folder / "packages" / "keyring.py").write_text(KEYRING.format(path="/nowhere/at/all"))
+    status, _, errors = await person.run(*person.search, "--yes", "--password-stdin", stdin="secret\n")
+    assert status == 0, errors
+    assert "the keyring does not take it: FileNotFoundError; the password is kept in a file" in errors
+    places = person.home.account(ADDRESS).places
+    assert places.file is not None
+    assert not places.keyring
+    assert (await person.run("fetch", ADDRESS))[0] == 0
+
+
 async def test_a_user_may_be_the_part_before_the_at(person: Person) -> None:
     person.peer.says[f"USER {ADDRESS}"] = b"-ERR [AUTH] nobody\r\n"
     status, _, errors = await person.run(*person.search, "--yes", "--password-stdin", stdin="secret\n")

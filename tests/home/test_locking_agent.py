@@ -41,7 +41,8 @@ def process_of(runtime: Path) -> int:
                 words = (folder / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if str(runtime).encode() in words and b"postoffice.home.locking.agent" in words:
+            is_agent = b"postoffice.home.locking.agent" in words
+            if is_agent and any(word.startswith(os.fsencode(runtime)) for word in words):
                 return int(folder.name)
     raise AssertionError("nobody holds keys")
 
@@ -223,6 +224,7 @@ def test_without_a_runtime_folder_it_lies_in_one_of_the_user_s_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(holding, "RUNTIMES", tmp_path / "nobody is logged in")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     key = new_key()
     holding.hold(key, 600)
@@ -230,5 +232,29 @@ def test_without_a_runtime_folder_it_lies_in_one_of_the_user_s_own(
     assert folder.stat().st_mode & 0o777 == 0o700
     assert holding.held(key.salt) is not None
     process = process_of(folder)
+    holding.forget()
+    wait_for_end(process)
+
+
+@pytest.mark.parametrize("given", [None, "", "relative", "shared"])
+def test_a_job_without_the_session_s_variable_finds_what_the_session_unlocked(
+    given: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or with one that is not for its user: `lock` in a job of cron must not leave open what a session unlocked."""
+    runtimes, shared = tmp_path / "users", tmp_path / "shared"
+    (runtimes / str(os.geteuid())).mkdir(parents=True)
+    (runtimes / str(os.geteuid())).chmod(0o700)
+    shared.mkdir()
+    shared.chmod(0o755)
+    monkeypatch.setattr(holding, "RUNTIMES", runtimes)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtimes / str(os.geteuid())))
+    key = new_key()
+    holding.hold(key, 600)
+    process = process_of(runtimes)
+    if given is None:
+        monkeypatch.delenv("XDG_RUNTIME_DIR")
+    else:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(shared) if given == "shared" else given)
+    assert holding.held(key.salt) is not None
     holding.forget()
     wait_for_end(process)
