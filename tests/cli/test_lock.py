@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import pty
+import random
 import re
 import shutil
 import struct
@@ -655,6 +656,30 @@ def test_a_changed_page_is_told_by_check_and_saved_by_repair(locked: Path, secre
     assert "pages" in out
     assert new.read_bytes().startswith(MARK)
     assert "all is sound" in well("check", new, "--passphrase-file", secret)
+
+
+def test_a_plain_file_with_a_damaged_beginning_is_not_taken_for_locked(
+    locked: Path, secret: Path, tmp_path: Path
+) -> None:
+    """Its keys may lie beside it still, for copies of the locked one."""
+    well("unlock", locked, "--for-good", "--passphrase-file", secret)
+    octets = locked.read_bytes()
+    locked.write_bytes(random.Random(1).randbytes(4096) + octets[4096:])
+    status, _, errors = postoffice("ls", locked)
+    assert (status, "is damaged" in errors) == (65, True)
+    new = tmp_path / "new.mailbox"
+    assert "5 letters saved" in well("repair", locked, "--into", new)
+    assert not keys_path(new).exists()
+    assert "subject5" in well("ls", new)
+
+
+def test_where_nothing_can_be_saved_no_keys_are_left(locked: Path, secret: Path, tmp_path: Path) -> None:
+    locked.write_bytes(random.Random(1).randbytes(20 * 4096))
+    new = tmp_path / "new.mailbox"
+    status, _, errors = postoffice("repair", locked, "--into", new, "--passphrase-file", secret)
+    assert (status, "there is nothing of a mailbox in it" in errors) == (65, True)
+    assert not new.exists()
+    assert not keys_path(new).exists()
 
 
 def test_one_damaged_copy_of_the_keys_is_told_by_check_and_mended_by_passwd(locked: Path, secret: Path) -> None:

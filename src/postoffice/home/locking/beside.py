@@ -12,7 +12,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
-from postoffice.database.key import PLAIN, beginning, salt_of
+from postoffice.database.key import MARK, PLAIN, SALT_OCTETS, beginning, salt_of
 from postoffice.database.sqlite import sync_directory
 from postoffice.errors import DamagedStore, UsageError
 from postoffice.home.locking.slots import RECORD_OCTETS, NewerRecord, Slots, read_record
@@ -28,13 +28,16 @@ def keys_path(file: Path) -> Path:
 
 
 def is_locked(file: Path) -> bool:
-    """Whether a mailbox file is encrypted; one whose beginning is damaged, if slots lie beside it. Raises OSError."""
-    if salt_of(file) is not None:
-        return True
-    if not keys_path(file).exists():
-        return False
+    """Whether a mailbox file is encrypted; one whose beginning is damaged, if slots lie beside it and its pages are
+    not those of a plain one, for which slots were left there. Raises OSError."""
     found = beginning(file)
-    return bool(found) and not found.startswith(PLAIN[:6])
+    if found.startswith(MARK) and len(found) == SALT_OCTETS:
+        return True
+    if not found or found.startswith(PLAIN[:6]) or not keys_path(file).exists():
+        return False
+    from postoffice.store.embedded.salvage.sealed import LOOK_OCTETS, has_plain_pages
+
+    return not has_plain_pages(beginning(file, LOOK_OCTETS))
 
 
 def read_slots(file: Path) -> Slots:
