@@ -107,6 +107,8 @@ class Person:
 
 @pytest.fixture
 async def person(tmp_path: Path) -> AsyncIterator[Person]:
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages" / "keyring.py").write_text("raise ImportError")  # whatever this machine has
     authority = Authority(tmp_path)
     peer = Pop3Peer({"id-1": b"Subject: one\r\n\r\nx\r\n"})
     async with peer.listening(server_context(*authority.issue(["localhost"], tmp_path))) as port:
@@ -165,7 +167,6 @@ async def test_a_person_says_no(person: Person) -> None:
 
 
 async def test_the_keyring_takes_the_password_where_there_is_one(person: Person) -> None:
-    (person.folder / "packages").mkdir()
     (person.folder / "packages" / "keyring.py").write_text(KEYRING.format(path=str(person.folder / "ring")))
     status, _, errors = await person.run(*person.search, "--yes", "--password-stdin", stdin="secret\n")
     assert status == 0, errors
@@ -176,7 +177,6 @@ async def test_the_keyring_takes_the_password_where_there_is_one(person: Person)
 
 async def test_a_file_takes_it_where_the_keyring_does_not(person: Person) -> None:
     """The package is there, but no desktop, and nobody to choose."""
-    (person.folder / "packages").mkdir()
     (person.folder / "packages" / "keyring.py").write_text(KEYRING.format(path="/nowhere/at/all"))
     status, _, errors = await person.run(*person.search, "--yes", "--password-stdin", stdin="secret\n")
     assert status == 0, errors

@@ -108,9 +108,11 @@ def of_keyring(whose: str) -> str:
 
 def has_keyring() -> bool:
     """Whether the package is installed; a keyring may be shut all the same."""
-    import importlib.util
-
-    return importlib.util.find_spec("keyring") is not None
+    try:
+        import keyring  # type: ignore[import-not-found,unused-ignore] # noqa: F401 it is asked for later
+    except ImportError:
+        return False
+    return True
 
 
 def keep_in_keyring(whose: str, secret: str) -> None:
