@@ -69,4 +69,5 @@ def write_anew(source: Connection, fresh: Path, key: Key | None) -> None:
         source.execute("VACUUM INTO ?", (f"{fresh.absolute().as_uri()}?{parameters}",)).fetchall()
     except apsw.Error as error:
         # SQLite's own words may repeat the address, and the key with it.
-        raise store_error(type(error)("it cannot be written anew"), fresh) from None
+        because = "the disk is full" if isinstance(error, apsw.FullError) else "it cannot be written anew"
+        raise store_error(type(error)(because), fresh) from None

@@ -222,12 +222,24 @@ def store_error(error: apsw.Error, path: Path) -> StoreError:
     """What an error of SQLite means for whoever waits for an answer."""
     match error:
         case apsw.CorruptError() | apsw.NotADBError():
-            said = str(error)  # of a page whose HMAC is wrong the copying of pages says no more than this
-            return DamagedStore(f"{path} is damaged: {'a page is malformed' if said == 'not an error' else said}")
+            return DamagedStore(f"{path} is damaged: {_said(error)}")
         case apsw.FullError() | apsw.IOError() | apsw.BusyError() | apsw.CantOpenError() | apsw.ReadOnlyError():
-            return StoreUnavailable(f"{path} cannot be used now: {error}")
+            return StoreUnavailable(f"{path} cannot be used now: {_said(error)}")
         case _:
             return StoreError(f"{path}: {type(error).__name__}: {error}")
+
+
+def _said(error: apsw.Error) -> str:
+    """In SQLite's words; of what stops the copying of pages it has none but that it was no error."""
+    match error:
+        case _ if str(error) != "not an error":
+            return str(error)
+        case apsw.CorruptError():
+            return "a page is malformed"
+        case apsw.FullError():
+            return "the disk is full"
+        case _:
+            return type(error).__name__
 
 
 @contextmanager

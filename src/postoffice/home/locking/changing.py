@@ -155,7 +155,12 @@ def take_keys(file: Path, source: Path) -> Path | None:
         if salt is None and not is_locked(file):
             raise UsageError(f"{file}: is not locked", os.EX_DATAERR)
         aside = set_aside(file)
-        write_slots(file, slots, file.stat())
+        try:
+            write_slots(file, slots, file.stat())
+        except UsageError:
+            if aside is not None:
+                aside.unlink()
+            raise
     return aside
 
 
