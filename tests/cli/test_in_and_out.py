@@ -8,7 +8,6 @@ import os
 import signal
 import struct
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,15 +18,14 @@ from tests.home.conftest import Fill
 from postoffice.protocols.dots import stuff
 from postoffice.store.embedded import MailboxFile
 from postoffice.store.model import Letter
+from postoffice.testing.command import COMMAND
 from postoffice.testing.process import make_office, open_folder, wait_until
-
-PROGRAM = (sys.executable, "-W", "error", "-c", "from postoffice.cli.main import main; main()")
 
 
 def run(*words: str | Path, home: Path | None = None) -> tuple[int, bytes, str]:
     """Status, standard output, standard error."""
     where = {**os.environ, "HOME": str(home)} if home else None
-    done = subprocess.run([*PROGRAM, *map(str, words)], capture_output=True, timeout=60, check=False, env=where)
+    done = subprocess.run([*COMMAND, *map(str, words)], capture_output=True, timeout=60, check=False, env=where)
     return done.returncode, done.stdout, done.stderr.decode()
 
 
@@ -86,13 +84,13 @@ def test_a_zip_goes_to_standard_output_and_what_is_said_does_not(file: Path, tmp
     with (tmp_path / "appended.zip").open("ab") as appended:
         appended.write(b"before")
         appended.flush()
-        words = [*PROGRAM, "export", "zip", "-", "--file", str(file)]
+        words = [*COMMAND, "export", "zip", "-", "--file", str(file)]
         subprocess.run(words, stdout=appended, stderr=subprocess.DEVNULL, check=True, timeout=60)
     assert (tmp_path / "appended.zip").read_bytes()[6:] == out
 
 
 def test_a_pipe_that_closes_is_told(file: Path) -> None:
-    words = [*PROGRAM, "export", "zip", "-", "--file", str(file)]
+    words = [*COMMAND, "export", "zip", "-", "--file", str(file)]
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, check=False, timeout=60)
@@ -159,7 +157,7 @@ async def test_an_export_that_is_killed_is_not_there_and_the_next_one_is(fill: F
     path = await fill([b"Subject: %d\r\n\r\n" % number + b"x" * 3000 + b"\r\n" for number in range(1500)])
     part = tmp_path / ".out.part" / "INBOX"
     process = subprocess.Popen(
-        [*PROGRAM, "export", "eml", str(tmp_path / "out"), "--file", str(path)], stdout=subprocess.DEVNULL
+        [*COMMAND, "export", "eml", str(tmp_path / "out"), "--file", str(path)], stdout=subprocess.DEVNULL
     )
     wait_until(lambda: part.exists() and len(list(part.iterdir())) > 100, "letters go out")
     process.send_signal(signal.SIGKILL)

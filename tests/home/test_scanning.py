@@ -17,7 +17,7 @@ from postoffice.errors import StoreUnavailable, UsageError
 from postoffice.handing.target import InFile, InMaildir
 from postoffice.handing.way import Way
 from postoffice.home.hooks import Hooks
-from postoffice.home.pulling import Outcome, pull_into
+from postoffice.home.pulling import Outcome, Pull, pull_into
 from postoffice.home.scanning.again import LookAgain
 from postoffice.home.scanning.inspector import Inspector
 from postoffice.home.scanning.outcome import Again
@@ -54,9 +54,8 @@ class Home:
         there = Way(self.file, InFile(self.file))
         source = Source("127.0.0.1", self.port, USER)
         try:
-            return await pull_into(
-                there, USER, source, options or Options(PASSWORD), Hooks(), scanning or self.scanning
-            )
+            how = options or Options(PASSWORD)
+            return await pull_into(Pull(there, USER, source, how, scanning=scanning or self.scanning))
         finally:
             await self.look()
 
@@ -126,9 +125,8 @@ async def test_what_is_clean_is_seen_and_what_is_infected_is_in_quarantine(home:
 
 
 async def test_without_a_scanner_nothing_is_asked_and_nothing_remembered(home: Home) -> None:
-    await pull_into(
-        Way(home.file, InFile(home.file)), USER, Source("127.0.0.1", home.port, USER), Options(PASSWORD), Hooks()
-    )
+    there, source = Way(home.file, InFile(home.file)), Source("127.0.0.1", home.port, USER)
+    await pull_into(Pull(there, USER, source, Options(PASSWORD)))
     await home.look()
     assert home.folder == {INBOX: [GOOD, BAD, LATER]}
     assert home.clamd.asked == 0
@@ -287,7 +285,7 @@ async def test_no_target_is_given_what_is_withheld(home: Home, tmp_path: Path) -
     home.peer.letters["id-4"] = letter("large", b"x" * 5000)
     there = Way(home.file, InMaildir(tmp_path / "Mail"))
     source = Source("127.0.0.1", home.port, USER)
-    outcome = await pull_into(there, USER, source, Options(PASSWORD), Hooks(), home.scanning)
+    outcome = await pull_into(Pull(there, USER, source, Options(PASSWORD), scanning=home.scanning))
     await home.look()
     assert outcome.handed.letters == 2
     given = [path.read_bytes().replace(b"\n", b"\r\n") for path in (tmp_path / "Mail" / "new").iterdir()]
@@ -299,7 +297,7 @@ async def test_the_hook_hears_of_what_is_seen(home: Home, tmp_path: Path) -> Non
     there = Way(home.file, InFile(home.file))
     hooks = Hooks(new_mail=f"cat >> {tmp_path}/heard")
     source = Source("127.0.0.1", home.port, USER)
-    await pull_into(there, USER, source, Options(PASSWORD), hooks, home.scanning)
+    await pull_into(Pull(there, USER, source, Options(PASSWORD), hooks, home.scanning))
     heard = (tmp_path / "heard").read_text()
     assert "good" in heard
     assert "bad" not in heard

@@ -87,7 +87,7 @@ def fetch_accounts(names: Sequence[str], is_all: bool, config: Path | None, wish
     """Pull these accounts, or all, at once; gives the worst of their exit statuses. A UsageError before any began."""
     from postoffice.home.config import read_home, usual_path
     from postoffice.home.preview import preview
-    from postoffice.home.pulling import key_for, make_folder, pull_into
+    from postoffice.home.pulling import Pull, key_for, make_folder, pull_into
     from postoffice.home.together import together
 
     if bool(names) == is_all:
@@ -111,7 +111,7 @@ def fetch_accounts(names: Sequence[str], is_all: bool, config: Path | None, wish
                 async with terminal:  # a passphrase may have to be typed
                     key = await key_for(account, there.file)
                 scanning = wish.scanning(account.scanning)
-                return await pull_into(there, account.name, source, options, hooks, scanning, key=key)
+                return await pull_into(Pull(there, account.name, source, options, hooks, scanning, key))
             file = account.way(wish.doubtful).file
             async with terminal:
                 key = await key_for(account, file)

@@ -128,7 +128,7 @@ def _fetch_url(
     from postoffice.handing.target import target
     from postoffice.handing.way import way
     from postoffice.home.hooks import Hooks
-    from postoffice.home.pulling import pull_into
+    from postoffice.home.pulling import Pull, pull_into
 
     if len(names) > 1 or is_all:
         raise UsageError("a URL is pulled alone: postoffice fetch URL --into FILE")
@@ -145,6 +145,6 @@ def _fetch_url(
 
             tell.previewed(with_loop(lambda: preview(source, there.file, options)))
             return os.EX_OK
-        hooks = Hooks(new_mail=wish.hook or "")
-        outcome = with_loop(lambda: pull_into(there, source.user, source, options, hooks, scanning))
+        pull = Pull(there, source.user, source, options, Hooks(new_mail=wish.hook or ""), scanning)
+        outcome = with_loop(lambda: pull_into(pull))
     return ended(tell, outcome)

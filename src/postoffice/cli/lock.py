@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import click
 
-from postoffice.app.status import counted, size
 from postoffice.cli.check import Progress
 from postoffice.cli.home import file_argument
 from postoffice.errors import UsageError
@@ -22,6 +21,7 @@ from postoffice.home.locking.beside import is_locked, keys_path, read_slots
 from postoffice.home.locking.finding import key_by_asking, key_by_keyring, key_of
 from postoffice.home.locking.transcribing import sweep
 from postoffice.home.mailbox import must_be_possible
+from postoffice.quantities import counted, size
 from postoffice.store.embedded.soundness import Tally
 
 T = TypeVar("T")

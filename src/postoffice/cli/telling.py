@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from postoffice.cli.counting import counted
 from postoffice.message.header import safe
+from postoffice.quantities import counted
 
 if TYPE_CHECKING:
     from postoffice.moving.comparing import Comparison

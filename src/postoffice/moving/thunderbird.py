@@ -136,15 +136,10 @@ class Thunderbird:
             os.close(descriptor)
 
     def _names(self, *path: str) -> list[str]:
-        try:
-            return self._tree.names(*path)
-        except NotADirectoryError:
-            return []
-        except OSError as error:
-            complaint = Complaint(str(self._tree.root.joinpath(*path)), f"cannot be read: {error.strerror}", loses=True)
-            if complaint not in self._complaints:
-                self._complaints.append(complaint)
-            return []
+        names, complaint = self._tree.names_or_complaint(*path)
+        if complaint is not None and complaint not in self._complaints:
+            self._complaints.append(complaint)
+        return names
 
     # --- letters ----------------------------------------------------------------------------------------------------
 

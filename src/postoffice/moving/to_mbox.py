@@ -11,11 +11,8 @@ It is written beside its place, synced, and only then renamed: what has the name
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
-from postoffice.errors import UsageError
 from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
 from postoffice.moving import fromlines
@@ -34,28 +31,13 @@ async def to_mbox(
 
     A file that is there and not empty is a `UsageError`, unless this one `replaces` it.
     """
-    if outlet.facts is not None and not stat.S_ISREG(outlet.facts.st_mode):
-        raise UsageError(f"{outlet.path}: is there already and no file", os.EX_CANTCREAT)
-    if outlet.facts is not None and outlet.facts.st_size and not replaces:
-        raise UsageError(f"{outlet.path}: is there already; --replace puts this in its place", os.EX_CANTCREAT)
     snapshot = await mailbox.snapshot(folder=folder)
     report = Report(total=len(snapshot.keys))
-    part = f".{outlet.path.name}.part"
-    descriptor = outlet.make_alone(part)
-    try:
+    with outlet.new_file(replaces=replaces) as descriptor:
         for keys in batches(snapshot):
             for given in await read(mailbox, keys):
                 await _give(given, descriptor, outlet, witness, report)
             witness.progress(report)
-        os.fsync(descriptor)
-        outlet.rename(part, outlet.path.name)
-        outlet.sync()
-    except BaseException:
-        with suppress(OSError):
-            outlet.remove(part)
-        raise
-    finally:
-        os.close(descriptor)
     return report
 
 

@@ -17,6 +17,7 @@ from postoffice.message import header
 from postoffice.message.charsets import text_of
 from postoffice.message.content import HEAD_OCTETS
 from postoffice.message.mime.view import LOOK_OCTETS, Attachment, ShownLink, View, view
+from postoffice.quantities import size
 from postoffice.tui.cells import fitted, tame, wrapped
 from postoffice.tui.look import BOLD, DIM, KEY, PLAIN, QUOTED, WARNING, Line, Piece
 
@@ -140,14 +141,3 @@ def attachment_lines(one: Attachment, width: int) -> list[Line]:
     seen = ", shown above" if one.is_inline else ""
     pieces: list[Piece] = [(mark, KEY), (tame(one.name), PLAIN), (f"  {tame(one.kind)}, {size(one.octets)}{seen}", DIM)]
     return [pieces, *(line for what in one.warnings for line in _warning(what, width, len(mark)))]
-
-
-def size(octets: int) -> str:
-    """For people: `812 octets`, `14 kB`, `3.2 MB`."""
-    if octets < 1000:
-        return f"{octets} octet{'' if octets == 1 else 's'}"
-    measure, unit = octets / 1000, "kB"
-    for larger in ("MB", "GB"):
-        if measure >= 1000:
-            measure, unit = measure / 1000, larger
-    return f"{measure:.1f} {unit}" if measure < 10 else f"{measure:.0f} {unit}"

@@ -31,11 +31,10 @@ _SECTION: Final = re.compile(r"([^*]+)(?:\*([0-9]{1,3}))?(\*)?")
 class Description:
     """`kind` and `encoding` are in lower case; `name` is what the sender calls a file, decoded and not made safe.
 
-    `is_labelled`: a kind was given, and is one. `boundary` is that of a multipart, else empty.
+    `boundary` is that of a multipart, else empty.
     """
 
     kind: str = "text/plain"
-    is_labelled: bool = False
     charset: str = ""
     encoding: str = ""
     name: str = ""
@@ -55,7 +54,6 @@ def describe(head: bytes, default: str = "text/plain") -> Description:
     encoding = _field(head, b"Content-Transfer-Encoding").partition(b";")[0].strip(b" \t\r\n\"'.")
     return Description(
         kind=kind,
-        is_labelled=found is not None,
         charset=parameters.get("charset", "").strip(" '\"").lower(),
         encoding=encoding.decode("latin-1").lower(),
         name=name[:NAME_CHARACTERS].strip(),

@@ -126,7 +126,6 @@ class _Anchor:
 @dataclass(slots=True)
 class _Table:
     rows: list[list[list[str]]] = field(default_factory=list)
-    has_heads: bool = False
 
 
 class _Work:
@@ -138,7 +137,6 @@ class _Work:
         self._anchors: list[_Anchor] = []
         self._numbers: dict[str, int] = {}
         self._first_number = first_number
-        self._colours: list[tuple[LexborNode, str, str]] = []
         self._ink, self._paper = "", ""
         self._pre = 0
         self._quotes = 0
@@ -216,8 +214,6 @@ class _Work:
             case "td" | "th" | "li" | "blockquote":
                 if tag in ("td", "th") and not self._tables:
                     return
-                if tag == "th":
-                    self._tables[-1].has_heads = True
                 self._quotes += tag in ("li", "blockquote")
                 self._boxes.append(_Box())
             case "ul" | "ol":
