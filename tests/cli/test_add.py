@@ -106,6 +106,8 @@ class Person:
 
 @pytest.fixture
 async def person(tmp_path: Path) -> AsyncIterator[Person]:
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages" / "keyring.py").write_text("raise ImportError")  # whatever this machine has
     authority = Authority(tmp_path)
     peer = Pop3Peer({"id-1": b"Subject: one\r\n\r\nx\r\n"})
     async with peer.listening(server_context(*authority.issue(["localhost"], tmp_path))) as port:
@@ -164,12 +166,23 @@ async def test_a_person_says_no(person: Person) -> None:
 
 
 async def test_the_keyring_takes_the_password_where_there_is_one(person: Person) -> None:
-    (person.folder / "packages").mkdir()
     (person.folder / "packages" / "keyring.py").write_text(KEYRING.format(path=str(person.folder / "ring")))
     status, _, errors = await person.run(*person.search, "--yes", "--password-stdin", stdin="secret\n")
     assert status == 0, errors
     assert (person.folder / "ring").read_text() == f"postoffice {ADDRESS}@localhost secret"
     assert person.home.account(ADDRESS).places.keyring
+    assert (await person.run("fetch", ADDRESS))[0] == 0
+
+
+async def test_a_file_takes_it_where_the_keyring_does_not(person: Person) -> None:
+    """The package is there, but no desktop, and nobody to choose."""
+    (person.folder / "packages" / "keyring.py").write_text(KEYRING.format(path="/nowhere/at/all"))
+    status, _, errors = await person.run(*person.search, "--yes", "--password-stdin", stdin="secret\n")
+    assert status == 0, errors
+    assert "the keyring does not take it: FileNotFoundError; the password is kept in a file" in errors
+    places = person.home.account(ADDRESS).places
+    assert places.file is not None
+    assert not places.keyring
     assert (await person.run("fetch", ADDRESS))[0] == 0
 
 

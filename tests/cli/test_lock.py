@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import pty
+import random
 import re
 import shutil
 import struct
@@ -205,9 +206,10 @@ def test_the_passphrase_comes_from_where_a_person_says(
 
 
 def test_only_one_place_is_named(locked: Path, secret: Path) -> None:
-    status, _, errors = postoffice("ls", locked, "--passphrase-file", secret, "--passphrase-command", "true")
-    assert status == 64
-    assert "one place" in errors
+    for said in (("--passphrase-command", "true"), ("--passphrase-stdin",)):
+        status, _, errors = postoffice("ls", locked, "--passphrase-file", secret, *said, stdin=f"{PASSPHRASE}\n")
+        assert status == 64
+        assert "one place" in errors
 
 
 # --- pulling ------------------------------------------------------------------------------------------------------
@@ -369,32 +371,76 @@ def test_a_short_passphrase_is_refused_and_nothing_is_changed(file: Path, locked
 _KEYRING = """
 import json, os, pathlib
 _path = pathlib.Path(os.environ["FAKE_KEYRING"])
+class NoKeyringError(RuntimeError): pass
+def _kept():
+    if _path.with_name("shut").exists():
+        raise NoKeyringError
+    return json.loads(_path.read_text()) if _path.exists() else {}
 def get_password(service, name):
-    return json.loads(_path.read_text()).get(service + name) if _path.exists() else None
+    return _kept().get(service + name)
 def set_password(service, name, secret):
-    _path.write_text(json.dumps({service + name: secret}))
+    _path.write_text(json.dumps(_kept() | {service + name: secret}))
+def delete_password(service, name):
+    kept = _kept()
+    del kept[service + name]
+    _path.write_text(json.dumps(kept))
 """
 
 
-def test_the_keyring_opens_it_if_it_was_asked_to(
-    locked: Path, secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    status, _, errors = postoffice("passwd", locked, "--keyring", "--passphrase-file", secret)
-    if status:
-        assert (status, errors) == (69, "postoffice: the package keyring is not installed: pip install keyring\n")
+@pytest.fixture
+def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the package keyring keeps; while `shut` lies beside it, it keeps nothing and says so."""
     packages = tmp_path / "packages"
     packages.mkdir()
     (packages / "keyring.py").write_text(_KEYRING)
     monkeypatch.setenv("PYTHONPATH", str(packages))
     monkeypatch.setenv("FAKE_KEYRING", str(tmp_path / "ring"))
+    return tmp_path / "ring"
+
+
+def test_the_keyring_opens_it_if_it_was_asked_to(locked: Path, secret: Path, ring: Path) -> None:
     well("passwd", locked, "--keyring", "--passphrase-file", secret)
     assert "subject1" in well("ls", locked)
-    (tmp_path / "ring").rename(tmp_path / "shut")
-    assert postoffice("ls", locked)[0] == 77
-    (tmp_path / "shut").rename(tmp_path / "ring")
-    well("passwd", locked, "--no-keyring", "--passphrase-file", secret)
-    assert postoffice("ls", locked)[0] == 77
+    assert "and the keyring opens it while that is open" in well("lock", locked)
+    well("unlock", locked)
+    well("lock", locked)
+    ring.with_name("shut").touch()
+    for command in ("ls", "unlock"):
+        status, _, errors = postoffice(command, locked)
+        assert (status, errors.count("\n")) == (77, 1)
+        assert "no terminal to ask for the passphrase" in errors
+        assert "the keyring does not answer: there is none here" in errors
     well("ls", locked, "--passphrase-file", secret)
+    ring.with_name("shut").unlink()
+    well("passwd", locked, "--no-keyring", "--passphrase-file", secret)
+    assert json.loads(ring.read_text()) == {}
+    status, _, errors = postoffice("ls", locked)
+    assert status == 77
+    assert errors.endswith("with --passphrase-file for example\n")
+    well("ls", locked, "--passphrase-file", secret)
+
+
+def test_a_keyring_with_something_else_does_not_open_it(locked: Path, secret: Path, ring: Path) -> None:
+    well("passwd", locked, "--keyring", "--passphrase-file", secret)
+    name = next(iter(json.loads(ring.read_text())))
+    for other in ("00" * 32, "no digits"):
+        ring.write_text(json.dumps({name: other}))
+        status, _, errors = postoffice("ls", locked)
+        assert status == 77
+        assert "what the keyring has for it does not open it" in errors
+        assert "subject1" in well("ls", locked, "--passphrase-file", secret)
+
+
+def test_without_a_keyring_nothing_is_changed(locked: Path, secret: Path, ring: Path) -> None:
+    before = keys_path(locked).read_bytes()
+    ring.with_name("shut").touch()
+    status, _, errors = postoffice("passwd", locked, "--keyring", "--passphrase-file", secret)
+    assert status == 69
+    assert errors.startswith("postoffice: the keyring does not take it: there is none here")
+    (ring.with_name("packages") / "keyring.py").write_text("raise ImportError")
+    status, _, errors = postoffice("passwd", locked, "--keyring", "--passphrase-file", secret)
+    assert (status, errors) == (69, "postoffice: the package keyring is not installed: pip install keyring\n")
+    assert keys_path(locked).read_bytes() == before
 
 
 # --- packs --------------------------------------------------------------------------------------------------------
@@ -459,9 +505,25 @@ def test_lost_keys_are_taken_from_a_pack_and_from_no_other_s(locked: Path, secre
     copy = tmp_path / "copy"
     shutil.copy(keys_path(locked), copy)
     keys_path(locked).write_bytes(b"damaged")
-    assert postoffice("ls", locked, "--passphrase-file", secret)[0] == 65
-    well("passwd", locked, "--keys-from", copy)
+    status, _, errors = postoffice("ls", locked, "--passphrase-file", secret)
+    assert status == 65
+    assert f"postoffice passwd {locked} --keys-from PACK" in errors
+    out = well("passwd", locked, "--keys-from", copy)
     assert "subject1" in well("ls", locked, "--passphrase-file", secret)
+    aside = re.search(r"^(.*): keys that lay there before", out, re.MULTILINE)
+    assert aside is not None
+    assert Path(aside[1]).read_bytes() == b"damaged"
+
+
+def test_what_is_unlocked_is_locked_although_its_keys_are_lost(locked: Path, secret: Path, tmp_path: Path) -> None:
+    well("unlock", locked, "--passphrase-file", secret)
+    keys_path(locked).rename(tmp_path / "lost")
+    well("ls", locked)
+    status, _, errors = postoffice("lock", locked)
+    assert status == 66
+    assert "its keys are not beside it" in errors
+    (tmp_path / "lost").rename(keys_path(locked))
+    assert postoffice("ls", locked)[0] == 77
 
 
 # --- what stands in the way ---------------------------------------------------------------------------------------
@@ -524,6 +586,9 @@ def test_each_wrong_thing_is_one_sentence(locked: Path, secret: Path, tmp_path: 
         (77, ("unlock", locked)),
         (77, ("passwd", locked)),
         (64, ("passwd", locked, *said)),
+        (64, ("passwd", locked, "--recovery-key", "--no-keyring", *said)),
+        (64, ("passwd", locked, "--keyring", "--new-passphrase-file", secret, *said)),
+        (64, ("passwd", locked, "--recovery-key", "--keys-from", keys_path(locked), *said)),
         (66, ("passwd", locked, "--keys-from", nothing)),
         (65, ("passwd", locked, "--keys-from", text)),
         (65, ("passwd", plain, "--keys-from", keys_path(locked))),
@@ -578,13 +643,43 @@ def test_a_changed_page_is_told_by_check_and_saved_by_repair(locked: Path, secre
     locked.write_bytes(octets)
     status, out, _ = postoffice("check", locked, "--passphrase-file", secret)
     assert status == 65
-    assert "malformed" in out
+    assert out.count("malformed") == 1  # not once for each question that cannot be asked
+    assert max(map(len, out.splitlines())) < 600
+    pack = tmp_path / "one.po"
+    status, _, errors = postoffice("pack", locked, "--into", pack, "--passphrase-file", secret)
+    assert (status, pack.exists()) == (65, False)
+    assert errors.count("\n") == 1
+    assert errors.endswith(f"malformed; postoffice repair {locked} saves what can be saved\n")
     new = tmp_path / "new.mailbox"
     status, out, errors = postoffice("repair", locked, "--into", new, "--passphrase-file", secret)
     assert status in (0, 65), errors
     assert "pages" in out
     assert new.read_bytes().startswith(MARK)
     assert "all is sound" in well("check", new, "--passphrase-file", secret)
+
+
+def test_a_plain_file_with_a_damaged_beginning_is_not_taken_for_locked(
+    locked: Path, secret: Path, tmp_path: Path
+) -> None:
+    """Its keys may lie beside it still, for copies of the locked one."""
+    well("unlock", locked, "--for-good", "--passphrase-file", secret)
+    octets = locked.read_bytes()
+    locked.write_bytes(random.Random(1).randbytes(4096) + octets[4096:])
+    status, _, errors = postoffice("ls", locked)
+    assert (status, "is damaged" in errors) == (65, True)
+    new = tmp_path / "new.mailbox"
+    assert "5 letters saved" in well("repair", locked, "--into", new)
+    assert not keys_path(new).exists()
+    assert "subject5" in well("ls", new)
+
+
+def test_where_nothing_can_be_saved_no_keys_are_left(locked: Path, secret: Path, tmp_path: Path) -> None:
+    locked.write_bytes(random.Random(1).randbytes(20 * 4096))
+    new = tmp_path / "new.mailbox"
+    status, _, errors = postoffice("repair", locked, "--into", new, "--passphrase-file", secret)
+    assert (status, "there is nothing of a mailbox in it" in errors) == (65, True)
+    assert not new.exists()
+    assert not keys_path(new).exists()
 
 
 def test_one_damaged_copy_of_the_keys_is_told_by_check_and_mended_by_passwd(locked: Path, secret: Path) -> None:
@@ -665,7 +760,7 @@ def on_terminal(words: list[str], *typed: str) -> tuple[int, str]:
         shown += octets
         while left and shown.count(b": ", asked) and shown.rstrip(b" ").endswith(b":"):
             asked = len(shown)
-            os.write(terminal, left.pop(0).encode() + b"\n")
+            os.write(terminal, os.fsencode(left.pop(0)) + b"\n")
     os.close(terminal)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), shown.decode()
 
@@ -682,6 +777,13 @@ def test_a_person_is_asked_three_times_and_what_is_typed_is_not_shown(locked: Pa
     assert status == 77
     assert shown.count("Passphrase of") == 3
     assert "that passphrase does not open it" in shown
+
+
+def test_octets_that_no_keyboard_of_this_locale_sends_are_one_sentence(locked: Path) -> None:
+    status, shown = on_terminal([*PROGRAM, "ls", str(locked)], "\udcff\udcfe, in Latin 1")
+    assert status == 65
+    assert "what was typed is no UTF-8" in shown
+    assert "Traceback" not in shown
 
 
 def test_a_new_passphrase_is_typed_twice(file: Path) -> None:

@@ -3,7 +3,7 @@ works or after it was killed, nor in files that have no name any more."""
 
 from __future__ import annotations
 
-import re
+import os
 import signal
 import subprocess
 import sys
@@ -221,19 +221,36 @@ def test_nothing_of_a_plain_file_once_it_is_locked(folder: Path) -> None:
 
 
 def test_no_secret_is_seen_from_outside(folder: Path, locked: Path) -> None:
-    """Neither in arguments nor in the environment of the process that holds the key, nor in what is told."""
-    out = told(started(folder, "unlock", locked))
+    """Neither in arguments nor in the environment of a command and of the process that holds the key, nor in what is
+    told."""
+    command = started(folder, "unlock", locked)
+    seen: dict[int, bytes] = {}
+    while command.poll() is None:
+        seen |= {process: octets for process in ours(folder) if (octets := shown(process))}
+    out = told(command)
     loan = holding.held(locked.read_bytes()[:16])
     assert loan is not None
-    for process in Path("/proc").iterdir():
-        if not re.fullmatch("[0-9]+", process.name):
-            continue
-        for name in ("cmdline", "environ"):
-            try:
-                octets = (process / name).read_bytes()
-            except OSError:
-                continue
-            assert loan.key.secret.hex().encode() not in octets
-            assert PASSPHRASE.encode() not in octets
+    keepers = [process for process in ours(folder) if b"postoffice.home.locking.agent" in shown(process)]
+    assert len(keepers) == 1
+    assert command.pid in seen
+    for octets in (*seen.values(), shown(keepers[0])):
+        assert loan.key.secret.hex().encode() not in octets
+        assert PASSPHRASE.encode() not in octets
     assert loan.key.secret.hex() not in out
     assert all(loan.key.secret not in path.read_bytes() for path in (folder / "mail").iterdir())
+
+
+def ours(folder: Path) -> Iterator[int]:
+    """Processes that have the place of this test in their arguments, as all that it starts have."""
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and os.fsencode(folder) in shown(int(process.name)):
+            yield int(process.name)
+
+
+def shown(process: int) -> bytes:
+    """Arguments and environment of a process as root sees them, nothing of one that is gone."""
+    found = b""
+    for name in ("cmdline", "environ"):
+        with suppress(OSError):
+            found += Path(f"/proc/{process}/{name}").read_bytes()
+    return found

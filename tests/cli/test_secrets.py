@@ -51,6 +51,8 @@ class Home:
 
 @pytest.fixture
 async def home(tmp_path: Path) -> AsyncIterator[Home]:
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages" / "keyring.py").write_text("raise ImportError")
     peer = Pop3Peer({"id-1": b"one\r\n"})
     async with peer.listening() as port:
         yield Home(tmp_path, port, peer)
@@ -59,7 +61,6 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
 async def test_each_place_opens_the_maildrop(home: Home) -> None:
     home.environment = {"SECRET": PASSWORD, "CREDENTIALS_DIRECTORY": str(home.folder)}
     file = home.file()
-    (home.folder / "packages").mkdir()
     (home.folder / "packages" / "keyring.py").write_text(FAKE_KEYRING.format(words=PASSWORD, user=USER))
     for words in (
         ("--password-command", f"cat {file} | cat"),
@@ -103,7 +104,6 @@ async def test_a_place_without_a_password_is_told(home: Home, words: tuple[str, 
 
 
 async def test_a_keyring_that_has_nothing_says_how_to_put_it_there(home: Home) -> None:
-    (home.folder / "packages").mkdir()
     (home.folder / "packages" / "keyring.py").write_text(FAKE_KEYRING.format(words=PASSWORD, user="somebody else"))
     status, errors = await home.fetch("--password-keyring")
     assert status == 77

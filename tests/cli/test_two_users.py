@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from postoffice.home.locking.beside import keys_path
 from postoffice.store.embedded import MailboxFile
 from postoffice.testing.check_store.walk import seen, text
 from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
@@ -135,8 +136,13 @@ def test_a_locked_one_goes_too_and_stays_locked(users: list[User]) -> None:
         os.chown(pack, other.number, other.number)
         other.runs("open", pack, "--into", other.file)
         assert b"letter 1" not in pack.read_bytes() + other.file.read_bytes()
-        peer.letters["new"] = text("new")
+        for path in (other.file, keys_path(other.file)):
+            found = path.stat()
+            assert (found.st_uid, found.st_mode & 0o777) == (other.number, 0o600)
         peer.given.clear()
+        other.fetches(port, *PASSPHRASE)
+        assert peer.given == set()
+        peer.letters["new"] = text("new")
         other.fetches(port, *PASSPHRASE)
         assert peer.given == {"new"}
     for number, letter in enumerate([*letters.values(), text("new")], 1):

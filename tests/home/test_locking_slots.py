@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -87,6 +88,8 @@ def test_a_record_that_was_cut_is_told(octets: int) -> None:
         RECORD[18:-32].replace(b'"memory":64', b'"memory":99999999'),
         RECORD[18:-32].replace(b'"passes":1', b'"passes":0'),
         RECORD[18:-32].replace(b'"lanes":1', b'"lanes":4096'),
+        RECORD[18:-32].replace(b'"memory":64', b'"memory":Infinity'),
+        b"[" * 1990,
         b"\xff\xfe",
     ],
 )
@@ -102,6 +105,19 @@ def test_a_newer_version_is_no_damage() -> None:
 
 def test_a_passphrase_is_the_same_however_a_keyboard_writes_it() -> None:
     assert octets_of_passphrase("Nguyễn") == octets_of_passphrase("Nguye\u0302\u0303n")
+
+
+def test_a_passphrase_that_there_is_no_memory_to_try_is_a_sentence() -> None:
+    slot = replace(slot_for(KEY, Way.PASSPHRASE, b"open", CHEAP), effort=Effort(1 << 20, 1, 1))
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 29), before[1]))
+    try:
+        with pytest.raises(UsageError, match="costs 1024 MiB of memory") as caught:
+            slot.opened(KEY.salt, b"open")
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    assert caught.value.status == 75
 
 
 def test_no_secret_stands_in_what_is_printed_of_a_key() -> None:

@@ -283,8 +283,14 @@ class _Wanted:
             choice = click.Choice(["keyring", "file"] if has_keyring() else ["file"])
             place = click.prompt("Keep the password in", type=choice, default=place, err=True)
         if place == "keyring":
-            keep_in_keyring(source, self.typed)
-            return {"password_keyring": True}
+            try:
+                keep_in_keyring(f"{source.user}@{source.host}", self.typed)
+            except UsageError as error:
+                if sys.stdin.isatty():  # who chose it does not want a file
+                    raise
+                click.echo(f"postoffice: {error}; the password is kept in a file", err=True)
+            else:
+                return {"password_keyring": True}
         return {"password_file": str(keep_password(self.address, self.typed))}
 
 

@@ -14,11 +14,13 @@ import click
 
 from postoffice.cli.check import Progress
 from postoffice.cli.home import file_argument
+from postoffice.database.key import salt_of
 from postoffice.errors import UsageError
 from postoffice.home.locking import changing, holding
 from postoffice.home.locking.asking import asking
 from postoffice.home.locking.beside import is_locked, keys_path, read_slots
-from postoffice.home.locking.finding import key_by_asking, key_by_keyring, key_of
+from postoffice.home.locking.finding import key_anew, key_by_asking, key_of
+from postoffice.home.locking.slots import Way
 from postoffice.home.locking.transcribing import sweep
 from postoffice.home.mailbox import must_be_possible
 from postoffice.quantities import counted, size
@@ -36,7 +38,7 @@ def lock(file: Path | None, *, create: bool) -> None:
     """Lock a mailbox FILE.
 
     The first time: FILE is encrypted, with its index and its log, by a passphrase that is asked for twice; a recovery
-    key is printed once. From then on: FILE can be read again only with the passphrase, `unlock` is over. Without FILE:
+    key is printed once. From then on: FILE can be read again only with what opens it, `unlock` is over. Without FILE:
     this holds for every file that is unlocked now.
 
     FILE.keys, which is made, belongs to FILE: without it, or a pack, nobody can open FILE.
@@ -49,9 +51,11 @@ def lock(file: Path | None, *, create: bool) -> None:
     if is_there and create:
         raise UsageError(f"{file}: is there already", os.EX_CANTCREAT)
     if is_there and is_locked(file):
-        holding.forget(read_slots(file).mailbox)
+        holding.forget(salt_of(file) or read_slots(file).mailbox)
         sweep(file.resolve())
-        click.echo(f"{file}: is locked")
+        has_keyring = read_slots(file).of(Way.KEYRING) is not None
+        opener = ", and the keyring opens it while that is open" if has_keyring else ""
+        click.echo(f"{file}: is locked{opener}")
         return
     passphrase = _new_passphrase(file)
     if create:
@@ -61,8 +65,7 @@ def lock(file: Path | None, *, create: bool) -> None:
     written = locked.written
     click.echo(f"{file}: {counted(written.letters, 'letter')}, {size(written.octets)}, encrypted")
     click.echo(f"{keys_path(file)}: opens it with the passphrase; keep both together, and a copy of it elsewhere")
-    if locked.aside is not None:
-        click.echo(f"{locked.aside}: keys that lay there before; a copy of before may need them")
+    _tell_aside(locked.aside)
     if written.other_names:
         click.echo(f"postoffice: the plain file has {counted(written.other_names, 'other name')} still", err=True)
     _show_recovery_key(locked.recovery_key)
@@ -95,7 +98,7 @@ def unlock(file: Path, minutes: float, *, for_good: bool) -> None:
         click.echo(f"{keys_path(file)}: stays for copies of the locked file; it can go when there are none")
         return
     seconds = max(1, round(minutes * 60))
-    holding.hold(key_by_keyring(file) or key_by_asking(file), seconds)
+    holding.hold(key_anew(file), seconds)
     until = datetime.fromtimestamp(time.time() + seconds).astimezone()
     click.echo(f"{file}: is unlocked until {until:%Y-%m-%d %H:%M}")
 
@@ -127,10 +130,14 @@ def passwd(
     The old passphrase, or the recovery key, is asked for. Mail is not encrypted anew: who had the old passphrase and a
     copy of FILE.keys keeps a way in. `unlock --for-good` and `lock` shut it.
     """
+    named = (source is not None, keyring is not None, recovery_key, command is not None or path is not None)
+    if sum(named) > 1:
+        raise UsageError("one thing is changed at a time: keys, keyring, recovery key or passphrase")
     if source is not None:
         must_be_possible(file)
-        changing.take_keys(file, source)
-        click.echo(f"{keys_path(file)}: has the keys of {source}")
+        aside = changing.take_keys(file, source)
+        click.echo(f"{keys_path(file)}: has the keys of {source}, which open it as on the day when that was made")
+        _tell_aside(aside)
         return
     _must_be_locked(file)
     if keyring is False:
@@ -149,6 +156,11 @@ def passwd(
         click.echo(f"{file}: the new passphrase opens it")
 
 
+def _tell_aside(aside: Path | None) -> None:
+    if aside is not None:
+        click.echo(f"{aside}: keys that lay there before; a copy of before may need them")
+
+
 def _must_be_locked(file: Path) -> None:
     must_be_possible(file)
     if not is_locked(file):
@@ -159,6 +171,7 @@ def _new_passphrase(
     file: Path, command: str | None = None, path: Path | None = None, *, is_change: bool = False
 ) -> str:
     """From where it is said to be, or from a person who types it twice."""
+    from postoffice.cli.secrets import typed
     from postoffice.client.secrets import of_command, of_file
 
     if command is not None and path is not None:
@@ -173,7 +186,7 @@ def _new_passphrase(
         if not is_change:
             return asking.get().person(file, False)
         raise UsageError("there is no terminal to ask for the new passphrase; use --new-passphrase-file", os.EX_USAGE)
-    return str(click.prompt(f"New passphrase for {file}", hide_input=True, confirmation_prompt=True, err=True))
+    return typed(f"New passphrase for {file}", is_new=True)
 
 
 def _show_recovery_key(recovery_key: str) -> None:

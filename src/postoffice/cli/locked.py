@@ -33,7 +33,9 @@ def ask_person(file: Path, is_again: bool) -> str:
         return nobody(file, is_again)
     if is_again:
         click.echo("That does not open it.", err=True)
-    return str(click.prompt(f"Passphrase of {file}", hide_input=True, err=True))
+    from postoffice.cli.secrets import typed
+
+    return typed(f"Passphrase of {file}")
 
 
 def _from_stdin(_file: Path, _is_again: bool) -> str:
@@ -46,15 +48,14 @@ def _note(context: click.Context, parameter: click.Parameter, value: Any) -> Non
     """Called for each option, given or not."""
     told = asking.get()
     if parameter is _OPTIONS[0]:
-        told = Asking(
-            None, ask_person, TRIES if sys.stdin.isatty() else 1
-        )  # whatever another command of this process was told
+        # Whatever another command of this process was told is forgotten.
+        told = Asking(person=ask_person, tries=TRIES if sys.stdin.isatty() else 1)
     if parameter.name == "passphrase_stdin":
         told = replace(told, person=_from_stdin, tries=1) if value else told
     elif value is not None:
         from postoffice.client.secrets import Places
 
-        if told.places is not None:
+        if told.places is not None or told.person is _from_stdin:
             raise click.UsageError("the passphrase comes from one place: name only one of them", context)
         told = replace(told, places=Places(**{str(parameter.name).removeprefix("passphrase_"): value}))
     asking.set(told)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import click
 from postoffice.cli.check import Progress
 from postoffice.cli.loop import with_loop
 from postoffice.errors import UsageError
-from postoffice.home.locking.beside import put_slots, read_slots
+from postoffice.home.locking.beside import keys_path, put_slots, read_slots
 from postoffice.home.locking.finding import key_of
 from postoffice.quantities import counted, size
 from postoffice.store.embedded.salvage import FOUND, Report
@@ -40,9 +42,8 @@ def repair(file: Path, new: Path, as_json: bool) -> None:
         tally.tick = progress.tick
     try:
         key = key_of(file)
-        if key is not None:
-            put_slots(new, read_slots(file))
-        report = with_loop(lambda: save(file, new, tick=tally.count, key=key))
+        with _keys_beside(file, new) if key is not None else nullcontext():
+            report = with_loop(lambda: save(file, new, tick=tally.count, key=key))
     except OSError as error:
         raise UsageError(f"{error.filename or file}: {error.strerror}", os.EX_IOERR) from error
     finally:
@@ -54,6 +55,19 @@ def repair(file: Path, new: Path, as_json: bool) -> None:
             click.echo(f"LOST  {line}")
         click.echo(_summary(report, new))
     sys.exit(os.EX_DATAERR if report.lost else 0)
+
+
+@contextmanager
+def _keys_beside(file: Path, new: Path) -> Iterator[None]:
+    """Those of a locked file lie beside the new one before it is there; where that fails, none do that did not."""
+    were_there = keys_path(new).exists()
+    put_slots(new, read_slots(file))
+    try:
+        yield
+    except BaseException:
+        if not were_there:
+            keys_path(new).unlink()
+        raise
 
 
 def _must_be_possible(file: Path, new: Path) -> None:

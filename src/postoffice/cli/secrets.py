@@ -61,8 +61,7 @@ def new_password(address: str, *, from_stdin: bool) -> str:
     if from_stdin:
         return _first_line()
     _need_terminal()
-    password = click.prompt(f"New password for {address}", hide_input=True, confirmation_prompt=True, err=True)
-    return _usable(str(password))
+    return _usable(typed(f"New password for {address}", is_new=True))
 
 
 def generated_password() -> str:
@@ -78,7 +77,16 @@ def known_password(whose: str, *, from_stdin: bool) -> str:
     if from_stdin:
         return _first_line()
     _need_terminal()
-    return _usable(str(click.prompt(f"Password for {whose}", hide_input=True, err=True)))
+    return _usable(typed(f"Password for {whose}"))
+
+
+def typed(what: str, *, is_new: bool = False) -> str:
+    """What a person types at a terminal that does not show it; twice where it is new."""
+    try:
+        return str(click.prompt(what, hide_input=True, confirmation_prompt=is_new, err=True))
+    except UnicodeDecodeError as error:
+        said = f"what was typed is no {error.encoding.upper()}, which the locale says that the terminal speaks"
+        raise UsageError(said, os.EX_DATAERR) from None
 
 
 def named_places(source: Source, whose: str, *, password_stdin: bool, **places: Any) -> list[Callable[[], str]]:

@@ -14,17 +14,20 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from postoffice.client.url import Source
 from postoffice.errors import UsageError
 
 SERVICE: Final = "postoffice"
 """Under which name the keyring has our passwords: `keyring set postoffice USER@HOST`."""
+
+_WITHOUT_KEYRING: Final = "there is none here, or nothing of this session reaches it (see: keyring diagnose)"
 
 SECRET_OCTETS: Final = 64 * 1024
 
@@ -94,14 +97,8 @@ def of_credential(name: str) -> str:
 
 def of_keyring(whose: str) -> str:
     """What the keyring has for `USER@HOST`."""
-    try:
-        import keyring  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        raise UsageError("the package keyring is not installed: pip install keyring", os.EX_UNAVAILABLE) from None
-    try:
+    with _keyring("does not answer") as keyring:
         secret = keyring.get_password(SERVICE, whose)
-    except Exception as error:  # each of its backends has errors of its own
-        raise UsageError(f"the keyring does not answer: {type(error).__name__}", os.EX_UNAVAILABLE) from error
     if secret is None:
         raise UsageError(
             f"the keyring has nothing for it; put it there with: keyring set {SERVICE} {whose}", os.EX_NOPERM
@@ -111,19 +108,41 @@ def of_keyring(whose: str) -> str:
 
 def has_keyring() -> bool:
     """Whether the package is installed; a keyring may be shut all the same."""
-    import importlib.util
+    try:
+        import keyring  # type: ignore[import-not-found,unused-ignore] # noqa: F401 it is asked for later
+    except ImportError:
+        return False
+    return True
 
-    return importlib.util.find_spec("keyring") is not None
+
+def keep_in_keyring(whose: str, secret: str) -> None:
+    """Where `of_keyring` finds it, which is tried. Raises UsageError (69)."""
+    with _keyring("does not take it") as keyring:
+        keyring.set_password(SERVICE, whose, secret)
+        is_there = keyring.get_password(SERVICE, whose) == secret
+    if not is_there:
+        raise UsageError("the keyring does not give back what it was given", os.EX_UNAVAILABLE)
 
 
-def keep_in_keyring(source: Source, secret: str) -> None:
-    """Where `of_keyring` finds it. Raises UsageError."""
+def take_from_keyring(whose: str) -> None:
+    """It has nothing for that name any more. Raises UsageError (69)."""
+    with _keyring("does not let go of it") as keyring:
+        if keyring.get_password(SERVICE, whose) is not None:
+            keyring.delete_password(SERVICE, whose)
+
+
+@contextmanager
+def _keyring(refusal: str) -> Iterator[Any]:
+    """The package `keyring`; whatever is wrong with it, or with the keyring, is a UsageError (69)."""
     try:
         import keyring  # type: ignore[import-not-found,unused-ignore]
-
-        keyring.set_password(SERVICE, f"{source.user}@{source.host}", secret)
+    except ImportError:
+        raise UsageError("the package keyring is not installed: pip install keyring", os.EX_UNAVAILABLE) from None
+    try:
+        yield keyring
     except Exception as error:  # each of its backends has errors of its own
-        raise UsageError(f"the keyring does not take it: {type(error).__name__}", os.EX_UNAVAILABLE) from error
+        because = _WITHOUT_KEYRING if type(error).__name__ == "NoKeyringError" else type(error).__name__
+        raise UsageError(f"the keyring {refusal}: {because}", os.EX_UNAVAILABLE) from error
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -59,14 +59,14 @@ def salt_of(path: Path) -> bytes | None:
     return found if len(found) == SALT_OCTETS and found.startswith(MARK) else None
 
 
-def beginning(path: Path) -> bytes:
-    """The first octets of a file, as many as a salt has; fewer of a shorter one, none where there is none.
+def beginning(path: Path, octets: int = SALT_OCTETS) -> bytes:
+    """The first octets of a file; fewer of a shorter one, none where there is none.
 
     Read by SQLite's own means: who opens and closes a file by others loses the locks that SQLite has on it in the same
     process. Raises OSError.
     """
     size = path.stat().st_size if path.exists() else 0
-    wanted = min(size, SALT_OCTETS)
+    wanted = min(size, octets)
     if not wanted:
         return b""
     try:

@@ -222,7 +222,8 @@ def store_error(error: apsw.Error, path: Path) -> StoreError:
     """What an error of SQLite means for whoever waits for an answer."""
     match error:
         case apsw.CorruptError() | apsw.NotADBError():
-            return DamagedStore(f"{path} is damaged: {error}")
+            said = str(error)  # of a page whose HMAC is wrong the copying of pages says no more than this
+            return DamagedStore(f"{path} is damaged: {'a page is malformed' if said == 'not an error' else said}")
         case apsw.FullError() | apsw.IOError() | apsw.BusyError() | apsw.CantOpenError() | apsw.ReadOnlyError():
             return StoreUnavailable(f"{path} cannot be used now: {error}")
         case _:

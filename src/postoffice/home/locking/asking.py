@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from postoffice.client.secrets import Places
 
 
+class NobodyToAsk(UsageError):
+    """The passphrase was not said, and there is no terminal."""
+
+    status = os.EX_NOPERM
+
+
 def nobody(file: Path, _is_again: bool) -> str:
     """Where there is no terminal."""
-    raise UsageError(
+    raise NobodyToAsk(
         f"{file}: is locked, and there is no terminal to ask for the passphrase; unlock it before, or say where the"
-        " passphrase is, with --passphrase-file for example",
-        os.EX_NOPERM,
+        " passphrase is, with --passphrase-file for example"
     )
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
-from postoffice.database.key import PLAIN, beginning, salt_of
+from postoffice.database.key import MARK, PLAIN, SALT_OCTETS, beginning, salt_of
 from postoffice.database.sqlite import sync_directory
 from postoffice.errors import DamagedStore, UsageError
-from postoffice.home.locking.slots import RECORD_OCTETS, Slots, read_record
+from postoffice.home.locking.slots import RECORD_OCTETS, NewerRecord, Slots, read_record
 
 ENDING: Final = ".keys"
 _SECOND_AT: Final = 4096
@@ -28,13 +28,16 @@ def keys_path(file: Path) -> Path:
 
 
 def is_locked(file: Path) -> bool:
-    """Whether a mailbox file is encrypted; one whose beginning is damaged, if slots lie beside it. Raises OSError."""
-    if salt_of(file) is not None:
-        return True
-    if not keys_path(file).exists():
-        return False
+    """Whether a mailbox file is encrypted; one whose beginning is damaged, if slots lie beside it and its pages are
+    not those of a plain one, for which slots were left there. Raises OSError."""
     found = beginning(file)
-    return bool(found) and not found.startswith(PLAIN[:6])
+    if found.startswith(MARK) and len(found) == SALT_OCTETS:
+        return True
+    if not found or found.startswith(PLAIN[:6]) or not keys_path(file).exists():
+        return False
+    from postoffice.store.embedded.salvage.sealed import LOOK_OCTETS, has_plain_pages
+
+    return not has_plain_pages(beginning(file, LOOK_OCTETS))
 
 
 def read_slots(file: Path) -> Slots:
@@ -47,13 +50,17 @@ def read_slots(file: Path) -> Slots:
         octets = path.read_bytes()
     except FileNotFoundError:
         raise UsageError(
-            f"{file}: is locked, and its keys are not beside it: {path} is not there; a pack of it has them too:"
-            f" postoffice passwd {file} --keys-from PACK",
+            f"{file}: is locked, and its keys are not beside it: {path} is not there; {_remedy(file)}",
             os.EX_NOINPUT,
         ) from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}", os.EX_NOPERM) from error
-    slots = _first_that_is_whole(octets, path)
+    try:
+        slots = _first_that_is_whole(octets, path)
+    except NewerRecord:
+        raise
+    except DamagedStore as error:
+        raise DamagedStore(f"{error}; {_remedy(file)}") from None
     salt = salt_of(file)
     if salt is not None and slots.mailbox != salt:
         raise UsageError(f"{path}: holds the keys of another mailbox, not of {file}", os.EX_DATAERR)
@@ -107,16 +114,16 @@ def put_slots(file: Path, slots: Slots) -> None:
 
 
 def set_aside(file: Path) -> Path | None:
-    """Give slots that lie beside a plain file, and may open a copy of before, another name. Gives that name."""
+    """Give slots that others will replace, and that may open a copy of the file, one more name. Gives that name."""
     path = keys_path(file)
     if not os.path.lexists(path):
         return None
     aside = path.with_name(f"{path.name}.{token_hex(4)}")
     try:
-        path.rename(aside)
+        aside.hardlink_to(path)
         sync_directory(path.parent)
     except OSError as error:
-        raise UsageError(f"{path}: cannot be renamed: {error.strerror}", os.EX_CANTCREAT) from error
+        raise UsageError(f"{path}: cannot be set aside: {error.strerror}", os.EX_CANTCREAT) from error
     return aside
 
 
@@ -126,6 +133,10 @@ def be_like(descriptor: int, other: os.stat_result) -> None:
         with suppress(PermissionError):
             os.fchown(descriptor, other.st_uid, other.st_gid)
     os.fchmod(descriptor, other.st_mode & 0o777)
+
+
+def _remedy(file: Path) -> str:
+    return f"a pack of it has them too: postoffice passwd {file} --keys-from PACK"
 
 
 def _first_that_is_whole(octets: bytes, path: Path) -> Slots:

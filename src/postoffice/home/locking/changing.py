@@ -107,23 +107,31 @@ def change_recovery_key(file: Path, key: Key) -> str:
 
 def open_by_keyring(file: Path, key: Key) -> None:
     """Let the keyring of the desktop open the file. Raises UsageError (69) where there is none."""
+    from postoffice.client.secrets import keep_in_keyring
+
     secret = token_bytes(32)
-    name = keyring_name(key.salt)
-    _put_into_keyring(name, secret.hex())
+    keep_in_keyring(keyring_name(key.salt), secret.hex())
     _change(file, key, Way.KEYRING, secret)
 
 
 def close_by_keyring(file: Path) -> None:
-    """The keyring opens the file no more. Durable. Raises UsageError."""
+    """The keyring opens the file no more, nor a copy of its slots of before. Durable.
+
+    Raises UsageError, 69 where the keyring cannot be told; the slot is gone then, and what opened it still there.
+    """
+    from postoffice.client.secrets import take_from_keyring
+
     with _alone(file):
         slots = read_slots(file)
         write_slots(file, slots.without(Way.KEYRING), keys_path(file).stat())
+    if slots.of(Way.KEYRING) is not None:
+        take_from_keyring(keyring_name(slots.mailbox))
 
 
-def take_keys(file: Path, source: Path) -> None:
+def take_keys(file: Path, source: Path) -> Path | None:
     """Put the slots of a pack, or of another file with keys, beside a locked file that they are of. Durable.
 
-    Raises UsageError and DamagedStore.
+    Gives the name under which those lie now that lay there before. Raises UsageError and DamagedStore.
     """
     from postoffice.home.packing.container import is_pack, read_front
 
@@ -146,8 +154,9 @@ def take_keys(file: Path, source: Path) -> None:
     with _alone(file):
         if salt is None and not is_locked(file):
             raise UsageError(f"{file}: is not locked", os.EX_DATAERR)
-        set_aside(file)
+        aside = set_aside(file)
         write_slots(file, slots, file.stat())
+    return aside
 
 
 def _new_slots(key: Key, passphrase: str, effort: Effort = EFFORT) -> tuple[str, Slots]:
@@ -178,22 +187,6 @@ def _must_open(slots: Slots, way: Way, secret: bytes, key: Key) -> None:
 def _must_be_usable(passphrase: str) -> None:
     if len(passphrase) < LEAST_CHARACTERS:
         raise UsageError(f"a passphrase has {LEAST_CHARACTERS} characters at least; four random words are a good one")
-
-
-def _put_into_keyring(name: str, secret: str) -> None:
-    from postoffice.client.secrets import SERVICE
-
-    try:
-        import keyring  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        raise UsageError("the package keyring is not installed: pip install keyring", os.EX_UNAVAILABLE) from None
-    try:
-        keyring.set_password(SERVICE, name, secret)
-        is_there = keyring.get_password(SERVICE, name) == secret
-    except Exception as error:  # each of its backends has errors of its own
-        raise UsageError(f"the keyring does not take it: {type(error).__name__}", os.EX_UNAVAILABLE) from error
-    if not is_there:
-        raise UsageError("the keyring does not give back what it was given", os.EX_UNAVAILABLE)
 
 
 @contextmanager

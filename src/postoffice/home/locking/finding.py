@@ -13,13 +13,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from postoffice.database.key import Key, salt_of
 from postoffice.errors import UsageError
-from postoffice.home.locking.asking import asking
+from postoffice.home.locking.asking import NobodyToAsk, asking
 from postoffice.home.locking.beside import is_locked, read_slots
 from postoffice.home.locking.recovery import looks_like_recovery_key, secret_of
-from postoffice.home.locking.slots import Slots, Way, is_wrong, octets_of_passphrase
+from postoffice.home.locking.slots import Slots, Way, octets_of_passphrase
+
+if TYPE_CHECKING:
+    from postoffice.home.locking.holding import Loan
 
 
 def key_of(file: Path, name: Path | None = None) -> Key | None:
@@ -30,26 +34,37 @@ def key_of(file: Path, name: Path | None = None) -> Key | None:
     """
     if not _is_locked(file):
         return None
-    return key_at_hand(file) or key_by_asking(file, name)
+    loan = _loan(file)
+    return loan.key if loan is not None else key_anew(file, name)
 
 
 def key_at_hand(file: Path) -> Key | None:
     """The key of a locked file that is unlocked, or whose keyring is open; asks nobody. Raises as `read_slots`."""
-    from postoffice.home.locking import holding
+    loan = _loan(file)
+    return loan.key if loan is not None else key_by_keyring(file)
 
-    salt = salt_of(file) or read_slots(file).mailbox
-    loan = holding.held(salt)
-    if loan is not None:
-        return loan.key
-    return key_by_keyring(file)
+
+def key_anew(file: Path, name: Path | None = None) -> Key:
+    """The key of a locked file, whether or not it is unlocked already; raises what `key_of` does."""
+    because = ""
+    slots = read_slots(file)
+    try:
+        key = _by_keyring(slots)
+    except UsageError as error:
+        key, because = None, f"; {error}"
+    try:
+        return key or key_by_asking(file, name)
+    except NobodyToAsk as error:
+        raise UsageError(f"{error}{because}", error.status) from error
 
 
 def key_by_keyring(file: Path) -> Key | None:
     """The key of a locked file by its keyring slot, if it has one and the keyring is open. Raises as `read_slots`."""
     slots = read_slots(file)
-    secret = _of_keyring(slots)
-    slot = slots.of(Way.KEYRING)
-    return slot.opened(slots.mailbox, secret) if slot is not None and secret is not None else None
+    try:
+        return _by_keyring(slots)
+    except UsageError:
+        return None
 
 
 def key_by_asking(file: Path, name: Path | None = None) -> Key:
@@ -83,7 +98,7 @@ def key_by(file: Path, typed: str, name: Path | None = None) -> Key:
         raise UsageError(
             f"{called}: that looks like a recovery key, but a letter or digit of it is wrong", os.EX_NOPERM
         )
-    raise is_wrong(called)
+    raise UsageError(f"{called}: that passphrase does not open it", os.EX_NOPERM)
 
 
 def keyring_name(mailbox: bytes) -> str:
@@ -91,16 +106,27 @@ def keyring_name(mailbox: bytes) -> str:
     return f"mailbox {mailbox[8:].hex()}"
 
 
-def _of_keyring(slots: Slots) -> bytes | None:
-    """None where there is no such slot, or the keyring has nothing, is shut, or does not answer."""
-    if slots.of(Way.KEYRING) is None:
+def _loan(file: Path) -> Loan | None:
+    from postoffice.home.locking import holding
+
+    return holding.held(salt_of(file) or read_slots(file).mailbox)
+
+
+def _by_keyring(slots: Slots) -> Key | None:
+    """None where there is no such slot. Raises UsageError where the keyring gives nothing, or something else."""
+    slot = slots.of(Way.KEYRING)
+    if slot is None:
         return None
     from postoffice.client.secrets import of_keyring
 
+    given = of_keyring(keyring_name(slots.mailbox))
     try:
-        return bytes.fromhex(of_keyring(keyring_name(slots.mailbox)))
-    except (UsageError, ValueError):
-        return None
+        key = slot.opened(slots.mailbox, bytes.fromhex(given))
+    except ValueError:
+        key = None
+    if key is None:
+        raise UsageError("what the keyring has for it does not open it", os.EX_NOPERM)
+    return key
 
 
 def _is_locked(file: Path) -> bool:

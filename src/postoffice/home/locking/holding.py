@@ -1,7 +1,8 @@
 """Keys that were unlocked for a while: held by the user's `agent`, which is started when the first one comes.
 
-Its socket lies in `$XDG_RUNTIME_DIR/postoffice`, or where there is none in a folder of the user's own among the
-temporary ones; a folder that is somebody else's, or that others may write to, is not used.
+Its socket lies in `postoffice` below `$XDG_RUNTIME_DIR`; where that is not set, as in a job of cron, or somebody
+else's, as behind `su`, below `/run/user/UID`, which is the same place; where neither is there, in a folder of his own
+among the temporary ones. A folder that is somebody else's, or that others may look into, is not used.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ from postoffice.home.locking.agent import (
     received,
 )
 
+RUNTIMES = Path("/run/user")
+"""Where systemd makes a folder for each user who is logged in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loan:
@@ -56,8 +60,8 @@ def held(salt: bytes) -> Loan | None:
 
 def hold(key: Key, seconds: int) -> None:
     """Hold a key for so long, in the place of the same for another time. Raises UsageError (75)."""
-    folder = _folder(create=True)
     try:
+        folder = _folder(create=True)
         with _alone(folder):
             request = REQUEST.pack(HOLD, key.salt, key.secret, seconds)
             try:
@@ -127,15 +131,26 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _folder(*, create: bool) -> Path:
     """Raises UsageError (77), and FileNotFoundError where it is not there and not to be made."""
-    given = os.environ.get("XDG_RUNTIME_DIR", "")
-    if Path(given).is_absolute() and Path(given).is_dir():
-        folder = Path(given, "postoffice")
+    runtimes = (Path(os.environ.get("XDG_RUNTIME_DIR", "")), RUNTIMES / str(os.geteuid()))
+    runtime = next((folder for folder in runtimes if _is_ones_own(folder)), None)
+    if runtime is not None:
+        folder = runtime / "postoffice"
     else:
         folder = Path(tempfile.gettempdir(), f"postoffice-{os.geteuid()}")
     if create:
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+    folder.lstat()
+    if not _is_ones_own(folder):
         raise UsageError(f"{folder}: is not a folder of yours alone, so no key is held there", os.EX_NOPERM)
     return folder
+
+
+def _is_ones_own(folder: Path) -> bool:
+    """Whether that is a folder that nobody else may look into."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    is_private = found.st_uid == os.geteuid() and not found.st_mode & 0o077
+    return folder.is_absolute() and stat.S_ISDIR(found.st_mode) and is_private

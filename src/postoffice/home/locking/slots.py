@@ -69,7 +69,10 @@ class Slot:
     effort: Effort | None = None
 
     def opened(self, mailbox: bytes, secret: bytes) -> Key | None:
-        """The key of the mailbox with this salt; None if that is not the secret."""
+        """The key of the mailbox with this salt; None if that is not the secret.
+
+        Raises UsageError (75) where there is no memory to try a passphrase.
+        """
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
@@ -88,10 +91,15 @@ class Slot:
 
     def _wrapping_key(self, secret: bytes) -> bytes:
         if self.effort is not None:
+            from argon2.exceptions import HashingError
             from argon2.low_level import Type, hash_secret_raw
 
             cost = self.effort
-            return hash_secret_raw(secret, self.salt, cost.passes, cost.memory, cost.lanes, SECRET_OCTETS, Type.ID)
+            try:
+                return hash_secret_raw(secret, self.salt, cost.passes, cost.memory, cost.lanes, SECRET_OCTETS, Type.ID)
+            except HashingError as error:
+                needed = f"a passphrase costs {cost.memory // 1024} MiB of memory, which there is not now"
+                raise UsageError(needed, os.EX_TEMPFAIL) from error
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -143,6 +151,10 @@ class Slots:
         return before + sha256(before).digest()
 
 
+class NewerRecord(DamagedStore):
+    """It is not damaged, but nobody here knows what is in it."""
+
+
 def is_record(octets: bytes) -> bool:
     """Whether it begins as one; all of it may be damaged."""
     return octets.startswith(_MAGIC)
@@ -156,12 +168,12 @@ def read_record(octets: bytes, where: str) -> Slots:
     if not is_record(octets) or sha256(before).digest() != digest:
         raise DamagedStore(f"{where} is damaged: its keys are not what was written")
     if not before.startswith(_LINE):
-        raise DamagedStore(f"{where} is from a newer version of postoffice than this one")
+        raise NewerRecord(f"{where} is from a newer version of postoffice than this one")
     try:
         facts = json.loads(before[len(_LINE) :].rstrip(b"\0"))
         mailbox = bytes.fromhex(facts["mailbox"])
         slots = Slots(mailbox, tuple(map(_read, facts["slots"])))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise DamagedStore(f"{where} is damaged: its keys cannot be read") from error
     if len(mailbox) != SALT_OCTETS or not slots.slots:
         raise DamagedStore(f"{where} is damaged: there are no keys in it")
@@ -190,8 +202,3 @@ def _read(facts: dict[str, Any]) -> Slot:
     if len(octets[0]) < 8 or len(octets[1]) != _NONCE_OCTETS:
         raise ValueError("no slot is like that")
     return Slot(way, octets[0], octets[1], octets[2], effort)
-
-
-def is_wrong(where: object) -> UsageError:
-    """What is said to who brought another secret."""
-    return UsageError(f"{where}: that passphrase does not open it", os.EX_NOPERM)

@@ -48,14 +48,14 @@ class Packed:
 def pack(file: Path, sink: Sink, tick: Tick) -> Packed:
     """Write a pack of a mailbox file as it is now. What is damaged in it is told, and is in the pack as it is.
 
-    That of a locked file is locked, and opens by the same slots.
+    That of a locked file is locked, and opens by the same slots. A page that cannot be read at all is a DamagedStore.
     """
     key = key_of(file)
     record = read_slots(file).record() if key is not None else b""
     folder = _room_for_copy(file)
     with tempfile.TemporaryDirectory(prefix=f".{file.name}.", suffix=".pack", dir=folder) as private:
         copy = Path(private) / "copy"
-        copy_mailbox(file, copy, tick, key)
+        _copy(file, copy, tick, key)
         tally = Tally()
         with closing(open_untouched(copy, key)) as connection:
             found = [one for one in mailbox_findings(connection, str(file), tally) if not one.is_harmless]
@@ -64,6 +64,16 @@ def pack(file: Path, sink: Sink, tick: Tick) -> Packed:
         packed = Packed(tally.letters, os.fstat(database.fileno()).st_size, damages=found)
         packed.sha256 = enclose(database, packed.octets, sink, tick, record)
     return packed
+
+
+def _copy(file: Path, copy: Path, tick: Tick, key: Key | None) -> None:
+    """A page that SQLite cannot read, as one of a locked file in which an octet was changed, cannot be copied."""
+    try:
+        copy_mailbox(file, copy, tick, key)
+    except DamagedStore as error:
+        if isinstance(error.__cause__, apsw.Error):
+            raise DamagedStore(f"{error}; postoffice repair {file} saves what can be saved") from error
+        raise
 
 
 def unpack(source: Source, file: Path, where: str, tick: Tick) -> bytes:

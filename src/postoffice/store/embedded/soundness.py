@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from zlib import crc32
 
 import apsw
@@ -20,6 +21,9 @@ from postoffice.store.embedded.rules import MAILBOX_RULES, REBUILD, RESTORE, Rul
 from postoffice.store.model import Damage
 
 LOOK_CONTENTS = 64
+_MOST_CHARACTERS = 300
+"""Of what SQLite says about one thing: of a file that is encrypted it says it of every page."""
+
 Whose = Callable[[Connection, int], str]
 """Which letters a content is in, in words; empty if none."""
 
@@ -75,7 +79,8 @@ def integrity(connection: Connection, where: str) -> Iterator[Damage]:
 
 
 def broken(connection: Connection, where: str, rules: Sequence[Rule]) -> Iterator[Damage]:
-    """What breaks the rules. One that cannot be asked keeps no other from it."""
+    """What breaks the rules. One that cannot be asked keeps no other from it; the same reason for that is told once."""
+    told = set()
     for rule in rules:
         try:
             for row in connection.execute(rule.rows):
@@ -84,11 +89,15 @@ def broken(connection: Connection, where: str, rules: Sequence[Rule]) -> Iterato
                 )
                 yield Damage(f"{where}, {at}", what, means, remedy, rule.is_harmless)
         except apsw.Error as error:
-            yield _of_sqlite(where, str(error))
+            found = _of_sqlite(where, str(error))
+            if found not in told:
+                told.add(found)
+                yield found
 
 
 def _of_sqlite(where: str, text: str) -> Damage:
-    return Damage(where, " ".join(text.split()), "letters in it may not be found, or not be read", REBUILD)
+    said = shorten(text, _MOST_CHARACTERS, placeholder=" ...")
+    return Damage(where, said, "letters in it may not be found, or not be read", REBUILD)
 
 
 def _entries_of(connection: Connection, content_id: int) -> str:

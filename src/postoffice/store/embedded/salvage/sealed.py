@@ -21,6 +21,7 @@ _SALT_MASK: Final = 0x3A
 _ROUNDS: Final = 2
 _RESERVED_AT: Final = 20
 _LOOK_PAGES: Final = 500
+LOOK_OCTETS: Final = _LOOK_PAGES * PAGE_OCTETS
 
 
 class Opener:
@@ -43,6 +44,18 @@ def opener_of_plain(read: Callable[[int], bytes], count: int) -> Opener:
     pages = [(read(number), number) for number in range(2, min(count, _LOOK_PAGES) + 1)]
     layouts = (PAGE_OCTETS, PAGE_OCTETS - RESERVED_OCTETS)
     return Opener(max(layouts, key=lambda usable: sum(look(page[:usable], number).is_sound for page, number in pages)))
+
+
+def has_plain_pages(octets: bytes) -> bool:
+    """Whether pages of a file, of which this is the beginning, are sound as they lie; those of an encrypted one are
+    noise, and of a hundred thousand pages of noise none is."""
+    pages = ((octets[at : at + PAGE_OCTETS], at // PAGE_OCTETS + 1) for at in range(0, len(octets), PAGE_OCTETS))
+    return any(
+        look(page[:usable], number).is_sound
+        for page, number in pages
+        if len(page) == PAGE_OCTETS
+        for usable in (PAGE_OCTETS, PAGE_OCTETS - RESERVED_OCTETS)
+    )
 
 
 class Unsealer(Opener):
