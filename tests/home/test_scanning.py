@@ -441,7 +441,7 @@ async def test_what_is_withheld_is_listed_and_only_that_is_let_out(home: Home) -
     assert [(one.folder, one.number) for one in listed] == [(QUARANTINE, 1), (UNSCANNED, 1)]
     assert (await waiting(mailbox)).too_large == 1
     for folder, number in ((QUARANTINE, 2), (UNSCANNED, 9)):
-        with pytest.raises(UsageError, match=f"no letter {number} in {folder}; there are 1"):
+        with pytest.raises(UsageError, match=f"no letter {number} in {folder}; there is 1"):
             await release(mailbox, folder, number)
     await mailbox.close()
     await home.release(UNSCANNED, 1)

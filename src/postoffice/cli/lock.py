@@ -14,6 +14,7 @@ import click
 
 from postoffice.app.status import counted, size
 from postoffice.cli.check import Progress
+from postoffice.cli.finite import FiniteRange
 from postoffice.cli.home import file_argument
 from postoffice.errors import UsageError
 from postoffice.home.locking import changing, holding
@@ -73,7 +74,7 @@ def lock(file: Path | None, *, create: bool) -> None:
 @click.option(
     "--for",
     "minutes",
-    type=click.FloatRange(min=0, min_open=True, max=MOST_MINUTES),
+    type=FiniteRange(min=0, min_open=True, max=MOST_MINUTES),
     default=30,
     show_default=True,
     metavar="MINUTES",

@@ -60,7 +60,7 @@ async def pull(account: Account, hooks: Hooks, quiet: Quiet | None = None) -> Ou
     there = account.way()
     make_folder(there.file)
     key = await key_for(account, there.file)
-    return await pull_into(there, account.name, source, options, hooks, account.scanning, quiet, key)
+    return await pull_into(there, account.name, source, options, hooks, account.scanning.wanted, quiet, key)
 
 
 async def key_for(account: Account, file: Path) -> Key | None:
