@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from postoffice.cli.counting import counted
 from postoffice.cli.folder import data_option, with_store
 from postoffice.cli.loop import with_file
 from postoffice.cli.residents import known, normalized
@@ -182,3 +183,5 @@ def _give(
             telling.broken_off()
         raise
     telling.end(report)
+    if bad := report.lost + report.damaged:
+        raise UsageError(f"damaged here: {counted(bad, 'letter')}, each named above; docs/damage.md", os.EX_DATAERR)

@@ -19,6 +19,7 @@ from postoffice.errors import UsageError
 from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
 from postoffice.moving import fromlines
+from postoffice.moving.damages import Damages
 from postoffice.moving.giving import Given, GoneMeanwhile, batches, read, write_all
 from postoffice.moving.letters import Complaint
 from postoffice.moving.outlet import Outlet
@@ -40,11 +41,12 @@ async def to_mbox(
         raise UsageError(f"{outlet.path}: is there already; --replace puts this in its place", os.EX_CANTCREAT)
     snapshot = await mailbox.snapshot(folder=folder)
     report = Report(total=len(snapshot.keys))
+    damages = Damages(outlet.path, witness, report)
     part = f".{outlet.path.name}.part"
     descriptor = outlet.make_alone(part)
     try:
         for keys in batches(snapshot):
-            for given in await read(mailbox, keys):
+            for given in await read(mailbox, keys, damages):
                 await _give(given, descriptor, outlet, witness, report)
             witness.progress(report)
         os.fsync(descriptor)
