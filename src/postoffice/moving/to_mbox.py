@@ -72,8 +72,11 @@ async def _give(given: Given, descriptor: int, outlet: Outlet, witness: Witness,
         os.ftruncate(descriptor, start)
         os.lseek(descriptor, start, os.SEEK_SET)
         return
+    where = f"{outlet.path}, {given.entry.unique_id}"
+    if notes := fromlines.notes_in(given.beginning[:HEAD_OCTETS]):
+        what = f"has fields that whoever reads an mbox takes for notes of programs: {', '.join(notes)}"
+        witness.complain(Complaint(where, what))
     if not is_plain:
-        where = f"{outlet.path}, {given.entry.unique_id}"
         witness.complain(Complaint(where, "has other line ends than CRLF, which an mbox cannot keep"))
     report.letters += 1
     report.octets += given.entry.octets
