@@ -6,10 +6,12 @@ import fcntl
 import json
 import os
 import signal
+import sqlite3
 import struct
 import subprocess
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,31 @@ def test_every_form_is_the_same_letters(file: Path, tmp_path: Path) -> None:
         said.append(run("import", form, tmp_path / form, "--file", new, "--json")[1])
     counts = [(one["letters"], one["known"]) for one in (json.loads(line.splitlines()[-1]) for line in said)]
     assert counts == [(3, 0), (0, 3), (0, 3), (0, 3)]
+
+
+@pytest.mark.parametrize("form", ["eml", "zip", "maildir", "mbox", "html"])
+@pytest.mark.parametrize(
+    ("change", "letters", "said"),
+    [
+        ("UPDATE chunks SET data = zeroblob(length(data))", 3, "is damaged: its octets are not those that came"),
+        ("DELETE FROM chunks", 2, "is damaged and left out: piece 0 of letter 2 is not there"),
+    ],
+)
+def test_a_damaged_letter_is_named_and_keeps_no_other_from_going(
+    file: Path, tmp_path: Path, form: str, change: str, letters: int, said: str
+) -> None:
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(f"{change} WHERE chunk_id >> 20 = 2")
+    status, out, errors = run("export", form, tmp_path / "out", "--file", file)
+    octets = letters * len(LETTERS[0])
+    assert (status, out.decode().partition(",")[0]) == (65, f"{letters} letters")
+    assert f"{octets} octets" in out.decode()
+    named, last = errors.splitlines()
+    assert said in named
+    assert last == "postoffice: damaged here: 1 letter, each named above; docs/damage.md"
+    new = tmp_path / "new.mailbox"
+    assert run("import", form, tmp_path / "out", "--file", new)[0] == 0
+    assert len(run("ls", new)[1].splitlines()) == letters
 
 
 def test_a_zip_goes_to_standard_output_and_what_is_said_does_not(file: Path, tmp_path: Path) -> None:

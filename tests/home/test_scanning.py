@@ -391,14 +391,19 @@ async def test_a_scanner_that_fails_later_takes_nothing_out_of_sight(home: Home)
     assert scan.verdict is Verdict.INFECTED
 
 
-async def test_a_damaged_letter_keeps_no_other_from_being_scanned(home: Home) -> None:
+@pytest.mark.parametrize("change", ["DELETE FROM chunks", "UPDATE chunks SET data = zeroblob(length(data))"])
+async def test_a_damaged_letter_keeps_no_other_from_being_scanned(home: Home, change: str) -> None:
+    """And what was said of it stays: a verdict is one of octets that are there no more."""
     await home.pull()
     mailbox = MailboxFile.open(home.file)
-    await mailbox.write(lambda connection: connection.execute("DELETE FROM chunks WHERE chunk_id >> 20 = 1"))
+    await mailbox.write(lambda connection: connection.execute(f"{change} WHERE chunk_id >> 20 = 2"))
     inspector = Inspector(home.scanning)
     report = await LookAgain(mailbox, inspector, everything=True).at_all()
-    assert (report.letters, report.unreadable) == (2, 1)
+    assert (report.letters, report.unreadable, report.cleared) == (2, 1, 0)
     await mailbox.close()
+    scan = await home.scan_of(BAD)
+    assert scan is not None
+    assert scan.verdict is Verdict.INFECTED
 
 
 async def test_in_quiet_moments_what_changed_is_looked_at_once(home: Home) -> None:
@@ -439,7 +444,7 @@ async def test_what_is_withheld_is_listed_and_only_that_is_let_out(home: Home) -
     assert [(one.folder, one.number) for one in listed] == [(QUARANTINE, 1), (UNSCANNED, 1)]
     assert (await waiting(mailbox)).too_large == 1
     for folder, number in ((QUARANTINE, 2), (UNSCANNED, 9)):
-        with pytest.raises(UsageError, match=f"no letter {number} in {folder}; there are 1"):
+        with pytest.raises(UsageError, match=f"no letter {number} in {folder}; there is 1"):
             await release(mailbox, folder, number)
     await mailbox.close()
     await home.release(UNSCANNED, 1)

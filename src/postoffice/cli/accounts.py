@@ -55,14 +55,14 @@ class Wish:
     unscanned: str | None = None
     too_large: str | None = None
 
-    def scanning(self, settings: Scanning | None) -> Scanning | None:
-        """How letters are scanned. Raises UsageError."""
-        from postoffice.home.scanning.policy import UNSAID, wrong_scanner
+    def scanning(self, settings: Scanning) -> Scanning | None:
+        """How letters are scanned, None: not at all. Raises UsageError."""
+        from postoffice.home.scanning.policy import wrong_scanner
 
         if self.scan is not None and (because := wrong_scanner(self.scan)):
             raise UsageError(because)
         said = (self.scan, self.scan_patience, self.unscanned, self.too_large)
-        wanted = (settings or UNSAID).otherwise(*said).wanted
+        wanted = settings.otherwise(*said).wanted
         if wanted is None and any(said[1:]):
             raise UsageError("how letters are scanned is said, and not by whom: --scan clamd:/path/of/its/socket")
         return wanted
@@ -81,6 +81,17 @@ class Wish:
             whole_in=whole_in,
         )
         return traced(options) if self.trace else options
+
+
+def scanning_in_settings(file: Path | None, config: Path | None) -> Scanning:
+    """How letters that are no account's are scanned, or those of a mailbox file: as the settings say, by nobody where
+    there are none. Raises UsageError."""
+    from postoffice.home.config import read_home, usual_path
+    from postoffice.home.scanning.policy import UNSAID
+
+    if config is None and not usual_path().exists():
+        return UNSAID
+    return read_home(config or usual_path()).scanning_of(file)
 
 
 def fetch_accounts(names: Sequence[str], is_all: bool, config: Path | None, wish: Wish, tell: Telling) -> int:

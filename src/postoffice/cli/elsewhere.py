@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from postoffice.cli.finite import FiniteRange
 from postoffice.cli.secrets import known_password, known_user, named_places, password_places
 from postoffice.errors import Disconnected, UsageError
 
@@ -40,7 +41,7 @@ _OPTIONS = (
     click.option("--clear-text", is_flag=True, help="Allow the password to go over a network without TLS."),
     click.option(
         "--patience",
-        type=click.FloatRange(min=0.1),
+        type=FiniteRange(min=0.1),
         default=120.0,
         show_default=True,
         metavar="SECONDS",

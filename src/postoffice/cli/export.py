@@ -26,6 +26,7 @@ from postoffice.moving.to_eml import to_eml
 from postoffice.moving.to_maildir import to_maildir
 from postoffice.moving.to_mbox import to_mbox
 from postoffice.moving.to_zip import to_zip, to_zip_file
+from postoffice.quantities import counted
 from postoffice.store.model import INBOX
 
 if TYPE_CHECKING:
@@ -197,3 +198,5 @@ def _give(
             telling.broken_off()
         raise
     telling.end(report)
+    if bad := report.lost + report.damaged:
+        raise UsageError(f"damaged here: {counted(bad, 'letter')}, each named above; docs/damage.md", os.EX_DATAERR)

@@ -13,6 +13,7 @@ from typing import TypeVar
 import click
 
 from postoffice.cli.check import Progress
+from postoffice.cli.finite import FiniteRange
 from postoffice.cli.home import file_argument
 from postoffice.database.key import salt_of
 from postoffice.errors import UsageError
@@ -76,7 +77,7 @@ def lock(file: Path | None, *, create: bool) -> None:
 @click.option(
     "--for",
     "minutes",
-    type=click.FloatRange(min=0, min_open=True, max=MOST_MINUTES),
+    type=FiniteRange(min=0, min_open=True, max=MOST_MINUTES),
     default=30,
     show_default=True,
     metavar="MINUTES",

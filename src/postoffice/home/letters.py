@@ -17,7 +17,7 @@ from postoffice.message.content import HEAD_OCTETS
 from postoffice.message.dates import written
 from postoffice.message.mime import words
 from postoffice.protocols.dots import Unstuffer
-from postoffice.store.model import INBOX, Flag, Head, Snapshot
+from postoffice.store.model import INBOX, REMOVED, WITHHELD, Flag, Head, Snapshot
 
 if TYPE_CHECKING:
     from postoffice.store.embedded import MailboxFile
@@ -28,7 +28,9 @@ FLIGHT: Final = 250
 BEGINNING_OCTETS: Final = 8 * 1024
 """Of each letter; of one whose header is longer, more is read."""
 
-_ASIDE: Final = words("quarantine unscanned removed trash deleted junk spam bin papierkorb corbeille")
+_ASIDE: Final = {name.lower() for name in (REMOVED, *WITHHELD)} | words(
+    "trash deleted junk spam bin papierkorb corbeille"
+)
 _ASIDE_BEGINNINGS: Final = ("deleted ", "junk ", "trash ")
 
 

@@ -77,7 +77,7 @@ async def pull(account: Account, hooks: Hooks, quiet: Quiet | None = None) -> Ou
     there = account.way()
     make_folder(there.file)
     key = await key_for(account, there.file)
-    return await pull_into(Pull(there, account.name, source, options, hooks, account.scanning, key), quiet)
+    return await pull_into(Pull(there, account.name, source, options, hooks, account.scanning.wanted, key), quiet)
 
 
 async def key_for(account: Account, file: Path) -> Key | None:

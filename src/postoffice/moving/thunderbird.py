@@ -110,6 +110,8 @@ class Thunderbird:
     def _below(self, path: tuple[str, ...], account: str, above: tuple[str, ...]) -> Iterator[_Place]:
         """The inbox first, then by their names."""
         if len(above) > NESTINGS:
+            where = str(self._tree.root.joinpath(*path))
+            self._complaints.append(Complaint(where, "lies too deep, and is passed over", loses=True))
             return
         names = self._names(*path)
         for name in sorted(names, key=lambda name: (name.upper() != INBOX, name)):
@@ -170,8 +172,7 @@ class Thunderbird:
         if first.startswith(fromlines.FROM):
             first = first.partition(b"\n")[2]
         head = header.header_of(first[:HEAD_OCTETS])
-        flags = fromlines.flags_of(head)
-        if flags is None:
+        if fromlines.is_deleted(head):
             yield Complaint(where, "is deleted and waits to be cut out; it is passed over")
             return
         if fromlines.is_partial(head):
@@ -180,4 +181,4 @@ class Thunderbird:
         octets = canonical(chain((fromlines.without(_NOTES, first),), portions))
         unique_id = header.first(head, b"X-UIDL")
         named = unique_id.decode("ascii", "backslashreplace") if unique_id else None
-        yield Found(where, None, named, lambda: Opened(date, octets), flags, folder)
+        yield Found(where, None, named, lambda: Opened(date, octets), fromlines.flags_of(head), folder)

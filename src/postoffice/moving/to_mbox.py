@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
 from postoffice.moving import fromlines
+from postoffice.moving.damages import Damages
 from postoffice.moving.giving import Given, GoneMeanwhile, batches, read, write_all
 from postoffice.moving.letters import Complaint
 from postoffice.moving.outlet import Outlet
@@ -33,9 +34,10 @@ async def to_mbox(
     """
     snapshot = await mailbox.snapshot(folder=folder)
     report = Report(total=len(snapshot.keys))
+    damages = Damages(outlet.path, witness, report)
     with outlet.new_file(replaces=replaces) as descriptor:
         for keys in batches(snapshot):
-            for given in await read(mailbox, keys):
+            for given in await read(mailbox, keys, damages):
                 await _give(given, descriptor, outlet, witness, report)
             witness.progress(report)
     return report
@@ -52,8 +54,11 @@ async def _give(given: Given, descriptor: int, outlet: Outlet, witness: Witness,
         os.ftruncate(descriptor, start)
         os.lseek(descriptor, start, os.SEEK_SET)
         return
+    where = f"{outlet.path}, {given.entry.unique_id}"
+    if notes := fromlines.notes_in(given.beginning[:HEAD_OCTETS]):
+        what = f"has fields that whoever reads an mbox takes for notes of programs: {', '.join(notes)}"
+        witness.complain(Complaint(where, what))
     if not is_plain:
-        where = f"{outlet.path}, {given.entry.unique_id}"
         witness.complain(Complaint(where, "has other line ends than CRLF, which an mbox cannot keep"))
     report.letters += 1
     report.octets += given.entry.octets

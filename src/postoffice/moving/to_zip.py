@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Final, Protocol, cast
 
 from postoffice.moving import catalogue
+from postoffice.moving.damages import Damages
 from postoffice.moving.giving import Given, GoneMeanwhile
 from postoffice.moving.letterfiles import Outgoing, Places, letters_of, outgoing, pour
 from postoffice.moving.outlet import Outlet
@@ -43,6 +44,7 @@ async def to_zip(mailbox: Mailbox, sink: Sink, witness: Witness, wanted: Sequenc
     places = Places()
     folders = await outgoing(mailbox, wanted, places)
     report = Report(total=sum(len(folder.snapshot.keys) for folder in folders))
+    damages = Damages(FORM, witness, report)
     newest = 0.0
     listed = _Lines()
     listed.add(catalogue.first_line(FORM))
@@ -51,7 +53,7 @@ async def to_zip(mailbox: Mailbox, sink: Sink, witness: Witness, wanted: Sequenc
     ) as archive:
         for folder in folders:
             listed.add(catalogue.folder_line(folder.name, "/".join(folder.path)))
-            async for batch in letters_of(mailbox, folder):
+            async for batch in letters_of(mailbox, folder, damages):
                 for given in batch:
                     listed.add(await _give(given, archive, folder, places, report))
                     newest = max(newest, given.entry.internal_date)

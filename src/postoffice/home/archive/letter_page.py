@@ -47,7 +47,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What the page of a letter is made of. `cut_octets`: so many of its octets are not shown."""
+    """What the page of a letter is made of. `is_cut`: only its beginning is shown."""
 
     number: int
     folder: str

@@ -14,6 +14,7 @@ from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
 from postoffice.message.dates import written
 from postoffice.message.mime.threads import Reply, Thread, reply, threads
+from postoffice.moving.damages import Damages
 from postoffice.moving.giving import BATCH_OCTETS
 from postoffice.moving.letterfiles import Outgoing, letters_of
 from postoffice.store.base import Mailbox
@@ -68,11 +69,11 @@ class Order:
             yield range(first, len(self.facts) + 1)
 
 
-async def in_order(mailbox: Mailbox, folders: Sequence[Outgoing]) -> Order:
+async def in_order(mailbox: Mailbox, folders: Sequence[Outgoing], damages: Damages) -> Order:
     """Look at the header of each letter of these folders."""
     found: list[tuple[Fact, Reply]] = []
     for index, folder in enumerate(folders):
-        async for batch in letters_of(mailbox, folder):
+        async for batch in letters_of(mailbox, folder, damages):
             for given in batch:
                 head = given.beginning[:HEAD_OCTETS]
                 date = written(head)
