@@ -16,7 +16,7 @@ from postoffice.errors import UsageError
 from postoffice.transfer.route import Route
 
 SETTINGS = Path(__file__).parents[2] / "docs" / "settings.md"
-MOST_SETTINGS = 63
+MOST_SETTINGS = 60
 
 
 def problems(folder: Path, text: str) -> list[str]:
@@ -108,6 +108,15 @@ def test_what_is_right_is_taken(tmp_path: Path) -> None:
     assert config.relay.routes == {"b.example": Route("", 2525)}
     assert config.relay.nameservers == (("127.0.0.1", 5353),)
     assert config.smtp == Config().smtp
+
+
+def test_a_section_that_means_nothing_any_more_breaks_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "office.toml"
+    path.write_text("[courier]\nreply_seconds = 300\n[pop3]\nidle_seconds = 700\n")
+    warnings: list[str] = []
+    assert read_config(path, warnings.append).pop3.idle_seconds == 700
+    (warning,) = warnings
+    assert warning.startswith(f"{path}: courier: is passed over; ")
 
 
 def test_serve_says_every_mistake_and_ends_with_78(tmp_path: Path) -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from postoffice.testing.command import COMMAND
 from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
 
-PROGRAM = (sys.executable, "-W", "error", "-c", "from postoffice.cli.main import main; main()")
 LETTERS = {f"id-{number}": b"Subject: %d\r\n\r\nx\r\n" % number for number in range(3)}
 
 
@@ -31,7 +30,7 @@ class Settings:
 
     async def run(self, *words: str) -> tuple[int | None, str, str]:
         process = await asyncio.create_subprocess_exec(
-            *PROGRAM,
+            *COMMAND,
             *words,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +16,11 @@ from postoffice.client.url import parse_url
 from postoffice.home.config import Home, read_home
 from postoffice.net.tls import server_context
 from postoffice.testing.certificates import Authority
+from postoffice.testing.command import COMMAND
 from postoffice.testing.dns import FakeDNS
 from postoffice.testing.peer import PASSWORD, Pop3Peer
 from postoffice.testing.rcfiles import FETCHMAIL
 
-PROGRAM = (sys.executable, "-W", "error", "-c", "from postoffice.cli.main import main; main()")
 ADDRESS = "bob@b.example"
 KEYRING = """
 from pathlib import Path
@@ -57,7 +56,7 @@ class Person:
 
     async def run(self, *words: str | Path, stdin: str | None = None) -> tuple[int | None, str, str]:
         process = await asyncio.create_subprocess_exec(
-            *PROGRAM,
+            *COMMAND,
             *map(str, words),
             stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -72,7 +71,7 @@ class Person:
         """At a terminal: each answer when its question stands there."""
         ours, theirs = pty.openpty()
         process = await asyncio.create_subprocess_exec(
-            *PROGRAM,
+            *COMMAND,
             *map(str, words),
             stdin=theirs,
             stdout=asyncio.subprocess.PIPE,

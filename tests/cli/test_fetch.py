@@ -18,9 +18,9 @@ import pytest
 from postoffice.errors import UsageError
 from postoffice.home.mailbox import pulling_into
 from postoffice.store.embedded import MailboxFile
+from postoffice.testing.command import COMMAND
 from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
 
-PROGRAM = (sys.executable, "-W", "error", "-c", "from postoffice.cli.main import main; main()")
 LETTERS = {f"id-{number}": b"Subject: %d\r\n\r\n" % number + b"x\r\n" * 1000 * number for number in range(1, 6)}
 OCTETS = sum(map(len, LETTERS.values()))
 SPEAKS_TO_TERMINALS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
@@ -28,7 +28,7 @@ SPEAKS_TO_TERMINALS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
 
 async def fetch(port: int, file: Path, *words: str, password: str = PASSWORD) -> tuple[int | None, str, str]:
     process = await asyncio.create_subprocess_exec(
-        *PROGRAM,
+        *COMMAND,
         *("fetch", f"pop://{USER}@127.0.0.1:{port}", "--into", str(file), "--password-stdin", *words),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -175,7 +175,7 @@ def on_terminal(*words: str, status: int = 0) -> tuple[str, str]:
     """What a terminal at standard error, and standard output, got."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*PROGRAM, *words],
+        [*COMMAND, *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=theirs,

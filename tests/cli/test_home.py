@@ -19,11 +19,11 @@ from postoffice.protocols.dots import stuff
 from postoffice.store.embedded import MailboxFile
 from postoffice.store.memory import MemoryStore
 from postoffice.store.model import Letter
+from postoffice.testing.command import COMMAND
 from postoffice.testing.office import TestOffice, run_office
 from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
 
 BOB = "bob@b.example"
-PROGRAM = (sys.executable, "-W", "error", "-c", "from postoffice.cli.main import main; main()")
 
 VIETNAMESE = (
     "From: =?utf-8?q?B=C3=A1o_c=C3=A1o?= <alice@a.example>\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\n"
@@ -56,7 +56,7 @@ class Run:
 async def run(*words: str | Path, stdin: bytes = b"secret\n") -> Run:
     """The program itself, in a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        *PROGRAM,
+        *COMMAND,
         *map(str, words),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -298,7 +298,7 @@ async def test_a_fetch_that_is_killed_leaves_nothing_doubled_and_nothing_lost(tm
 async def kill_after(lines: int, *words: str | Path) -> bool:
     """Kill the program when it has said so many lines; False if it had ended before."""
     process = await asyncio.create_subprocess_exec(
-        *PROGRAM, *map(str, words), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        *COMMAND, *map(str, words), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     assert process.stdin is not None
     assert process.stdout is not None

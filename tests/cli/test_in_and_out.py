@@ -6,11 +6,12 @@ import fcntl
 import json
 import os
 import signal
+import sqlite3
 import struct
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,15 +20,14 @@ from tests.home.conftest import Fill
 from postoffice.protocols.dots import stuff
 from postoffice.store.embedded import MailboxFile
 from postoffice.store.model import Letter
+from postoffice.testing.command import COMMAND
 from postoffice.testing.process import make_office, open_folder, wait_until
-
-PROGRAM = (sys.executable, "-W", "error", "-c", "from postoffice.cli.main import main; main()")
 
 
 def run(*words: str | Path, home: Path | None = None) -> tuple[int, bytes, str]:
     """Status, standard output, standard error."""
     where = {**os.environ, "HOME": str(home)} if home else None
-    done = subprocess.run([*PROGRAM, *map(str, words)], capture_output=True, timeout=60, check=False, env=where)
+    done = subprocess.run([*COMMAND, *map(str, words)], capture_output=True, timeout=60, check=False, env=where)
     return done.returncode, done.stdout, done.stderr.decode()
 
 
@@ -77,6 +77,31 @@ def test_every_form_is_the_same_letters(file: Path, tmp_path: Path) -> None:
     assert counts == [(3, 0), (0, 3), (0, 3), (0, 3)]
 
 
+@pytest.mark.parametrize("form", ["eml", "zip", "maildir", "mbox", "html"])
+@pytest.mark.parametrize(
+    ("change", "letters", "said"),
+    [
+        ("UPDATE chunks SET data = zeroblob(length(data))", 3, "is damaged: its octets are not those that came"),
+        ("DELETE FROM chunks", 2, "is damaged and left out: piece 0 of letter 2 is not there"),
+    ],
+)
+def test_a_damaged_letter_is_named_and_keeps_no_other_from_going(
+    file: Path, tmp_path: Path, form: str, change: str, letters: int, said: str
+) -> None:
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(f"{change} WHERE chunk_id >> 20 = 2")
+    status, out, errors = run("export", form, tmp_path / "out", "--file", file)
+    octets = letters * len(LETTERS[0])
+    assert (status, out.decode().partition(",")[0]) == (65, f"{letters} letters")
+    assert f"{octets} octets" in out.decode()
+    named, last = errors.splitlines()
+    assert said in named
+    assert last == "postoffice: damaged here: 1 letter, each named above; docs/damage.md"
+    new = tmp_path / "new.mailbox"
+    assert run("import", form, tmp_path / "out", "--file", new)[0] == 0
+    assert len(run("ls", new)[1].splitlines()) == letters
+
+
 def test_a_zip_goes_to_standard_output_and_what_is_said_does_not(file: Path, tmp_path: Path) -> None:
     status, out, said = run("export", "zip", "-", "--file", file)
     assert (status, said) == (0, "3 letters, 81 octets, already had 0\n")
@@ -86,13 +111,13 @@ def test_a_zip_goes_to_standard_output_and_what_is_said_does_not(file: Path, tmp
     with (tmp_path / "appended.zip").open("ab") as appended:
         appended.write(b"before")
         appended.flush()
-        words = [*PROGRAM, "export", "zip", "-", "--file", str(file)]
+        words = [*COMMAND, "export", "zip", "-", "--file", str(file)]
         subprocess.run(words, stdout=appended, stderr=subprocess.DEVNULL, check=True, timeout=60)
     assert (tmp_path / "appended.zip").read_bytes()[6:] == out
 
 
 def test_a_pipe_that_closes_is_told(file: Path) -> None:
-    words = [*PROGRAM, "export", "zip", "-", "--file", str(file)]
+    words = [*COMMAND, "export", "zip", "-", "--file", str(file)]
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, check=False, timeout=60)
@@ -159,7 +184,7 @@ async def test_an_export_that_is_killed_is_not_there_and_the_next_one_is(fill: F
     path = await fill([b"Subject: %d\r\n\r\n" % number + b"x" * 3000 + b"\r\n" for number in range(1500)])
     part = tmp_path / ".out.part" / "INBOX"
     process = subprocess.Popen(
-        [*PROGRAM, "export", "eml", str(tmp_path / "out"), "--file", str(path)], stdout=subprocess.DEVNULL
+        [*COMMAND, "export", "eml", str(tmp_path / "out"), "--file", str(path)], stdout=subprocess.DEVNULL
     )
     wait_until(lambda: part.exists() and len(list(part.iterdir())) > 100, "letters go out")
     process.send_signal(signal.SIGKILL)

@@ -6,7 +6,6 @@ import asyncio
 import os
 import pty
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -18,12 +17,12 @@ from postoffice.store.embedded import EmbeddedStore
 from postoffice.store.embedded.places import mailbox_path
 from postoffice.store.model import OWNER, REMOVED, Acceptance
 from postoffice.testing.check_store.walk import deliver, keys, large_text, put, seen, staged, text
+from postoffice.testing.command import COMMAND
 from postoffice.testing.process import make_office, open_folder
 
 T = TypeVar("T")
 
 BOB, CAROL = "bob@a.example", "carol@a.example"
-PROGRAM = [sys.executable, "-W", "error", "-c", "from postoffice.cli.main import main; main()"]
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ def use(data: Path, what: Callable[[EmbeddedStore], Awaitable[T]]) -> T:
 
 
 def run(data: Path, *words: str) -> tuple[int, str, str]:
-    done = subprocess.run([*PROGRAM, *words, "--data", str(data)], capture_output=True, timeout=60, check=False)
+    done = subprocess.run([*COMMAND, *words, "--data", str(data)], capture_output=True, timeout=60, check=False)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
@@ -70,7 +69,7 @@ def asked(data: Path, *words: str, answer: str) -> list[str]:
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "r+b", 0) as keyboard, os.fdopen(theirs, "r+b", 0) as terminal:
         keyboard.write(f"{answer}\n".encode())
-        call = [*PROGRAM, *words, "--data", str(data)]
+        call = [*COMMAND, *words, "--data", str(data)]
         subprocess.run(call, stdin=terminal, stdout=terminal, stderr=terminal, timeout=60, check=False)
         return [line.rstrip() for line in os.read(ours, 65536).decode().splitlines()]
 

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,12 +16,12 @@ import pytest
 
 from postoffice.app.privilege import give_away
 from postoffice.store.embedded import EmbeddedStore
+from postoffice.testing.command import COMMAND
 from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
 from postoffice.testing.process import check_office, make_office, open_folder, resident_peak, wait_until
 
 BOB = "bob@a.example"
 LINE = "From alice@a.example Mon Jan  1 10:00:00 2024\n"
-PROGRAM = (sys.executable, "-W", "error", "-c", "from postoffice.cli.main import main; main()")
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def data(folder: Path) -> Path:
 def run(*words: str | Path) -> tuple[int, str, str]:
     """Status, standard output, standard error."""
     done = subprocess.run(
-        [*PROGRAM, *map(str, words)], input=f"{PASSWORD}\n", capture_output=True, timeout=60, check=False, text=True
+        [*COMMAND, *map(str, words)], input=f"{PASSWORD}\n", capture_output=True, timeout=60, check=False, text=True
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -190,7 +189,7 @@ def test_an_import_that_was_killed_goes_on_where_it_ended(folder: Path, data: Pa
 def importing(folder: Path, data: Path) -> Iterator[subprocess.Popen[bytes]]:
     """An import of 3,000 letters that has taken in some, and not all."""
     path = mbox(folder / "many", 3000, 10_000)
-    words = (*PROGRAM, "import", "mbox", str(path), "--account", BOB, "--data", str(data))
+    words = (*COMMAND, "import", "mbox", str(path), "--account", BOB, "--data", str(data))
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
     boxes = data / "mailboxes"
     try:
@@ -256,7 +255,7 @@ def test_a_hundred_thousand_letters_come_in_with_progress_and_little_memory(
             (folder / "in" / place).mkdir(parents=True)
         for number in range(many):
             (folder / "in" / "cur" / f"{number:06}.a:2,").write_bytes(b"Subject: one of many\n\nbody\n")
-    words = (*PROGRAM, "import", kind, str(folder / "in"), "--account", BOB, "--data", str(data), "--json")
+    words = (*COMMAND, "import", kind, str(folder / "in"), "--account", BOB, "--data", str(data), "--json")
     with (folder / "said").open("wb") as said:
         process, peak = subprocess.Popen(words, stdout=said), 0
         while process.poll() is None:

@@ -9,7 +9,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -28,43 +27,25 @@ from postoffice.protocols.dots import stuff
 from postoffice.store.embedded import MailboxFile
 from postoffice.store.embedded.schema import MAILBOX
 from postoffice.store.model import CHUNK_OCTETS, Flag, Letter
-from postoffice.testing.check_store.walk import seen, text
+from postoffice.testing.check_store.walk import text
+from postoffice.testing.command import COMMAND
+from postoffice.testing.files import letters_of, put_into
 from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
 
-PROGRAM = [sys.executable, "-W", "error", "-c", "from postoffice.cli.main import main; main()"]
 LARGE = text("large", lines=3 * CHUNK_OCTETS // 14)
 CAPABILITIES = ("UIDL", "USER", "TOP", "PIPELINING")
 
 
 def postoffice(*words: object, stdin: bytes = b"") -> tuple[int, bytes, str]:
     """Status, standard output, standard error."""
-    done = subprocess.run([*PROGRAM, *map(str, words)], input=stdin, capture_output=True, timeout=60, check=False)
+    done = subprocess.run([*COMMAND, *map(str, words)], input=stdin, capture_output=True, timeout=60, check=False)
     return done.returncode, done.stdout, done.stderr.decode()
-
-
-async def put(file: Path, *letters: bytes, folder: str = "INBOX", flags: Flag = Flag.SEEN, date: float = 7.0) -> None:
-    mailbox = MailboxFile.open(file, create=True)
-    if folder not in {one.name for one in await mailbox.folders()}:
-        await mailbox.create_folder(folder)
-    for letter in letters:
-        stage = await mailbox.stage()
-        await stage.write(stuff(letter))
-        await mailbox.append([Letter(await stage.finish(), date, flags=flags, folder=folder)])
-    await mailbox.close()
 
 
 async def pull(file: Path, peer: Pop3Peer, port: int) -> Report:
     mailbox = MailboxFile.open(file, create=True)
     try:
         return await collect(Source("127.0.0.1", port, USER), mailbox, Options(PASSWORD))
-    finally:
-        await mailbox.close()
-
-
-async def letters_of(file: Path) -> list[bytes]:
-    mailbox = MailboxFile.open(file)
-    try:
-        return await seen(mailbox)
     finally:
         await mailbox.close()
 
@@ -79,8 +60,8 @@ def tables(file: Path) -> dict[str, list[tuple[object, ...]]]:
 @pytest.fixture
 def file(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "mail.mailbox"
-    asyncio.run(put(path, *(text(number) for number in range(20)), LARGE))
-    asyncio.run(put(path, text("filed"), folder="Work"))
+    asyncio.run(put_into(path, *(text(number) for number in range(20)), LARGE, flags=Flag.SEEN))
+    asyncio.run(put_into(path, text("filed"), folder="Work"))
     yield path
     strays = [one.name for one in tmp_path.rglob(".*")]
     assert not strays, "nothing of ours lies about"
@@ -202,7 +183,7 @@ def test_a_damaged_letter_is_told_and_packed_as_it_is(file: Path) -> None:
     other = file.with_name("other.mailbox")
     status, told, _ = postoffice("merge", other, new)
     assert status == os.EX_NOINPUT, "FILE is one that is there"
-    asyncio.run(put(other, text("own")))
+    asyncio.run(put_into(other, text("own")))
     status, told, _ = postoffice("merge", other, new)
     assert (status, told.count(b"LOST"), told.count(b"21 letters came")) == (os.EX_DATAERR, 1, 1)
     assert len(asyncio.run(letters_of(other))) == 21
@@ -239,7 +220,7 @@ def test_a_terminal_gets_no_pack(file: Path) -> None:
     terminal, theirs = pty.openpty()
     try:
         done = subprocess.run(
-            [*PROGRAM, "pack", str(file)], stdout=theirs, stderr=subprocess.PIPE, timeout=60, check=False
+            [*COMMAND, "pack", str(file)], stdout=theirs, stderr=subprocess.PIPE, timeout=60, check=False
         )
     finally:
         os.close(theirs)
@@ -249,7 +230,7 @@ def test_a_terminal_gets_no_pack(file: Path) -> None:
 
 
 def test_who_reads_half_of_it_is_not_told_that_it_is_whole(file: Path) -> None:
-    process = subprocess.Popen([*PROGRAM, "pack", str(file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen([*COMMAND, "pack", str(file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.read(100)
@@ -277,7 +258,7 @@ async def test_a_pull_after_open_and_after_merge_fetches_only_what_is_new(tmp_pa
         assert (await pull(home, peer, port)).letters == 2
         assert (await pull(third, peer, port)).letters == 8
         del peer.letters["id-0"]
-        await put(away, text("written away"))
+        await put_into(away, text("written away"))
         status, told, said = await asyncio.to_thread(postoffice, "merge", home, away, third)
         assert (status, said) == (0, "")
         assert told.count(b"1 letter came") == 1
@@ -293,7 +274,7 @@ async def test_what_only_the_other_one_pulled_is_known_here_also_where_it_was_re
     peer = Pop3Peer({f"id-{number}": text(number) for number in range(6)}, capabilities=CAPABILITIES)
     async with peer.listening() as port:
         home, away = tmp_path / "home", tmp_path / "away"
-        await put(home, text(2), text("own"))
+        await put_into(home, text(2), text("own"))
         assert (await pull(away, peer, port)).letters == 6
         mailbox = MailboxFile.open(away)
         await mailbox.remove([(await mailbox.snapshot()).keys[0]])
@@ -311,9 +292,9 @@ async def test_what_only_the_other_one_pulled_is_known_here_also_where_it_was_re
 
 def test_merging_keeps_folders_flags_dates_and_counts_and_merging_again_changes_nothing(tmp_path: Path) -> None:
     home, away = tmp_path / "home", tmp_path / "away"
-    asyncio.run(put(home, text(1), text(1), text(2)))
-    asyncio.run(put(away, text(1), text(2), text(2), LARGE, flags=Flag.FLAGGED | Flag.ANSWERED, date=123.0))
-    asyncio.run(put(away, text("filed"), folder="Work"))
+    asyncio.run(put_into(home, text(1), text(1), text(2)))
+    asyncio.run(put_into(away, text(1), text(2), text(2), LARGE, flags=Flag.FLAGGED | Flag.ANSWERED, date=123.0))
+    asyncio.run(put_into(away, text("filed"), folder="Work", flags=Flag.SEEN, date=7.0))
     before = {path.name: path.read_bytes() for path in [away]}
     status, told, _ = postoffice("merge", home, away)
     assert (status, b"3 letters came" in told, b"2 were here" in told) == (0, True, True)
@@ -339,10 +320,10 @@ def test_merging_keeps_folders_flags_dates_and_counts_and_merging_again_changes_
 
 def test_a_unique_id_that_is_taken_becomes_another_one(tmp_path: Path) -> None:
     home, away = tmp_path / "home", tmp_path / "away"
-    asyncio.run(put(home, text(1)))
+    asyncio.run(put_into(home, text(1)))
     shutil.copy(home, away)
     for path, number in ((home, 2), (away, 3)):
-        asyncio.run(put(path, text(number)))
+        asyncio.run(put_into(path, text(number)))
         with closing(apsw.Connection(str(path))) as connection:
             connection.execute("UPDATE entries SET unique_id = 'same', email_id = 'name' WHERE entry_id = 2")
     status, told, _ = postoffice("merge", home, away)
@@ -356,7 +337,7 @@ def test_a_unique_id_that_is_taken_becomes_another_one(tmp_path: Path) -> None:
 
 def test_nobody_merges_into_a_file_that_somebody_pulls_into(file: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    asyncio.run(put(other, text("new")))
+    asyncio.run(put_into(other, text("new")))
 
     async def run() -> tuple[int, bytes, str]:
         async with pulling_into(file):
@@ -370,7 +351,7 @@ def test_killed_at_any_moment_a_merge_goes_on_where_it_was(tmp_path: Path) -> No
     """Letters of 36 KB: a batch is 4 MiB, so there are a dozen commits; it is killed after some of them."""
     home, away = tmp_path / "home", tmp_path / "away"
     letters = [text(number, lines=32000 // 12) for number in range(1500)]
-    asyncio.run(put(home, text("own"), *letters[:3]))
+    asyncio.run(put_into(home, text("own"), *letters[:3]))
 
     async def fill() -> None:
         mailbox = MailboxFile.open(away, create=True)
@@ -387,7 +368,7 @@ def test_killed_at_any_moment_a_merge_goes_on_where_it_was(tmp_path: Path) -> No
     octets = away.read_bytes()
     kills = 0
     for wanted in (300, 700, 1200):
-        process = subprocess.Popen([*PROGRAM, "merge", str(home), str(away)], stdout=subprocess.DEVNULL)
+        process = subprocess.Popen([*COMMAND, "merge", str(home), str(away)], stdout=subprocess.DEVNULL)
         with closing(apsw.Connection(str(home))) as connection:
             connection.set_busy_timeout(10_000)
             while process.poll() is None and connection.execute("SELECT count(*) FROM entries").get < wanted:
@@ -403,7 +384,7 @@ def test_killed_at_any_moment_a_merge_goes_on_where_it_was(tmp_path: Path) -> No
 
 def test_a_killed_open_leaves_no_mailbox_and_the_next_one_works(tmp_path: Path, file: Path, packed: bytes) -> None:
     new = tmp_path / "new.mailbox"
-    process = subprocess.Popen([*PROGRAM, "open", "-", "--into", str(new)], stdin=subprocess.PIPE)
+    process = subprocess.Popen([*COMMAND, "open", "-", "--into", str(new)], stdin=subprocess.PIPE)
     assert process.stdin is not None
     process.stdin.write(packed[:-1])
     process.stdin.flush()
@@ -419,7 +400,7 @@ def test_a_killed_open_leaves_no_mailbox_and_the_next_one_works(tmp_path: Path, 
 
 def test_an_older_file_and_its_pack_are_merged_and_stay_as_they_are(tmp_path: Path) -> None:
     home, old = tmp_path / "home", tmp_path / "old"
-    asyncio.run(put(home, text(1)))
+    asyncio.run(put_into(home, text(1)))
     prepare(old, replace(MAILBOX, steps=MAILBOX.steps[:3]), create=True)
     with closing(apsw.Connection(str(old))) as connection:
         connection.execute("INSERT INTO pulled VALUES ('pop3://x', 'id-1')")
@@ -435,7 +416,7 @@ def test_an_older_file_and_its_pack_are_merged_and_stay_as_they_are(tmp_path: Pa
 
 def test_a_file_whose_tables_are_torn_is_one_sentence_and_what_came_stays(file: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
-    asyncio.run(put(home, text("own")))
+    asyncio.run(put_into(home, text("own")))
     with closing(apsw.Connection(str(file))) as connection:
         root = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'entries'").get
     octets = bytearray(file.read_bytes())

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,9 +15,8 @@ from typing import Any
 import pytest
 
 from postoffice.store.embedded import MailboxFile
+from postoffice.testing.command import COMMAND
 from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
-
-PROGRAM = (sys.executable, "-W", "error", "-c", "from postoffice.cli.main import main; main()")
 
 
 class Service:
@@ -44,7 +42,7 @@ class Service:
 @asynccontextmanager
 async def service(settings: Path, **environment: str) -> AsyncIterator[Service]:
     process = await asyncio.create_subprocess_exec(
-        *(*PROGRAM, "run", "--json", "--config", str(settings)),
+        *(*COMMAND, "run", "--json", "--config", str(settings)),
         stdout=asyncio.subprocess.PIPE,
         env=os.environ | environment,
     )
@@ -232,7 +230,7 @@ async def test_wrong_settings_end_it_at_once(
     tmp_path: Path, settings: Callable[..., Path], text: str | None, said: str
 ) -> None:
     path = tmp_path / "none.toml" if text is None else settings(text)
-    process = await asyncio.create_subprocess_exec(*PROGRAM, "run", "--config", path, stderr=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(*COMMAND, "run", "--config", path, stderr=asyncio.subprocess.PIPE)
     _, errors = await process.communicate()
     assert process.returncode == 78
     assert said in errors.decode()

@@ -174,6 +174,33 @@ async def test_the_settings_say_who_scans(person: Person) -> None:
     assert (await person.shown())[INBOX] == [GOOD, LATER, BAD]
 
 
+async def test_a_pull_from_a_url_is_scanned_as_the_settings_say(person: Person) -> None:
+    """Who wants letters to be scanned wants that whichever way they come."""
+    usual = person.folder / "config" / "postoffice" / "home.toml"
+    usual.parent.mkdir(parents=True)
+    usual.write_text(f'[scan]\nby = "clamd:{person.folder}/clamd"\n')
+    assert (await person.fetch())[0] == 0
+    assert await person.shown() == {INBOX: [GOOD, LATER], QUARANTINE: [BAD]}
+    person.peer.letters["id-4"] = BAD + b"4\r\n"
+    assert (await person.fetch("--scan", "none"))[0] == 0
+    assert (await person.shown())[INBOX] == [GOOD, LATER, BAD + b"4\r\n"]
+    target = f"maildir:{person.folder}/Maildir"
+    words = ("fetch", person.url(), "--into", target, "--password-variable", "PASSWORD")
+    (person.folder / "Maildir").mkdir()
+    assert (await person.run(*words))[0] == 0
+    given = [path.read_bytes() for path in (person.folder / "Maildir" / "new").iterdir()]
+    assert len(given) == 2
+    assert not any(EICAR in letter for letter in given)
+
+
+async def test_a_pull_from_a_url_into_the_file_of_an_account_is_scanned_as_that_account_says(person: Person) -> None:
+    path = person.settings(f'scan = "none"\n[scan]\nby = "clamd:{person.folder}/clamd"\n')
+    assert (await person.fetch("--config", str(path)))[0] == 0
+    assert await person.shown() == {INBOX: [GOOD, BAD, LATER]}
+    path.write_text("[scan]\nby = 1\n")
+    assert (await person.fetch("--config", str(path)))[0] == 78, "wrong settings are taken for none"
+
+
 async def test_an_account_may_want_it_otherwise(person: Person) -> None:
     person.clamd.fault = Fault.ERROR
     general = f'[scan]\nby = "clamd:{person.folder}/clamd"\nunscanned = "hold"\n'
@@ -227,6 +254,14 @@ async def test_wrong_use_is_one_sentence(person: Person, words: tuple[str, ...],
     [line] = errors.splitlines()
     assert line.startswith("postoffice: ")
     assert said in line
+
+
+@pytest.mark.parametrize("patience", ["nan", "inf", "0", "-1", "x"])
+async def test_a_patience_is_a_time(person: Person, patience: str) -> None:
+    status, out, errors = await person.fetch("--scan", f"clamd:{person.folder}/clamd", "--scan-patience", patience)
+    assert (status, out) == (64, "")
+    assert "Invalid value for '--scan-patience'" in errors
+    assert not person.file.exists()
 
 
 async def test_run_scans_again_when_signatures_change(person: Person) -> None:

@@ -15,23 +15,16 @@ import pytest
 
 from postoffice.cli.search import TOLD_LETTERS
 from postoffice.home.search.face import LIMIT
-from postoffice.protocols.dots import stuff
 from postoffice.store.embedded import MailboxFile
 from postoffice.store.model import Letter
+from postoffice.testing.command import COMMAND, as_somebody
+from postoffice.testing.files import put_into
 from postoffice.testing.process import open_folder
 
-PROGRAM = (sys.executable, "-W", "error", "-c", "from postoffice.cli.main import main; main()")
-AS_SOMEBODY = """
-import os
-import postoffice.cli.search, postoffice.home.search.face, postoffice.home.search.extraction, email._parseaddr
-import postoffice.store.embedded.mailbox, uvloop
-if os.geteuid() == 0:
-    os.setgroups([])
-    os.setresgid(65534, 65534, 65534)
-    os.setresuid(65534, 65534, 65534)
-from postoffice.cli.main import main; main()
-"""
-"""The program as one who is not root."""
+AS_SOMEBODY = as_somebody(
+    *("postoffice.cli.search", "postoffice.home.search.face", "postoffice.home.search.extraction", "email._parseaddr"),
+    *("postoffice.store.embedded.mailbox", "uvloop"),
+)
 
 LETTERS = (
     "From: An <an@a.example>\r\nDate: Thu, 15 Jan 2026 12:00:00 +0000\r\nSubject: công nợ\r\n"
@@ -50,18 +43,13 @@ class Run:
     errors: str
 
 
-def run(*words: str | Path, program: Sequence[str] = PROGRAM) -> Run:
+def run(*words: str | Path, program: Sequence[str] = COMMAND) -> Run:
     done = subprocess.run([*program, *map(str, words)], capture_output=True, text=True, timeout=60, check=False)
     return Run(done.returncode, done.stdout, done.stderr)
 
 
 async def put(path: Path, letters: Sequence[str]) -> None:
-    mailbox = MailboxFile.open(path, create=True)
-    for letter in letters:
-        stage = await mailbox.stage()
-        await stage.write(stuff(letter.encode()))
-        await mailbox.append([Letter(await stage.finish(), 1_000_000_000.0)])
-    await mailbox.close()
+    await put_into(path, *(letter.encode() for letter in letters), date=1_000_000_000.0)
 
 
 @pytest.fixture
@@ -107,7 +95,7 @@ def test_nothing_that_is_shown_steers_a_terminal(file: Path) -> None:
 
 def test_what_was_looked_for_stands_out_on_a_terminal(file: Path) -> None:
     terminal, theirs = pty.openpty()
-    process = subprocess.Popen([*PROGRAM, "search", str(file), "thang"], stdin=theirs, stdout=theirs, stderr=theirs)
+    process = subprocess.Popen([*COMMAND, "search", str(file), "thang"], stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     written = b""
     try:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from postoffice.testing.command import COMMAND
 from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
-
-PROGRAM = (sys.executable, "-W", "error", "-c", "from postoffice.cli.main import main; main()")
 
 FAKE_KEYRING = """
 def get_password(service, user):
@@ -34,7 +32,7 @@ class Home:
         """The exit status of a pull, and what it complained of."""
         url = f"pop://{USER}@127.0.0.1:{self.port}"
         process = await asyncio.create_subprocess_exec(
-            *PROGRAM,
+            *COMMAND,
             *map(str, ("fetch", url, "--into", self.folder / "m", *words)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

@@ -12,22 +12,13 @@ import pytest
 
 from postoffice.cli.sendmail import order
 from postoffice.errors import UsageError
+from postoffice.testing.command import PROGRAM, as_somebody
 from postoffice.testing.process import CLEAR_TEXT, OfficeProcess, make_office, open_folder, wait_until
 from postoffice.testing.raw import Pop3Raw
 
 BOB, CAROL = "bob@a.example", "carol@a.example"
-PROGRAM = "from postoffice.cli.main import main; main()"
-AS_SOMEBODY = f"""
-import os
-import email.mime, postoffice.cli.handover
-from postoffice.cli.sendmail import own_user
-if os.geteuid() == 0:
-    os.setgroups([])
-    os.setresgid(65533, 65533, 65533)
-    os.setresuid(65533, 65533, 65533)
-{PROGRAM}
-"""
-"""The program of a user who has no name, and owns nothing here."""
+AS_SOMEBODY = as_somebody("email.mime", "postoffice.cli.handover", "postoffice.cli.sendmail", user=65533)
+"""A user who has no name."""
 
 
 @pytest.fixture(scope="module")

@@ -14,48 +14,23 @@ from pathlib import Path
 
 import pytest
 
-from postoffice.protocols.dots import stuff
-from postoffice.store.embedded import MailboxFile
-from postoffice.store.model import Letter
-from postoffice.testing.check_store.walk import seen, text
+from postoffice.testing.check_store.walk import text
+from postoffice.testing.command import PROGRAM, as_somebody
+from postoffice.testing.files import letters_of, put_into
 from postoffice.testing.process import open_folder
 from postoffice.testing.raw import Pop3Raw
-from postoffice.testing.served import PROGRAM, ServedFiles
+from postoffice.testing.served import ServedFiles
 
-AS_SOMEBODY = f"""
-import os
-import argon2, encodings.idna, scramp, uvloop
-import postoffice.app.config, postoffice.cli.folder, postoffice.cli.main, postoffice.cli.office
-import postoffice.cli.locked, postoffice.home.locking.beside
-import postoffice.cli.serving, postoffice.cli.elsewhere, postoffice.client.secrets, postoffice.home.serving
-from postoffice.store.embedded import MailboxFile
-if os.geteuid() == 0:
-    os.setgroups([])
-    os.setresgid(65534, 65534, 65534)
-    os.setresuid(65534, 65534, 65534)
-{PROGRAM}
-"""
-"""The command as one who is not root, and owns nothing here; what root alone may read is imported before."""
+AS_SOMEBODY = as_somebody(
+    *("argon2", "encodings.idna", "scramp", "uvloop"),
+    *("postoffice.app.config", "postoffice.cli.folder", "postoffice.cli.main", "postoffice.cli.office"),
+    *("postoffice.cli.locked", "postoffice.home.locking.beside", "postoffice.cli.serving", "postoffice.cli.elsewhere"),
+    *("postoffice.client.secrets", "postoffice.home.serving", "postoffice.store.embedded.mailbox"),
+)
 
 
-async def put(file: Path, *letters: bytes) -> None:
-    mailbox = MailboxFile.open(file, create=True)
-    for letter in letters:
-        stage = await mailbox.stage()
-        await stage.write(stuff(letter))
-        await mailbox.append([Letter(await stage.finish(), 7.0)])
-    await mailbox.close()
-
-
-def letters_of(file: Path) -> list[bytes]:
-    async def look() -> list[bytes]:
-        mailbox = MailboxFile.open(file)
-        try:
-            return await seen(mailbox)
-        finally:
-            await mailbox.close()
-
-    return asyncio.run(look())
+def kept(file: Path) -> list[bytes]:
+    return asyncio.run(letters_of(file))
 
 
 @pytest.fixture
@@ -64,7 +39,7 @@ def file() -> Iterator[Path]:
     with open_folder() as folder:
         path = folder / "home" / "mail.mailbox"
         path.parent.mkdir()
-        asyncio.run(put(path, text(1), text(2)))
+        asyncio.run(put_into(path, text(1), text(2)))
         yield path
 
 
@@ -133,7 +108,7 @@ def test_it_deletes_what_it_is_told_to(file: Path) -> None:
             assert client.log_in(name, password).startswith(b"+OK")
             assert client.ask("DELE 1").startswith(b"+OK")
             assert client.ask("QUIT").startswith(b"+OK")
-        assert letters_of(file) == left
+        assert kept(file) == left
 
 
 def test_the_certificate_is_the_same_at_each_run(file: Path, tmp_path: Path) -> None:

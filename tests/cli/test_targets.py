@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import random
-import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,11 +16,11 @@ import pytest
 from postoffice.moving.letters import Found
 from postoffice.moving.mbox import Mbox
 from postoffice.store.memory import MemoryStore
+from postoffice.testing.command import COMMAND
 from postoffice.testing.office import run_office
 from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
 from postoffice.testing.programs import TRAPS
 
-PROGRAM = (sys.executable, "-W", "error", "-c", "from postoffice.cli.main import main; main()")
 LETTERS = {"id-0": b"Subject: 0\r\n\r\nx\r\n", "id-1": TRAPS, "id-2": b"Subject: 2\r\n\r\nx\r\n"}
 
 
@@ -33,7 +32,7 @@ class Person:
 
     async def run(self, *words: str, dies_after: float | None = None) -> tuple[int | None, str, str]:
         process = await asyncio.create_subprocess_exec(
-            *PROGRAM,
+            *COMMAND,
             *words,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from tests.tui.conftest import add, letter
 
-PROGRAM = (sys.executable, "-W", "error", "-c", "from postoffice.cli.main import main; main()")
+from postoffice.testing.command import COMMAND
 
 
 def on_terminal(file: Path, wanted: bytes, keys: bytes) -> tuple[int, bytes]:
     """The status, and all that was written, of a reader that is given keys when it has shown what is wanted."""
     terminal, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*PROGRAM, "tui", str(file)], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+        [*COMMAND, "tui", str(file)], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
     )
     os.close(theirs)
     written, deadline = b"", time.monotonic() + 60

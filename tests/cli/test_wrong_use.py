@@ -13,24 +13,16 @@ from pathlib import Path
 import pytest
 
 from postoffice.database.sqlite import PAGE_OCTETS
-from postoffice.store.embedded import MailboxFile
-from postoffice.store.model import Letter
+from postoffice.testing.command import PROGRAM, as_somebody
+from postoffice.testing.files import put_into
 from postoffice.testing.process import make_office, open_folder
 
 BOB = "bob@a.example"
 LETTER = b"From: x\r\nSubject: hello\r\n\r\nx\r\n"
-PROGRAM = "from postoffice.cli.main import main; main()"
-AS_SOMEBODY = f"""
-import os
-import postoffice.cli.reading, postoffice.home.letters, postoffice.message.mime.view, postoffice.cli.people
-from postoffice.store.embedded import EmbeddedStore, MailboxFile
-if os.geteuid() == 0:
-    os.setgroups([])
-    os.setresgid(65534, 65534, 65534)
-    os.setresuid(65534, 65534, 65534)
-{PROGRAM}
-"""
-"""The program as one who is not root, and owns nothing here."""
+AS_SOMEBODY = as_somebody(
+    *("postoffice.cli.reading", "postoffice.home.letters", "postoffice.message.mime.view", "postoffice.cli.people"),
+    *("postoffice.store.embedded.store", "postoffice.store.embedded.mailbox"),
+)
 
 
 @pytest.fixture
@@ -50,15 +42,7 @@ def file(folder: Path) -> Path:
     """A mailbox file with one letter, alone in a folder."""
     path = folder / "home" / "mail.mailbox"
     path.parent.mkdir()
-
-    async def fill() -> None:
-        mailbox = MailboxFile.open(path, create=True)
-        stage = await mailbox.stage()
-        await stage.write(LETTER)
-        await mailbox.append([Letter(await stage.finish(), 0.0)])
-        await mailbox.close()
-
-    asyncio.run(fill())
+    asyncio.run(put_into(path, LETTER))
     return path
 
 

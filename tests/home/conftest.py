@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from postoffice.protocols.dots import stuff
-from postoffice.store.embedded import MailboxFile
-from postoffice.store.model import Letter
+from postoffice.testing.files import put_into
 
 Fill = Callable[[Sequence[bytes]], Awaitable[Path]]
 
@@ -20,12 +18,7 @@ def fill(tmp_path: Path) -> Fill:
 
     async def put(letters: Sequence[bytes]) -> Path:
         path = tmp_path / "home.mailbox"
-        mailbox = MailboxFile.open(path, create=True)
-        for letter in letters:
-            stage = await mailbox.stage()
-            await stage.write(stuff(letter))
-            await mailbox.append([Letter(await stage.finish(), 1_000_000_000.0)])
-        await mailbox.close()
+        await put_into(path, *letters, date=1_000_000_000.0)
         return path
 
     return put

@@ -19,7 +19,6 @@ from tests.home.conftest import Fill
 from postoffice.errors import UsageError
 from postoffice.home.archive import attached, findings
 from postoffice.home.archive.findings import Words, lent
-from postoffice.home.archive.order import date_of
 from postoffice.home.archive.pages import PAGE_LETTERS
 from postoffice.home.search.extraction import extract
 from postoffice.store.embedded import MailboxFile
@@ -303,8 +302,3 @@ def test_what_is_lent_is_javascript(text: str) -> None:
     assert octets.endswith(b"]);\n")
     assert octets.count(b"\n") == 1
     assert b"\xe2\x80\xa8" not in octets
-
-
-@pytest.mark.parametrize("date", ["Mon, 1 Jan 9999 00:00:00 +0000", "nonsense", "", "Mon, 99 Foo 2020", "\xff" * 99])
-def test_a_date_that_is_none_is_when_the_letter_came(date: str) -> None:
-    assert date_of(f"Date: {date}\r\n\r\n".encode(), 5.0) == 5.0

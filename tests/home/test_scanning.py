@@ -17,7 +17,7 @@ from postoffice.errors import StoreUnavailable, UsageError
 from postoffice.handing.target import InFile, InMaildir
 from postoffice.handing.way import Way
 from postoffice.home.hooks import Hooks
-from postoffice.home.pulling import Outcome, pull_into
+from postoffice.home.pulling import Outcome, Pull, pull_into
 from postoffice.home.scanning.again import LookAgain
 from postoffice.home.scanning.inspector import Inspector
 from postoffice.home.scanning.outcome import Again
@@ -54,9 +54,8 @@ class Home:
         there = Way(self.file, InFile(self.file))
         source = Source("127.0.0.1", self.port, USER)
         try:
-            return await pull_into(
-                there, USER, source, options or Options(PASSWORD), Hooks(), scanning or self.scanning
-            )
+            how = options or Options(PASSWORD)
+            return await pull_into(Pull(there, USER, source, how, scanning=scanning or self.scanning))
         finally:
             await self.look()
 
@@ -126,9 +125,8 @@ async def test_what_is_clean_is_seen_and_what_is_infected_is_in_quarantine(home:
 
 
 async def test_without_a_scanner_nothing_is_asked_and_nothing_remembered(home: Home) -> None:
-    await pull_into(
-        Way(home.file, InFile(home.file)), USER, Source("127.0.0.1", home.port, USER), Options(PASSWORD), Hooks()
-    )
+    there, source = Way(home.file, InFile(home.file)), Source("127.0.0.1", home.port, USER)
+    await pull_into(Pull(there, USER, source, Options(PASSWORD)))
     await home.look()
     assert home.folder == {INBOX: [GOOD, BAD, LATER]}
     assert home.clamd.asked == 0
@@ -287,7 +285,7 @@ async def test_no_target_is_given_what_is_withheld(home: Home, tmp_path: Path) -
     home.peer.letters["id-4"] = letter("large", b"x" * 5000)
     there = Way(home.file, InMaildir(tmp_path / "Mail"))
     source = Source("127.0.0.1", home.port, USER)
-    outcome = await pull_into(there, USER, source, Options(PASSWORD), Hooks(), home.scanning)
+    outcome = await pull_into(Pull(there, USER, source, Options(PASSWORD), scanning=home.scanning))
     await home.look()
     assert outcome.handed.letters == 2
     given = [path.read_bytes().replace(b"\n", b"\r\n") for path in (tmp_path / "Mail" / "new").iterdir()]
@@ -299,7 +297,7 @@ async def test_the_hook_hears_of_what_is_seen(home: Home, tmp_path: Path) -> Non
     there = Way(home.file, InFile(home.file))
     hooks = Hooks(new_mail=f"cat >> {tmp_path}/heard")
     source = Source("127.0.0.1", home.port, USER)
-    await pull_into(there, USER, source, Options(PASSWORD), hooks, home.scanning)
+    await pull_into(Pull(there, USER, source, Options(PASSWORD), hooks, home.scanning))
     heard = (tmp_path / "heard").read_text()
     assert "good" in heard
     assert "bad" not in heard
@@ -393,14 +391,19 @@ async def test_a_scanner_that_fails_later_takes_nothing_out_of_sight(home: Home)
     assert scan.verdict is Verdict.INFECTED
 
 
-async def test_a_damaged_letter_keeps_no_other_from_being_scanned(home: Home) -> None:
+@pytest.mark.parametrize("change", ["DELETE FROM chunks", "UPDATE chunks SET data = zeroblob(length(data))"])
+async def test_a_damaged_letter_keeps_no_other_from_being_scanned(home: Home, change: str) -> None:
+    """And what was said of it stays: a verdict is one of octets that are there no more."""
     await home.pull()
     mailbox = MailboxFile.open(home.file)
-    await mailbox.write(lambda connection: connection.execute("DELETE FROM chunks WHERE chunk_id >> 20 = 1"))
+    await mailbox.write(lambda connection: connection.execute(f"{change} WHERE chunk_id >> 20 = 2"))
     inspector = Inspector(home.scanning)
     report = await LookAgain(mailbox, inspector, everything=True).at_all()
-    assert (report.letters, report.unreadable) == (2, 1)
+    assert (report.letters, report.unreadable, report.cleared) == (2, 1, 0)
     await mailbox.close()
+    scan = await home.scan_of(BAD)
+    assert scan is not None
+    assert scan.verdict is Verdict.INFECTED
 
 
 async def test_in_quiet_moments_what_changed_is_looked_at_once(home: Home) -> None:
@@ -441,7 +444,7 @@ async def test_what_is_withheld_is_listed_and_only_that_is_let_out(home: Home) -
     assert [(one.folder, one.number) for one in listed] == [(QUARANTINE, 1), (UNSCANNED, 1)]
     assert (await waiting(mailbox)).too_large == 1
     for folder, number in ((QUARANTINE, 2), (UNSCANNED, 9)):
-        with pytest.raises(UsageError, match=f"no letter {number} in {folder}; there are 1"):
+        with pytest.raises(UsageError, match=f"no letter {number} in {folder}; there is 1"):
             await release(mailbox, folder, number)
     await mailbox.close()
     await home.release(UNSCANNED, 1)

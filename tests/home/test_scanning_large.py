@@ -19,14 +19,13 @@ from postoffice.client.collect import Options
 from postoffice.client.url import Source
 from postoffice.handing.target import InFile
 from postoffice.handing.way import Way
-from postoffice.home.hooks import Hooks
-from postoffice.home.pulling import pull_into
+from postoffice.home.pulling import Pull, pull_into
 from postoffice.home.scanning.policy import Scanning
 from postoffice.testing.process import resident_peak
 
 file, port, by = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 source = Source("127.0.0.1", port, "bob")
-asyncio.run(pull_into(Way(file, InFile(file)), "bob", source, Options("secret"), Hooks(), Scanning(by)))
+asyncio.run(pull_into(Pull(Way(file, InFile(file)), "bob", source, Options("secret"), scanning=Scanning(by))))
 print(resident_peak(os.getpid()) // 1_000_000)
 """
 

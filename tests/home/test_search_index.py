@@ -16,8 +16,7 @@ from postoffice.database.sqlite import one_number, open_writer, shut
 from postoffice.errors import UsageError
 from postoffice.handing.target import InFile
 from postoffice.handing.way import Way
-from postoffice.home.hooks import Hooks
-from postoffice.home.pulling import pull_into
+from postoffice.home.pulling import Pull, pull_into
 from postoffice.home.search.extraction import document
 from postoffice.home.search.face import Search
 from postoffice.home.search.keeping import keep_up
@@ -283,7 +282,7 @@ async def test_a_pull_adds_what_came_once_the_file_was_searched(tmp_path: Path) 
     peer = Pop3Peer({"id-1": letters("one")[0]})
 
     async def pull(port: int) -> None:
-        await pull_into(there, USER, Source("127.0.0.1", port, USER), Options(PASSWORD), Hooks())
+        await pull_into(Pull(there, USER, Source("127.0.0.1", port, USER), Options(PASSWORD)))
 
     async with peer.listening() as port:
         await pull(port)

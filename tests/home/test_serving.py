@@ -17,9 +17,8 @@ from postoffice.home.mailbox import pulling_into
 from postoffice.home.maildrops import Deleting, FileMaildrop
 from postoffice.home.serving import Served, Wish, serve
 from postoffice.net.listen import Door
-from postoffice.store.embedded import MailboxFile
-from postoffice.store.model import Letter
-from postoffice.testing.check_store.walk import seen, text
+from postoffice.testing.check_store.walk import text
+from postoffice.testing.files import letters_of, put, put_into
 from postoffice.testing.programs import LETTERS
 
 T = TypeVar("T")
@@ -75,14 +74,6 @@ def delete(*numbers: int) -> Callable[[poplib.POP3], None]:
     return talk
 
 
-async def in_file(file: Path) -> list[bytes]:
-    mailbox = MailboxFile.open(file)
-    try:
-        return await seen(mailbox)
-    finally:
-        await mailbox.close()
-
-
 async def test_the_octets_are_those_of_the_file(fill: Fill) -> None:
     async with served(await fill(LETTERS)) as (port, (one,)):
         assert await session(port, all_letters) == list(LETTERS)
@@ -98,7 +89,7 @@ async def test_what_a_program_deletes_stays_in_the_file_and_is_gone_for_it(fill:
     async with served(file) as (port, _):
         assert await session(port, unique_ids) == [before[1], before[3]]
         assert await session(port, all_letters) == [text(1), text(3)]
-    assert await in_file(file) == [text(number) for number in range(4)]
+    assert await letters_of(file) == [text(number) for number in range(4)]
 
 
 async def test_a_program_with_a_name_of_its_own_has_deletions_of_its_own(fill: Fill) -> None:
@@ -111,7 +102,7 @@ async def test_a_program_with_a_name_of_its_own_has_deletions_of_its_own(fill: F
         await session(port, delete(2), "laptop")
     async with served(file) as (port, _):
         assert await session(port, all_letters) == [text(2)]
-    assert await in_file(file) == [text(1), text(2)]
+    assert await letters_of(file) == [text(1), text(2)]
 
 
 async def test_a_letter_that_all_programs_deleted_stays_in_the_file(fill: Fill) -> None:
@@ -119,7 +110,7 @@ async def test_a_letter_that_all_programs_deleted_stays_in_the_file(fill: Fill) 
     for user in ("laptop", "phone"):
         async with served(file, user=user) as (port, _):
             await session(port, delete(1), user)
-    assert await in_file(file) == [text(1)]
+    assert await letters_of(file) == [text(1)]
 
 
 async def test_who_wants_that_lets_letters_leave_the_file(fill: Fill) -> None:
@@ -130,7 +121,7 @@ async def test_who_wants_that_lets_letters_leave_the_file(fill: Fill) -> None:
         assert await session(port, all_letters) == [text(2), text(3)]
         await session(port, delete(1))
         assert await session(port, all_letters) == [text(3)]
-    assert await in_file(file) == [text(1), text(3)]
+    assert await letters_of(file) == [text(1), text(3)]
 
 
 async def test_a_session_that_breaks_off_deletes_nothing(fill: Fill) -> None:
@@ -142,7 +133,7 @@ async def test_a_session_that_breaks_off_deletes_nothing(fill: Fill) -> None:
         assert [(await reader.readline())[:3] for _ in range(4)] == [b"+OK"] * 4
         writer.close()
         assert await session(port, all_letters) == [text(1)]
-    assert await in_file(file) == [text(1)]
+    assert await letters_of(file) == [text(1)]
 
 
 async def test_one_session_has_the_file_whoever_serves_it(fill: Fill) -> None:
@@ -171,14 +162,12 @@ async def test_a_pull_goes_on_meanwhile_and_the_next_session_sees_what_came(fill
         writer.write(b"USER home\r\nPASS secret\r\n")
         for _ in range(3):
             await reader.readline()
-        stage = await mailbox.stage()
-        await stage.write(text(2))
-        await mailbox.append([Letter(await stage.finish(), 0.0)])
+        await put(mailbox, text(2))
         writer.write(b"STAT\r\nDELE 1\r\nQUIT\r\n")
         assert (await reader.read()).split(b"\r\n")[0].startswith(b"+OK 1 "), "it was seen as it is at login"
         writer.close()
         assert await session(port, all_letters) == [text(2)]
-    assert await in_file(file) == [text(1), text(2)]
+    assert await letters_of(file) == [text(1), text(2)]
 
 
 async def test_several_files_are_accounts_of_their_own(tmp_path: Path, fill: Fill) -> None:
@@ -187,11 +176,7 @@ async def test_several_files_are_accounts_of_their_own(tmp_path: Path, fill: Fil
     others = [tmp_path / "there" / "home.mailbox", tmp_path / "there" / "Công việc.mailbox"]
     for number, path in enumerate(others, 2):
         path.write_bytes(first.read_bytes())
-        mailbox = MailboxFile.open(path)
-        stage = await mailbox.stage()
-        await stage.write(text(number))
-        await mailbox.append([Letter(await stage.finish(), 0.0)])
-        await mailbox.close()
+        await put_into(path, text(number))
     async with served(first, *others) as (port, who):
         assert [one.user for one in who] == ["home", "home2", "c-ng-vi-c"]
         assert await session(port, all_letters, "home") == [text(1)]

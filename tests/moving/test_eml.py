@@ -222,6 +222,17 @@ async def test_a_tree_without_a_list(back: Move, tmp_path: Path) -> None:
     assert list((await letters(back.mailbox, "Work/2024")).values()) == [b"no header\r\n"]
 
 
+async def test_a_folder_removed_of_another_program_is_no_waste_basket(back: Move, tmp_path: Path) -> None:
+    """What lies in a folder of that name here is let go, and not looked at when letters are compared."""
+    (tmp_path / "tree" / REMOVED).mkdir(parents=True)
+    (tmp_path / "tree" / REMOVED / "1.eml").write_bytes(b"Subject: kept\r\n\r\n")
+    for new in (1, 0):
+        report = await back.eml(tmp_path / "tree")
+        assert (report.letters, report.known) == (new, 1 - new)
+    assert [folder.name for folder in await back.mailbox.folders()] == [INBOX, "Removed letters"]
+    assert list((await letters(back.mailbox, "Removed letters")).values()) == [b"Subject: kept\r\n\r\n"]
+
+
 async def test_a_file_that_was_changed_is_taken_as_it_is_now_and_told(move: Move, back: Move, tmp_path: Path) -> None:
     await fill(move.mailbox, LETTERS[3:7])
     out = tmp_path / "out"

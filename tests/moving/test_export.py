@@ -87,6 +87,25 @@ async def test_what_an_mbox_cannot_keep_is_said(move: Move, back: Move, tmp_path
     assert list((await letters(back.mailbox)).values())[2] == STRANGE[2]
 
 
+async def test_no_field_of_a_sender_makes_a_letter_vanish_from_an_mbox(move: Move, back: Move, tmp_path: Path) -> None:
+    """What programs note in an mbox, a sender may write too."""
+    written = (
+        b"Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\r\nX-IMAP: 1 2\r\n\r\n",
+        b"Return-Path: <->\r\nX-Mozilla-Status: 0009\r\nSubject: two\r\n\r\n",
+        b"X-Mozilla-Status: 0008\r\nContent-Length: 99999\r\nSubject: three\r\n\r\n",
+    )
+    await fill(move.mailbox, written)
+    await move.to_mbox(tmp_path / "out")
+    said = [str(complaint).partition("notes of programs: ")[2] for complaint in move.complaints]
+    assert said == ["X-IMAP", "X-Mozilla-Status", "Content-Length, X-Mozilla-Status"]
+    report = await back.mbox(tmp_path / "out")
+    assert (report.letters, report.lost, back.complaints) == (3, 0, [])
+    subjects = [
+        letter.partition(b"Subject: ")[2].split(b"\r\n")[0] for letter in (await letters(back.mailbox)).values()
+    ]
+    assert subjects == [b"DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA", b"two", b"three"]
+
+
 async def test_pythons_own_readers_read_both(move: Move, tmp_path: Path) -> None:
     await fill(move.mailbox, LETTERS)
     await move.to_maildir(tmp_path / "maildir")

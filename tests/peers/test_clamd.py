@@ -24,8 +24,7 @@ from postoffice.client.collect import Options
 from postoffice.client.url import Source
 from postoffice.handing.target import InFile
 from postoffice.handing.way import Way
-from postoffice.home.hooks import Hooks
-from postoffice.home.pulling import Outcome, pull_into
+from postoffice.home.pulling import Outcome, Pull, pull_into
 from postoffice.home.scanning.again import LookAgain
 from postoffice.home.scanning.inspector import Inspector
 from postoffice.home.scanning.outcome import Again
@@ -164,7 +163,7 @@ LARGE = letter("large", os.urandom(LIMIT_OCTETS), "large.bin")
 
 async def pull(file: Path, port: int, clamd: Clamd) -> Outcome:
     there, source = Way(file, InFile(file)), Source("127.0.0.1", port, USER)
-    return await pull_into(there, USER, source, Options(PASSWORD), Hooks(), Scanning(clamd.name))
+    return await pull_into(Pull(there, USER, source, Options(PASSWORD), scanning=Scanning(clamd.name)))
 
 
 async def folders_of(file: Path) -> dict[str, list[bytes]]:

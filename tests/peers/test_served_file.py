@@ -10,10 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from postoffice.protocols.dots import stuff
-from postoffice.store.embedded import MailboxFile
-from postoffice.store.model import Letter
-from postoffice.testing.check_store.walk import seen
+from postoffice.testing.files import letters_of, put_into
 from postoffice.testing.programs import LETTERS, Program, as_sent, unlike
 from postoffice.testing.served import ServedFiles
 
@@ -24,31 +21,14 @@ def needs(name: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(shutil.which(name) is None, reason=f"{name} is not installed here")
 
 
-async def _fill(file: Path) -> None:
-    kept = MailboxFile.open(file, create=True)
-    for letter in LETTERS:
-        stage = await kept.stage()
-        await stage.write(stuff(letter))
-        await kept.append([Letter(await stage.finish(), 7.0)])
-    await kept.close()
-
-
-async def _letters(file: Path) -> list[bytes]:
-    kept = MailboxFile.open(file)
-    try:
-        return await seen(kept)
-    finally:
-        await kept.close()
-
-
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[ServedFiles]:
     """It ends with all letters in the file, whatever a program deleted."""
     file = tmp_path / "mail.mailbox"
-    asyncio.run(_fill(file))
+    asyncio.run(put_into(file, *LETTERS))
     with ServedFiles(file) as served:
         yield served
-    assert asyncio.run(_letters(file)) == list(LETTERS)
+    assert asyncio.run(letters_of(file)) == list(LETTERS)
 
 
 @pytest.fixture

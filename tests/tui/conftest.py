@@ -13,9 +13,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from postoffice.home.mailbox import opening
-from postoffice.protocols.dots import stuff
 from postoffice.store.embedded import MailboxFile
-from postoffice.store.model import INBOX, Flag, Letter
+from postoffice.store.model import INBOX, Flag
+from postoffice.testing.files import put, put_into
 from postoffice.tui.app import Reader
 from postoffice.tui.letters import Letters
 from postoffice.tui.mail import Mail
@@ -35,18 +35,9 @@ def letter(number: int, *, subject: str = "", more: str = "", text: str = "") ->
     ).encode()
 
 
-async def put(mailbox: MailboxFile, letters: Sequence[bytes], folder: str = INBOX, flags: Flag = Flag.SEEN) -> None:
-    for octets in letters:
-        stage = await mailbox.stage()
-        await stage.write(stuff(octets))
-        await mailbox.append([Letter(await stage.finish(), 1_600_000_000.0, flags=flags, folder=folder)])
-
-
 async def add(file: Path, letters: Sequence[bytes], folder: str = INBOX, flags: Flag = Flag.SEEN) -> None:
     """As another program would, while the file is open or not."""
-    mailbox = MailboxFile.open(file, create=True)
-    await put(mailbox, letters, folder, flags)
-    await mailbox.close()
+    await put_into(file, *letters, folder=folder, flags=flags, date=1_600_000_000.0)
 
 
 @dataclass
@@ -106,7 +97,7 @@ async def file(tmp_path: Path) -> Path:
     path = tmp_path / "home.mailbox"
     mailbox = MailboxFile.open(path, create=True)
     for number in range(1, 31):
-        await put(mailbox, [letter(number)], flags=Flag(0) if number % 10 == 0 else Flag.SEEN)
+        await put(mailbox, letter(number), flags=Flag(0) if number % 10 == 0 else Flag.SEEN, date=1_600_000_000.0)
     await mailbox.close()
     return path
 

@@ -11,6 +11,7 @@ import pytest
 from tests.tui.conftest import Drive, add, facts, letter
 
 from postoffice.store.model import Flag
+from postoffice.tui.cells import tame
 from postoffice.tui.layout import content_of, lines_of
 
 HOSTILE = (
@@ -169,7 +170,7 @@ async def test_a_hundred_kinds_of_line_are_drawn_as_wide_as_they_are_measured() 
     from hypothesis import strategies as st
     from rich.cells import cell_len
 
-    from postoffice.tui.cells import columns, fitted, tame, wrapped
+    from postoffice.tui.cells import columns, fitted, wrapped
 
     @given(st.text(), st.integers(1, 100))
     def measured(text: str, width: int) -> None:
@@ -199,7 +200,21 @@ def test_a_text_of_a_million_characters_is_set_in_time_that_grows_with_it(words:
     assert many < 10.0
 
 
+@pytest.mark.parametrize("marks", ["\u0315\u0300", "\u0f73", "\u0301"])
+def test_a_stack_of_marks_takes_no_time(marks: str) -> None:
+    began = time.process_time()
+    assert 2 <= len(tame("x" + marks * 100_000)) <= 4
+    assert time.process_time() - began < 5  # where their square counts, 40
+
+
 def test_a_text_that_nobody_reads_to_its_end_is_cut_and_said() -> None:
     content = content_of(b"Subject: x\r\n\r\n" + b"word " * 300_000, is_whole=True)
     lines = lines_of(content, 78, shows_headers=False)
     assert any("Only the first" in text for line in lines for text, _ in line)
+
+
+def test_of_an_attachment_that_was_not_looked_at_to_its_end_the_size_is_a_least_one() -> None:
+    octets = b"Content-Type: application/pdf; name=a.pdf\r\n\r\n" + b"x" * 5000
+    for is_whole, told in ((True, "pdf, 5.0 kB"), (False, "pdf, at least 5.0 kB")):
+        lines = lines_of(content_of(octets, is_whole=is_whole), 78, shows_headers=False)
+        assert any(told in "".join(text for text, _ in line) for line in lines)

@@ -73,7 +73,7 @@ class OpenOffice:
         self._devices = Devices(store, self._login.bylaws, host, clock)
         self._retention = Retention(store.office, store.directory, store.attic, self._login.bylaws, clock)
         self._intake = Intake(host, store.office, store.directory, config.intake, clock)
-        self._courier = Courier(host, store.office, Router(config.relay, host), self._switchboard, config.courier)
+        self._courier = Courier(host, store.office, Router(config.relay, host), self._switchboard)
         self._runner = QueueRunner(store.office, self._intake, self._courier, config.queue, clock)
         self._intake.on_queued = self._runner.wake
         self._clock = clock

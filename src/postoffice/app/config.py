@@ -10,6 +10,7 @@ import ipaddress
 import os
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -28,7 +29,6 @@ from postoffice.net.listen import GONE_SECONDS
 from postoffice.net.networks import Network
 from postoffice.net.tls import Pair
 from postoffice.protocols.smtp.lmtp import LMTP_PORT
-from postoffice.transfer.courier import CourierSettings
 from postoffice.transfer.door import SmtpSettings
 from postoffice.transfer.intake import IntakeSettings
 from postoffice.transfer.lmtp import LmtpSettings
@@ -97,7 +97,6 @@ class Config:
     lmtp: LmtpSettings = LmtpSettings()
     intake: IntakeSettings = IntakeSettings()
     queue: QueueSettings = QueueSettings()
-    courier: CourierSettings = CourierSettings()
     relay: RouteSettings = RouteSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
@@ -122,14 +121,18 @@ NEVER_ZERO = frozenset(
         *("guard.failures", "guard.login_tries", "guard.refuse_seconds"),
         *("office.tidy_seconds", "office.stuck_seconds", "smtp.patience_seconds", "smtp.max_recipients"),
         *("queue.retry_minutes", "queue.carriers", "queue.lease_seconds", "queue.poll_seconds"),
-        *("courier.connect_seconds", "courier.reply_seconds", "courier.final_seconds", "pop3.login_seconds"),
+        "pop3.login_seconds",
     }
 )
 """Settings of which nothing at all would be a standstill or a frenzy."""
 
 
-def read_config(path: Path) -> Config:
-    """The settings of a file. A `UsageError` (78) names everything that is wrong."""
+FORMER = {"courier": "how long another office is waited for is what RFC 5321 §4.5.3.2 asks for"}
+"""Sections that once meant something, and why they do not any more."""
+
+
+def read_config(path: Path, warn: Callable[[str], object] = lambda _: None) -> Config:
+    """The settings of a file. A `UsageError` (78) names everything that is wrong; `warn` hears what is passed over."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -140,7 +143,9 @@ def read_config(path: Path) -> Config:
     config = Config()
     sections = {f.name: f for f in fields(Config)}
     for name, table in tables.items():
-        if name not in sections:
+        if name in FORMER:
+            warn(f"{path}: {name}: is passed over; {FORMER[name]}")
+        elif name not in sections:
             problems.append(f"{name}: there is no such section; there are {', '.join(sections)}")
         elif not isinstance(table, dict):
             problems.append(f"{name}: must be a section, written [{name}]")

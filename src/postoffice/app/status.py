@@ -23,6 +23,7 @@ from postoffice.counts import SESSIONS_FAMILY
 from postoffice.errors import StoreError
 from postoffice.net.crowd import REFUSED_FAMILY
 from postoffice.net.tls import pin_of
+from postoffice.quantities import counted, size
 from postoffice.store.base import Store
 
 if TYPE_CHECKING:
@@ -273,19 +274,6 @@ def span(seconds: float) -> str:
     parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
     first = next((index for index, (number, _) in enumerate(parts) if number), len(parts) - 1)
     return " ".join(f"{number} {unit}" for number, unit in parts[first : first + 2])
-
-
-def size(octets: float) -> str:
-    """`3.4 GB`, in powers of a thousand."""
-    for unit in ("octets", "kB", "MB", "GB"):
-        if octets < 1000:
-            return f"{octets:.0f} {unit}" if unit == "octets" or octets >= 100 else f"{octets:.1f} {unit}"
-        octets /= 1000
-    return f"{octets:.1f} TB"
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def resident_octets(pid: int) -> int:

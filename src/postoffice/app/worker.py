@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from postoffice.accounts.guard import Guard
+from postoffice.allocation import keep_freed_memory
 from postoffice.app.board import Board
 from postoffice.app.build import OpenOffice, own_host
 from postoffice.app.certificates import Certificates
@@ -40,6 +41,9 @@ from postoffice.store.embedded import EmbeddedStore
 from postoffice.store.embedded.remote import RemoteCommitter
 
 HEARTBEAT_SECONDS = 1.0
+KEPT_OCTETS = 8 * 1024 * 1024
+"""Of memory that was freed, for the next letters."""
+
 READY = b"r"
 ALIVE = b"."
 
@@ -71,6 +75,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 def work(job: Work, status: int, lifeline: socket.socket) -> None:
     """Serve. Returns when drained."""
+    keep_freed_memory(KEPT_OCTETS)
     log = Log(job.config.log, open_log(job.config.log))
     count_events(partial(job.board.note, f"worker {job.index}"))
     sys.unraisablehook = _tell_unraisable

@@ -55,14 +55,14 @@ class Wish:
     unscanned: str | None = None
     too_large: str | None = None
 
-    def scanning(self, settings: Scanning | None) -> Scanning | None:
-        """How letters are scanned. Raises UsageError."""
-        from postoffice.home.scanning.policy import UNSAID, wrong_scanner
+    def scanning(self, settings: Scanning) -> Scanning | None:
+        """How letters are scanned, None: not at all. Raises UsageError."""
+        from postoffice.home.scanning.policy import wrong_scanner
 
         if self.scan is not None and (because := wrong_scanner(self.scan)):
             raise UsageError(because)
         said = (self.scan, self.scan_patience, self.unscanned, self.too_large)
-        wanted = (settings or UNSAID).otherwise(*said).wanted
+        wanted = settings.otherwise(*said).wanted
         if wanted is None and any(said[1:]):
             raise UsageError("how letters are scanned is said, and not by whom: --scan clamd:/path/of/its/socket")
         return wanted
@@ -83,11 +83,22 @@ class Wish:
         return traced(options) if self.trace else options
 
 
+def scanning_in_settings(file: Path | None, config: Path | None) -> Scanning:
+    """How letters that are no account's are scanned, or those of a mailbox file: as the settings say, by nobody where
+    there are none. Raises UsageError."""
+    from postoffice.home.config import read_home, usual_path
+    from postoffice.home.scanning.policy import UNSAID
+
+    if config is None and not usual_path().exists():
+        return UNSAID
+    return read_home(config or usual_path()).scanning_of(file)
+
+
 def fetch_accounts(names: Sequence[str], is_all: bool, config: Path | None, wish: Wish, tell: Telling) -> int:
     """Pull these accounts, or all, at once; gives the worst of their exit statuses. A UsageError before any began."""
     from postoffice.home.config import read_home, usual_path
     from postoffice.home.preview import preview
-    from postoffice.home.pulling import key_for, make_folder, pull_into
+    from postoffice.home.pulling import Pull, key_for, make_folder, pull_into
     from postoffice.home.together import together
 
     if bool(names) == is_all:
@@ -111,7 +122,7 @@ def fetch_accounts(names: Sequence[str], is_all: bool, config: Path | None, wish
                 async with terminal:  # a passphrase may have to be typed
                     key = await key_for(account, there.file)
                 scanning = wish.scanning(account.scanning)
-                return await pull_into(there, account.name, source, options, hooks, scanning, key=key)
+                return await pull_into(Pull(there, account.name, source, options, hooks, scanning, key))
             file = account.way(wish.doubtful).file
             async with terminal:
                 key = await key_for(account, file)

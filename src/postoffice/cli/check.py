@@ -17,13 +17,13 @@ from pathlib import Path
 import click
 
 from postoffice.app.privilege import settle_in
-from postoffice.app.status import counted, size
 from postoffice.cli.folder import data_folder, data_option, has_office, with_store
 from postoffice.cli.residents import known, normalized
 from postoffice.errors import UsageError
 from postoffice.home.locking.beside import is_whole_twice, keys_path
 from postoffice.home.locking.finding import key_of
 from postoffice.net.tls import server_context
+from postoffice.quantities import counted, size
 from postoffice.store.base import Store
 from postoffice.store.embedded.inspection import inspect, inspect_mailbox
 from postoffice.store.embedded.soundness import Tally

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from postoffice.cli.finite import FiniteRange
 from postoffice.cli.secrets import known_password, password_stdin
 from postoffice.errors import UsageError
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--mbox", type=click.Path(path_type=Path, dir_okay=False), help="Place letters there.")
 @click.option("--many", type=click.IntRange(min=0), default=0, help="Also ask with so many letters at once; 100000.")
 @click.option("--large", type=click.IntRange(min=0), default=0, help="Also ask with a letter of so many MiB; 50.")
-@click.option("--patience", type=click.FloatRange(min=0.1), default=15.0, help="Seconds to wait for a reply (15).")
+@click.option("--patience", type=FiniteRange(min=0.1), default=15.0, help="Seconds to wait for a reply (15).")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the verdicts there; - for stdout.")
 @click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write them there, for a browser.")
 def conformance(server: str, user: str, *, password_stdin: bool, **options: Any) -> None:

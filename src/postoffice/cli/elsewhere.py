@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from postoffice.cli.secrets import known_password, known_user, password_stdin
+from postoffice.cli.finite import FiniteRange
+from postoffice.cli.secrets import known_password, known_user, named_places, password_places
 from postoffice.errors import Disconnected, UsageError
 
 if TYPE_CHECKING:
@@ -40,22 +41,14 @@ _OPTIONS = (
     click.option("--clear-text", is_flag=True, help="Allow the password to go over a network without TLS."),
     click.option(
         "--patience",
-        type=click.FloatRange(min=0.1),
+        type=FiniteRange(min=0.1),
         default=120.0,
         show_default=True,
         metavar="SECONDS",
         help="How long a silent server is waited for.",
     ),
     click.option("--trace", is_flag=True, help="Show the conversation on standard error, without secrets."),
-    password_stdin,
-    click.option("--password-command", metavar="CMD", help="Take the password from what a shell command writes."),
-    click.option(
-        "--password-file",
-        type=click.Path(path_type=Path, readable=False),
-        help="Take it from a file that nobody else may read.",
-    ),
-    click.option("--password-variable", metavar="NAME", help="Take it from an environment variable."),
-    click.option("--password-credential", metavar="NAME", help="Take it from a credential of a systemd service."),
+    *password_places,
     click.option("--password-keyring", is_flag=True, help="Take it from the keyring (needs the package keyring)."),
 )
 
@@ -80,12 +73,10 @@ def entrance(
     clear_text: bool,
     patience: float,
     trace: bool,
-    password_stdin: bool,
     **places: Any,
 ) -> tuple[Source, Options]:
     """Whose maildrop, and how it is opened. Asks for what is not said; `places` are the options for the password."""
     from postoffice.client.login import Trust, nobody_logged_in, ready, wants_token
-    from postoffice.client.secrets import Places
     from postoffice.client.url import parse_url
 
     source = parse_url(url)
@@ -97,10 +88,8 @@ def entrance(
             raise nobody_logged_in(source)
         return known_password(f"{source.user} at {source.host}", from_stdin=False)
 
-    named = Places(**{name.removeprefix("password_"): place for name, place in places.items()}).named(source)
-    if password_stdin:
-        named.append(lambda: known_password(source.user, from_stdin=True))
-    source, options = ready(source, Trust(ca, pin, client_certificate, client_key, clear_text), named, ask)
+    trust = Trust(ca, pin, client_certificate, client_key, clear_text)
+    source, options = ready(source, trust, named_places(source, source.user, **places), ask)
     options = replace(options, patience_seconds=patience)
     return source, traced(options) if trace else options
 

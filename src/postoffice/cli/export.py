@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from postoffice.moving.to_eml import to_eml
 from postoffice.moving.to_maildir import to_maildir
 from postoffice.moving.to_mbox import to_mbox
 from postoffice.moving.to_zip import to_zip, to_zip_file
+from postoffice.quantities import counted
 from postoffice.store.model import INBOX
 
 if TYPE_CHECKING:
@@ -104,7 +106,7 @@ def zip(path: Path, folders: tuple[str, ...], replaces: bool, **where: Any) -> N
         return
     if sys.stdout.isatty():
         raise UsageError("a zip is no text for a terminal; send it into a file: postoffice export zip - > mail.zip")
-    _give(path, lambda mailbox, witness: to_zip(mailbox, _Pipe(), witness, folders), **where, is_piped=True)
+    _give(path, lambda mailbox, witness: to_zip(mailbox, _Pipe(), witness, folders), _Origin(**where), is_piped=True)
 
 
 @exporting
@@ -143,27 +145,41 @@ class _Pipe:
             raise UsageError("standard output was closed before the zip was whole", os.EX_IOERR) from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Which mailbox goes out, as the options of `exporting` say it: that of an account, or a file at home."""
+
+    address: str | None
+    file: Path | None
+    data: Path | None
+    as_json: bool
+
+
 def _give_out(path: Path, work: Work, **where: Any) -> None:
     """Into files at `path`, which belong to whom the place belongs."""
     with closing(Outlet(path)) as outlet:
-        _give(path, lambda mailbox, witness: work(mailbox, outlet, witness), **where, goes_on=work is to_maildir)
+        _give(
+            path,
+            lambda mailbox, witness: work(mailbox, outlet, witness),
+            _Origin(**where),
+            goes_on=work is to_maildir,
+        )
 
 
 def _give(
     path: Path,
     work: Callable[[Mailbox, Witness], Awaitable[Report]],
-    address: str | None,
-    file: Path | None,
-    data: Path | None,
-    as_json: bool,
+    origin: _Origin,
+    *,
     goes_on: bool = False,
     is_piped: bool = False,
 ) -> None:
-    if (address is None) == (file is None):
+    """What `goes_on` where it broke off says so; of what `is_piped` nothing else is on standard output."""
+    if (origin.address is None) == (origin.file is None):
         raise UsageError("say either --account, of an office, or --file, of a mailbox at home")
-    telling = Telling(as_json=as_json, is_piped=is_piped)
+    telling = Telling(as_json=origin.as_json, is_piped=is_piped)
     witness = Witness(telling.complain, telling.progress)
-    opened = opening(file, sweeps=False) if file is not None else None
+    opened = opening(origin.file, sweeps=False) if origin.file is not None else None
 
     async def given(mailbox: Mailbox) -> Report:
         try:
@@ -172,13 +188,15 @@ def _give(
             raise UsageError(f"{path}: cannot be written: {error.strerror}", os.EX_CANTCREAT) from error
 
     async def of_account(store: Store) -> Report:
-        account = await known(store, normalized(address or ""))
+        account = await known(store, normalized(origin.address or ""))
         return await given(await store.office.mailbox(account.account_id))
 
     try:
-        report = with_file(opened, given) if opened is not None else with_store(data, of_account)
+        report = with_file(opened, given) if opened is not None else with_store(origin.data, of_account)
     except PostofficeError:
         if goes_on:
             telling.broken_off()
         raise
     telling.end(report)
+    if bad := report.lost + report.damaged:
+        raise UsageError(f"damaged here: {counted(bad, 'letter')}, each named above; docs/damage.md", os.EX_DATAERR)

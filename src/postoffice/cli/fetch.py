@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from postoffice.cli.accounts import Wish, config_option, ended, fetch_accounts
+from postoffice.cli.accounts import Wish, config_option, ended, fetch_accounts, scanning_in_settings
 from postoffice.cli.elsewhere import OF_A_CALL, entrance, entrance_options, explained
 from postoffice.cli.fetch_telling import Telling, telling
 from postoffice.cli.loop import with_loop
@@ -95,7 +95,7 @@ def fetch(
             chosen, order, most, headers, frozenset(only), hook, doubt, dry_run, how["patience"], how["trace"], *scans
         )
         if any("://" in name for name in names):
-            status = _fetch_url(names, into, is_all, wish, tell, how)
+            status = _fetch_url(names, into, is_all, config, wish, tell, how)
         else:
             if into is not None or any(how[name] for name in how.keys() - OF_A_CALL):
                 raise UsageError(
@@ -122,20 +122,26 @@ def _octets(largest: str | None) -> int | None:
 
 
 def _fetch_url(
-    names: tuple[str, ...], into: str | None, is_all: bool, wish: Wish, tell: Telling, how: dict[str, Any]
+    names: tuple[str, ...],
+    into: str | None,
+    is_all: bool,
+    config: Path | None,
+    wish: Wish,
+    tell: Telling,
+    how: dict[str, Any],
 ) -> int:
     from postoffice.handing.round import Doubtful
-    from postoffice.handing.target import target
+    from postoffice.handing.target import InFile, target
     from postoffice.handing.way import way
     from postoffice.home.hooks import Hooks
-    from postoffice.home.pulling import pull_into
+    from postoffice.home.pulling import Pull, pull_into
 
     if len(names) > 1 or is_all:
         raise UsageError("a URL is pulled alone: postoffice fetch URL --into FILE")
     if into is None:
         raise UsageError("into which mailbox file, or where else? Name it with --into")
     aim = target(into)
-    scanning = wish.scanning(None)
+    scanning = wish.scanning(scanning_in_settings(aim.path if isinstance(aim, InFile) else None, config))
     source, options = entrance(names[0], **how)
     options = wish.on(options)
     there = way(source, aim, wish.doubtful or Doubtful.AGAIN)
@@ -145,6 +151,6 @@ def _fetch_url(
 
             tell.previewed(with_loop(lambda: preview(source, there.file, options)))
             return os.EX_OK
-        hooks = Hooks(new_mail=wish.hook or "")
-        outcome = with_loop(lambda: pull_into(there, source.user, source, options, hooks, scanning))
+        pull = Pull(there, source.user, source, options, Hooks(new_mail=wish.hook or ""), scanning)
+        outcome = with_loop(lambda: pull_into(pull))
     return ended(tell, outcome)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from postoffice.cli.counting import counted
 from postoffice.errors import PostofficeError, status_of
 from postoffice.events import Fact, listen
 from postoffice.message.header import safe
+from postoffice.quantities import counted
 
 if TYPE_CHECKING:
     from postoffice.home.preview import Preview

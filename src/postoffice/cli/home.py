@@ -104,7 +104,7 @@ async def _list_what_is_there(mailbox: MailboxFile, telling: Telling) -> None:
         waiting = {name: one for name, one in (await mailbox.pulled(source)).items() if one.fetched is None}
         for name, one in waiting.items():
             if one.gone is None:
-                date = date_of(header.decoded(one.head, b"Date"), one.seen or 0.0)
+                date = date_of(one.head, one.seen or 0.0)
                 sender, subject = header.decoded(one.head, b"From"), header.decoded(one.head, b"Subject")
                 telling.say_there(header.safe(name.partition("\n")[0]), date, sender, subject, one.octets or 0)
 

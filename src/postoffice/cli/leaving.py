@@ -12,10 +12,10 @@ from pathlib import Path
 import click
 
 from postoffice.accounts.leaving import Belongings, belongings, kept_until, leave
-from postoffice.app.status import counted, size
 from postoffice.cli.folder import data_option, with_store
 from postoffice.cli.residents import known, normalized
 from postoffice.errors import DamagedStore, StoreError, StoreUnavailable, UsageError
+from postoffice.quantities import counted, size
 from postoffice.store.base import Store
 from postoffice.store.model import RemovedAccount
 

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import click
 
-from postoffice.app.status import counted, size
 from postoffice.cli.check import Progress
+from postoffice.cli.finite import FiniteRange
 from postoffice.cli.home import file_argument
 from postoffice.database.key import salt_of
 from postoffice.errors import UsageError
@@ -24,6 +24,7 @@ from postoffice.home.locking.finding import key_anew, key_by_asking, key_of
 from postoffice.home.locking.slots import Way
 from postoffice.home.locking.transcribing import sweep
 from postoffice.home.mailbox import must_be_possible
+from postoffice.quantities import counted, size
 from postoffice.store.embedded.soundness import Tally
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ def lock(file: Path | None, *, create: bool) -> None:
 @click.option(
     "--for",
     "minutes",
-    type=click.FloatRange(min=0, min_open=True, max=MOST_MINUTES),
+    type=FiniteRange(min=0, min_open=True, max=MOST_MINUTES),
     default=30,
     show_default=True,
     metavar="MINUTES",

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from postoffice.accounts.devices import count_owner
-from postoffice.app.status import counted
 from postoffice.cli.elsewhere import entrance, explained
 from postoffice.cli.folder import with_store
 from postoffice.cli.loop import with_loop
@@ -26,6 +25,7 @@ from postoffice.moving.pulling import pull_in
 from postoffice.moving.sameness import Here
 from postoffice.moving.taking import Report, Witness, take_in
 from postoffice.moving.tree import Tree
+from postoffice.quantities import counted
 from postoffice.store.model import MOVER
 
 if TYPE_CHECKING:

@@ -119,7 +119,7 @@ def serve(
     from postoffice.app.run import ServeOptions
     from postoffice.app.run import serve as run
 
-    settings = read_config(config) if config else Config()
+    settings = read_config(config, _warn) if config else Config()
     office = settings.office
     office = replace(
         office,
@@ -131,6 +131,10 @@ def serve(
     )
     log = replace(settings.log, format="json") if log_json else settings.log
     sys.exit(run(replace(settings, office=office, log=log), ServeOptions(trace)))
+
+
+def _warn(about: str) -> None:
+    click.echo(f"postoffice: {about}", err=True)
 
 
 def _ports(words: tuple[str, ...]) -> dict[str, int]:

@@ -14,13 +14,13 @@ from typing import BinaryIO
 
 import click
 
-from postoffice.app.status import counted, size
 from postoffice.cli.check import Progress
 from postoffice.clock import system_clock
 from postoffice.errors import DamagedStore, UsageError
 from postoffice.home.mailbox import must_be_possible, pulling_into
 from postoffice.home.packing import carrying
 from postoffice.message.header import safe
+from postoffice.quantities import counted, size
 from postoffice.store.embedded.merging import Merged
 from postoffice.store.embedded.merging import merge as take_in
 from postoffice.store.embedded.soundness import Tally

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from postoffice.cli.counting import counted
 from postoffice.cli.home import Telling, file_argument, folder_option, json_option
 from postoffice.cli.loop import with_file
 from postoffice.errors import UsageError
 from postoffice.home.mailbox import opening
+from postoffice.quantities import counted
 
 if TYPE_CHECKING:
     from postoffice.home.saving import Saved

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import click
 
-from postoffice.app.status import counted, size
 from postoffice.cli.check import Progress
 from postoffice.cli.loop import with_loop
 from postoffice.errors import UsageError
 from postoffice.home.locking.beside import keys_path, put_slots, read_slots
 from postoffice.home.locking.finding import key_of
+from postoffice.quantities import counted, size
 from postoffice.store.embedded.salvage import FOUND, Report
 from postoffice.store.embedded.salvage import repair as save
 from postoffice.store.embedded.soundness import Tally

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from postoffice.cli.accounts import config_option
+from postoffice.cli.accounts import config_option, scanning_in_settings
 from postoffice.cli.home import cut, file_argument
 from postoffice.cli.loop import with_file
 from postoffice.cli.scan_options import by_options
@@ -88,27 +88,16 @@ def _scanning(
     file: Path, config: Path | None, said: tuple[str | None, float | None, str | None, str | None]
 ) -> Scanning:
     """How the letters of a file are scanned: as is said here, else as the settings say for it."""
-    from postoffice.home.config import read_home, usual_path
-    from postoffice.home.scanning.policy import UNSAID, wrong_scanner
+    from postoffice.home.config import usual_path
+    from postoffice.home.scanning.policy import wrong_scanner
 
     if said[0] is not None and (because := wrong_scanner(said[0])):
         raise UsageError(because)
-    known = UNSAID
-    path = config or usual_path()
-    if config is not None or path.exists():
-        home = read_home(path)
-        known = home.scanning
-        for account in home.accounts.values():
-            if _is_same(account.way().file, file):
-                known = account.scanning or UNSAID
-    wanted = known.otherwise(*said).wanted
+    wanted = scanning_in_settings(file, config).otherwise(*said).wanted
     if wanted is None:
-        raise UsageError(f"{file}: nothing says who scans it: --by clamd:/path/of/its/socket, or [scan] in {path}")
+        where = config or usual_path()
+        raise UsageError(f"{file}: nothing says who scans it: --by clamd:/path/of/its/socket, or [scan] in {where}")
     return wanted
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    return one.exists() and other.exists() and one.samefile(other)
 
 
 def _scan(file: Path, opened: Callable[[], MailboxFile], scanning: Scanning, *, everything: bool, as_json: bool) -> int:

@@ -7,13 +7,15 @@ from typing import Any, TypeVar
 
 import click
 
+from postoffice.cli.finite import FiniteRange
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _LACK = click.Choice(["hold", "pass"])
 _POLICY = (
     click.option(
         "--scan-patience",
-        type=click.FloatRange(min=0.1),
+        type=FiniteRange(min=0.1),
         default=None,
         metavar="SECONDS",
         help="How long a scanner is waited for, for each letter (60).",

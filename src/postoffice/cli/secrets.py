@@ -6,10 +6,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from postoffice.errors import UsageError
+
+if TYPE_CHECKING:
+    from postoffice.client.url import Source
 
 scram = click.option(
     "--scram",
@@ -29,6 +35,19 @@ password_stdin = click.option(
     "--password-stdin", is_flag=True, help="Read the password from standard input instead of asking."
 )
 
+
+password_places = (
+    password_stdin,
+    click.option("--password-command", metavar="CMD", help="Take the password from what a shell command writes."),
+    click.option(
+        "--password-file",
+        type=click.Path(path_type=Path, readable=False),
+        help="Take it from a file that nobody else may read.",
+    ),
+    click.option("--password-variable", metavar="NAME", help="Take it from an environment variable."),
+    click.option("--password-credential", metavar="NAME", help="Take it from a credential of a systemd service."),
+)
+"""Options for where a password is; all but the first are what `places` wants."""
 
 hash_stdin = click.option(
     "--hash-stdin",
@@ -68,6 +87,16 @@ def typed(what: str, *, is_new: bool = False) -> str:
     except UnicodeDecodeError as error:
         said = f"what was typed is no {error.encoding.upper()}, which the locale says that the terminal speaks"
         raise UsageError(said, os.EX_DATAERR) from None
+
+
+def named_places(source: Source, whose: str, *, password_stdin: bool, **places: Any) -> list[Callable[[], str]]:
+    """What asks each place that `password_places`, and others of `client.secrets`, name for the password of `whose`."""
+    from postoffice.client.secrets import Places
+
+    named = Places(**{name.removeprefix("password_"): place for name, place in places.items()}).named(source)
+    if password_stdin:
+        named.append(lambda: known_password(whose, from_stdin=True))
+    return named
 
 
 def known_user(host: str) -> str:

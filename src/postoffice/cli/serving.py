@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from postoffice.cli.loop import with_loop
-from postoffice.cli.secrets import generated_password, known_password, password_stdin
+from postoffice.cli.secrets import generated_password, named_places, password_places
 from postoffice.errors import UsageError
 from postoffice.events import Fact, listen
 from postoffice.message.header import safe
+from postoffice.quantities import counted
 
 if TYPE_CHECKING:
     from postoffice.home.serving import Served, Wish
@@ -43,15 +44,7 @@ _OPTIONS = (
         metavar="FOLDER",
         help="With --from: TLS too, port 10995, by the certificate in FOLDER, which is made if there is none.",
     ),
-    password_stdin,
-    click.option("--password-command", metavar="CMD", help="Take the password from what a shell command writes."),
-    click.option(
-        "--password-file",
-        type=click.Path(path_type=Path, readable=False),
-        help="Take it from a file that nobody else may read.",
-    ),
-    click.option("--password-variable", metavar="NAME", help="Take it from an environment variable."),
-    click.option("--password-credential", metavar="NAME", help="Take it from a credential of a systemd service."),
+    *password_places,
 )
 
 
@@ -104,8 +97,8 @@ def serve_files(
             stays = "what is deleted stays in it" if not delete else "what is deleted leaves it"
             means = stays if one.is_writable else "cannot be written: nothing can be deleted"
             secret = "the one that was given" if password else wish.password
-            letters = "letter" if one.letters == 1 else "letters"
-            click.echo(f"{safe(str(one.file))}: {one.letters} {letters}, {means}; user {one.user}, password {secret}")
+            letters = counted(one.letters, "letter")
+            click.echo(f"{safe(str(one.file))}: {letters}, {means}; user {one.user}, password {secret}")
         click.echo(" ".join(("ready", *(f"{name}={at}" for name, door in doors.items() for at in door.addresses))))
         sys.stdout.flush()
 
@@ -113,14 +106,11 @@ def serve_files(
         with_loop(lambda: _until_a_signal(wish, told))
 
 
-def _password(*, password_stdin: bool, **places: Any) -> str | None:
+def _password(**places: Any) -> str | None:
     """The one that is given, if one is."""
-    from postoffice.client.secrets import Places
     from postoffice.client.url import Source
 
-    named = Places(**{name.removeprefix("password_"): place for name, place in places.items()}).named(Source("", 0, ""))
-    if password_stdin:
-        named.append(lambda: known_password("mail programs", from_stdin=True))
+    named = named_places(Source("", 0, ""), "mail programs", **places)
     if len(named) > 1:
         raise UsageError("the password is in one place: name one")
     return named[0]() if named else None

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from postoffice.cli.counting import counted
 from postoffice.message.header import safe
+from postoffice.quantities import counted
 
 if TYPE_CHECKING:
     from postoffice.moving.comparing import Comparison
@@ -74,7 +74,7 @@ class Telling:
         """What came of it."""
         self._clear()
         if self._as_json:
-            names = ("total", "letters", "octets", "known", "renamed", "unnamed", "lost")
+            names = ("total", "letters", "octets", "known", "renamed", "unnamed", "lost", "damaged")
             self._say("done", **{name: getattr(report, name) for name in names})
             return
         came = counted(report.letters, "letter"), counted(report.octets, "octet")
@@ -85,6 +85,8 @@ class Telling:
             words.append(f"{report.renamed} with a new unique-id")
         if report.lost:
             words.append(f"{report.lost} could not be read")
+        if report.damaged:
+            words.append(f"{report.damaged} damaged")
         click.echo("; ".join(words), err=self._is_piped)
 
     def broken_off(self) -> None:

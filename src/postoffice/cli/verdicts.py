@@ -26,6 +26,7 @@ def told(scan: Scan | None) -> str:
 
 
 def facts_of(scan: Scan | None) -> dict[str, object]:
+    """The same for programs; `at` is in ISO 8601, in this machine's time."""
     if scan is None:
         return {"verdict": None}
     at = datetime.fromtimestamp(scan.at).astimezone().isoformat(timespec="seconds")

@@ -62,7 +62,7 @@ class Account:
     """A maildrop that is pulled. `into` is where its letters go, `doubtful` what becomes of one that may have got there
     already; `rules` say when one may go from the server;
     one is enough, and without any a copy is left there. Letters of more octets than `largest` are not fetched.
-    `every` is in seconds; `scanning` None: letters are not scanned."""
+    `every` is in seconds."""
 
     name: str
     source: Source
@@ -74,7 +74,7 @@ class Account:
     largest: int | None = None
     every: float = 900.0
     doubtful: Doubtful = Doubtful.AGAIN
-    scanning: Scanning | None = None
+    scanning: Scanning = UNSAID
     passphrase: Places = Places()
 
     def asking(self, otherwise: Asking) -> Asking:
@@ -118,6 +118,14 @@ class Home:
             known = ", ".join(self.accounts) or "none"
             raise UsageError(f"{name}: there is no such account in {self.path}; there are {known}", os.EX_NOUSER)
         return self.accounts[name]
+
+    def scanning_of(self, file: Path | None) -> Scanning:
+        """How the letters of a mailbox file are scanned: as the account says that is pulled into it, of several as one
+        that wants it; else, and where it is no file of a person's (None), as is said for all."""
+        if file is None:
+            return self.scanning
+        told = [account.scanning for account in self.accounts.values() if _is_same(account.way().file, file)]
+        return next((one for one in told if one.wanted is not None), told[0] if told else self.scanning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +290,7 @@ class _Reading:
             octets_of(table.largest) if table.largest else None,
             seconds(table.every),
             Doubtful(table.doubtful),
-            self.scanning.otherwise(table.scan, None, table.unscanned, table.too_large).wanted,
+            self.scanning.otherwise(table.scan, None, table.unscanned, table.too_large),
             Places(**_passphrase_places(table)),
         )
 
@@ -357,6 +365,10 @@ def seconds(text: str) -> float:
     """`90s`, `15m`, `2h`, `1d`; 0 for anything else."""
     found = _TIME.fullmatch(text)
     return int(found[1]) * _UNITS[found[2]] if found else 0.0
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
 
 
 def _is_ours_alone(found: os.stat_result) -> bool:

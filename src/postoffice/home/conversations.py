@@ -5,12 +5,12 @@ Every header is read for that, once; a file of 100,000 letters takes some second
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from postoffice.home.letters import Line, date_of, flights, heads, is_aside, line, snapshot
-from postoffice.message import header
+from postoffice.home.letters import Line, flights, heads, is_aside, line, snapshot
+from postoffice.message.dates import written
 from postoffice.message.mime.threads import Reply, reply, threads
 from postoffice.store.model import INBOX
 
@@ -40,7 +40,7 @@ async def conversation(mailbox: MailboxFile, key: int, folder: str = INBOX) -> l
     letters, where = await _replies(mailbox, names, is_dated=False)
     mine = next((thread for thread in threads(letters) if any(row.key == key for row in thread)), ())
     keys = {row.key for row in mine}
-    dated = [await _dated(mailbox, one) for one in letters if one.key in keys]
+    dated = await replies(mailbox, [one.key for one in letters if one.key in keys])
     rows = [row for thread in threads(dated) for row in thread]
     return await _voices(mailbox, rows[:LISTED], where)
 
@@ -51,30 +51,29 @@ async def conversations(mailbox: MailboxFile, folder: str = INBOX) -> tuple[list
     return [[(row.key, row.depth) for row in thread] for thread in threads(letters)], where
 
 
+async def replies(
+    mailbox: MailboxFile, keys: Sequence[int], told: Callable[[int], None] = lambda _: None, *, is_dated: bool = True
+) -> list[Reply]:
+    """What letters say of each other; unless it `is_dated`, in the order in which they came. Those that are gone are
+    left out. `told` hears how many headers were read, before each flight; what it raises ends this."""
+    letters: list[Reply] = []
+    for flight in flights(len(keys)):
+        told(flight.start)
+        for head in await heads(mailbox, keys[flight.start : flight.stop]):
+            if head is not None:
+                date = written(head.beginning) if is_dated else None
+                letters.append(reply(head.key, head.beginning, head.internal_date if date is None else date))
+    return letters
+
+
 async def _replies(mailbox: MailboxFile, names: Sequence[str], *, is_dated: bool) -> tuple[list[Reply], Where]:
     letters: list[Reply] = []
     where: Where = {}
     for name in names:
         keys = (await snapshot(mailbox, name)).keys
-        for flight in flights(len(keys)):
-            found = await heads(mailbox, keys[flight.start : flight.stop])
-            for index, head in zip(flight, found, strict=True):
-                if head is not None:
-                    date = head.internal_date
-                    if is_dated:
-                        date = date_of(header.decoded(head.beginning, b"Date"), date).timestamp()
-                    letters.append(reply(head.key, head.beginning, date))
-                    where[head.key] = (name, index + 1)
+        letters += await replies(mailbox, keys, is_dated=is_dated)
+        where |= {key: (name, number) for number, key in enumerate(keys, 1)}
     return letters, where
-
-
-async def _dated(mailbox: MailboxFile, one: Reply) -> Reply:
-    """With the date that the letter carries."""
-    [head] = await heads(mailbox, [one.key])
-    if head is None:
-        return one
-    date = date_of(header.decoded(head.beginning, b"Date"), head.internal_date).timestamp()
-    return reply(one.key, head.beginning, date)
 
 
 async def _voices(mailbox: MailboxFile, rows: Sequence[tuple[int, int]], where: Where) -> list[Voice]:

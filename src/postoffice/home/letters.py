@@ -9,15 +9,15 @@ import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from postoffice.errors import StoreError, UsageError
 from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
+from postoffice.message.dates import written
 from postoffice.message.mime import words
 from postoffice.protocols.dots import Unstuffer
-from postoffice.store.model import INBOX, Flag, Head, Snapshot
+from postoffice.store.model import INBOX, REMOVED, WITHHELD, Flag, Head, Snapshot
 
 if TYPE_CHECKING:
     from postoffice.store.embedded import MailboxFile
@@ -28,7 +28,9 @@ FLIGHT: Final = 250
 BEGINNING_OCTETS: Final = 8 * 1024
 """Of each letter; of one whose header is longer, more is read."""
 
-_ASIDE: Final = words("quarantine unscanned removed trash deleted junk spam bin papierkorb corbeille")
+_ASIDE: Final = {name.lower() for name in (REMOVED, *WITHHELD)} | words(
+    "trash deleted junk spam bin papierkorb corbeille"
+)
 _ASIDE_BEGINNINGS: Final = ("deleted ", "junk ", "trash ")
 
 
@@ -114,17 +116,15 @@ def flights(count: int) -> Iterator[range]:
 def line(number: int, head: Head) -> Line:
     """What is listed of a letter."""
     text = head.beginning
-    date = date_of(header.decoded(text, b"Date"), head.internal_date)
+    date = date_of(text, head.internal_date)
     sender, subject = header.decoded(text, b"From"), header.decoded(text, b"Subject")
     return Line(number, date, sender, subject, head.octets, head.flags)
 
 
-def date_of(written: str, internal_date: float) -> datetime:
+def date_of(head: bytes, internal_date: float) -> datetime:
     """The letter's own date in this machine's time; where it has none that can be read, when it came."""
-    try:
-        return parsedate_to_datetime(written[:200]).astimezone()
-    except (ValueError, TypeError, OverflowError, OSError, IndexError):
-        return datetime.fromtimestamp(internal_date).astimezone()
+    date = written(head)
+    return datetime.fromtimestamp(internal_date if date is None else date).astimezone()
 
 
 async def pour(mailbox: MailboxFile, key: int, octets: int | None = None) -> AsyncIterator[bytes]:

@@ -6,7 +6,7 @@ import asyncio
 import os
 from contextlib import nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +37,23 @@ account_pulled: Final[ContextVar[str]] = ContextVar("account_pulled", default=""
 
 
 @dataclass(frozen=True, slots=True)
+class Pull:
+    """What is pulled, and where it goes.
+
+    `name` is what hooks and events call it: the account of the settings, or the user. `scanning` None scans nothing;
+    `key` opens a mailbox file that is locked, None a plain one, or one whose key is found as `opening` finds it.
+    """
+
+    there: Way
+    name: str
+    source: Source
+    options: Options
+    hooks: Hooks = field(default_factory=Hooks)
+    scanning: Scanning | None = None
+    key: Key | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What came, and what of it, and of what came before, was handed over, and is not seen until it is scanned."""
 
@@ -60,7 +77,7 @@ async def pull(account: Account, hooks: Hooks, quiet: Quiet | None = None) -> Ou
     there = account.way()
     make_folder(there.file)
     key = await key_for(account, there.file)
-    return await pull_into(there, account.name, source, options, hooks, account.scanning, quiet, key)
+    return await pull_into(Pull(there, account.name, source, options, hooks, account.scanning.wanted, key), quiet)
 
 
 async def key_for(account: Account, file: Path) -> Key | None:
@@ -77,37 +94,30 @@ def make_folder(file: Path) -> None:
         raise UsageError(f"{file.parent}: cannot be made: {error.strerror}", os.EX_CANTCREAT) from error
 
 
-async def pull_into(
-    there: Way,
-    name: str,
-    source: Source,
-    options: Options,
-    hooks: Hooks,
-    scanning: Scanning | None = None,
-    quiet: Quiet | None = None,
-    key: Key | None = None,
-) -> Outcome:
+async def pull_into(wanted: Pull, quiet: Quiet | None = None) -> Outcome:
     """Pull a maildrop, hand over what came if it goes on, and run the hook if letters came, also where the pull, or the
     handing over, failed behind them. At last, what came is added to the file's index, if it was ever searched.
 
-    With `scanning` letters are seen, and handed over, that were found clean; those that were held before are scanned
-    while the pull goes on.
+    With a scanner letters are seen, and handed over, that were found clean; those that were held before are scanned
+    while the pull goes on, and in the `quiet` moment behind it others that need it. What came is durable on return.
 
     Raises what `collect` and `Way.through` raise, and a UsageError: 75 if somebody else pulls into the file, 64 if it
     shall be its own copy.
     """
-    must_be_another(options.rules, there.file)
-    scans = _scans(scanning, there.file)
+    there, hooks = wanted.there, wanted.hooks
+    must_be_another(wanted.options.rules, there.file)
+    scans = _scans(wanted.scanning, there.file)
     came: list[bytes] = []
     try:
-        async with pulling_into(there.file, key) as mailbox:
+        async with pulling_into(there.file, wanted.key) as mailbox:
 
             async def pulled() -> Report:
                 before = set((await mailbox.snapshot()).keys) if hooks.new_mail else set()
                 try:
-                    wanted = options if scans is None else scans.on(options)
+                    options = wanted.options if scans is None else scans.on(wanted.options)
                     async with scans.of_held(mailbox) if scans is not None else nullcontext():
-                        return await renewing(Purse(), source.user, wanted, lambda now: collect(source, mailbox, now))
+                        source = wanted.source
+                        return await renewing(Purse(), source.user, options, lambda now: collect(source, mailbox, now))
                 finally:
                     if hooks.new_mail:
                         keys = [key for key in (await mailbox.snapshot()).keys if key not in before]
@@ -116,11 +126,11 @@ async def pull_into(
             report, handed = await there.through(mailbox, pulled)
             outcome = Outcome(report, handed, await _scanned(scans, mailbox, there.file))
             if scans is not None and quiet is not None:
-                await scans.in_quiet(mailbox, quiet, name, has_new=bool(report.unscanned))
+                await scans.in_quiet(mailbox, quiet, wanted.name, has_new=bool(report.unscanned))
             is_searched = bool(report.letters or outcome.scanned.held.released) and mailbox.has_index()
     finally:
         if came:
-            await hooks.letters_came(name, str(there.place.absolute()), came)
+            await hooks.letters_came(wanted.name, str(there.place.absolute()), came)
     if is_searched:
         from postoffice.home.search.keeping import keep_up
 

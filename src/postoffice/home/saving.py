@@ -47,7 +47,10 @@ class Saved:
 
 
 async def save_letter(mailbox: MailboxFile, key: int, folder: Path, number: int) -> Saved:
-    """The letter itself, octet for octet, called as its subject is."""
+    """The letter itself, octet for octet, called as its subject is; durable on return.
+
+    Raises UsageError: 66 where the letter was removed meanwhile, 73 or 77 where no file can be made; none is left.
+    """
     _be_folder(folder)
     file: _File | None = None
     try:
@@ -69,7 +72,7 @@ async def save_letter(mailbox: MailboxFile, key: int, folder: Path, number: int)
 
 
 async def save_attachments(mailbox: MailboxFile, key: int, folder: Path, numbers: Sequence[int] = ()) -> list[Saved]:
-    """What is attached to a letter: these numbers, or all of it, in their order.
+    """What is attached to a letter: these numbers, or all of it, in their order; durable on return.
 
     Raises UsageError: 66 for a number that is not there, before anything is written; 73 where a file cannot be made.
     What was saved until then stays.

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 HEADER_OCTETS = 16 * 1024
 """How much of the original's header goes back; the beginning says who, when and what about."""
 
-LONGEST_LINE = 998
-"""RFC 5322 §2.1.1, without the line end."""
-
 _MESSAGE_ID: Final = re.compile(rb"<[!-;=?-~]{1,250}>")
 _XTEXT_SPECIAL: Final = re.compile(r"[^!-*,-<>-\[\]-~]")
 

@@ -73,6 +73,7 @@ def folder_line(folder: str, lies_in: str) -> bytes:
 
 
 def letter_line(file: str, folder: str, entry: Entry, octets: int, sha256: bytes) -> bytes:
+    """What is kept of a letter; `octets` and `sha256` are those of its file, times are seconds since the epoch."""
     return _line(
         {
             "file": file,

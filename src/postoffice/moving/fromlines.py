@@ -83,8 +83,9 @@ def from_line(sender: bytes, date: float) -> bytes:
     """The other direction, with LF."""
     at = datetime.fromtimestamp(int(date), UTC)
     day = b"%s %s %2d" % (_DAYS[at.weekday()], _MONTHS[at.month - 1], at.day)
+    written = _UNFIT_SENDER.sub(b"-", sender[: LINE_OCTETS // 2])
     return b"From %s %s %02d:%02d:%02d %04d\n" % (
-        _UNFIT_SENDER.sub(b"-", sender[: LINE_OCTETS // 2]) or b"MAILER-DAEMON",
+        written if written not in (b"", b"-") else b"MAILER-DAEMON",
         *(day, at.hour, at.minute, at.second, at.year),
     )
 
@@ -92,8 +93,26 @@ def from_line(sender: bytes, date: float) -> bytes:
 # --- fields of mail programs
 
 
-def flags_of(head: bytes) -> Flag | None:
-    """What became of a letter, from the fields in its header; None if it is deleted and waits to be cut out."""
+def is_mozillas(line: bytes) -> bool:
+    """Whether a From_ line names nobody, as those of Netscape and Thunderbird do: `From - Mon …`, or `From ` alone."""
+    return line.startswith(b"From - ") or not line[len(FROM) :].strip()
+
+
+def is_deleted(head: bytes) -> bool:
+    """Whether Thunderbird has deleted a letter that waits to be cut out of its file, as a field in its header says.
+
+    A sender can write that field too: it is to be believed in files that Thunderbird wrote.
+    """
+    return bool(_bits(head, b"X-Mozilla-Status") & _MOZILLA_GONE)
+
+
+def notes_in(head: bytes) -> list[str]:
+    """The names of fields in a header that whoever reads an mbox takes for notes of programs."""
+    return [name.decode() for name in PROGRAMS_FIELDS if header.first(head, name) is not None]
+
+
+def flags_of(head: bytes) -> Flag:
+    """What became of a letter, from the fields in its header."""
     found = NO_FLAGS
     for (name, letter), flag in _STATUS.items():
         if letter in (header.first(head, name) or b""):
@@ -103,7 +122,7 @@ def flags_of(head: bytes) -> Flag | None:
         found |= flag if bits & bit else NO_FLAGS
     if _bits(head, b"X-Mozilla-Status2") & _MOZILLA_DELETED:
         found |= Flag.DELETED
-    return None if bits & _MOZILLA_GONE else found
+    return found
 
 
 def is_partial(head: bytes) -> bool:

@@ -1,7 +1,8 @@
 """Giving letters out: from a mailbox into files that any mail program knows.
 
 A letter is kept as it travels, with CRLF and stuffed dots; in files its lines end with LF. Where that could not be
-undone, because it has other line ends as well, `is_plain` says so.
+undone, because it has other line ends as well, `is_plain` says so. A letter that is damaged ends whoever gives it out,
+unless he says to whom that is told (`damages`).
 """
 
 from __future__ import annotations
@@ -10,11 +11,16 @@ import os
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
 
+from postoffice.errors import DamagedStore
 from postoffice.protocols.dots import Unstuffer
 from postoffice.store.base import Mailbox
-from postoffice.store.model import CHUNK_OCTETS, Entry, Snapshot
+from postoffice.store.model import CHUNK_OCTETS, Entry, Piece, Snapshot
+
+if TYPE_CHECKING:
+    from postoffice.moving.damages import Damages
 
 BATCH_LETTERS: Final = 256
 BATCH_OCTETS: Final = 4 * 1024 * 1024
@@ -30,11 +36,12 @@ class Given:
     entry: Entry
     beginning: bytes
     more: bool
+    damages: Damages | None = None
 
     async def octets(self) -> AsyncIterator[bytes]:
-        """The letter, un-stuffed; no CR is cut from its LF."""
+        """The letter, un-stuffed; no CR is cut from its LF. Raises `GoneMeanwhile`."""
         held = b""
-        async for plain in self._portions():
+        async for plain in self._watched() if self.damages is not None else self._portions():
             portion = held + plain
             held = b"\r" if portion.endswith(b"\r") else b""
             yield portion[: len(portion) - len(held)]
@@ -48,6 +55,21 @@ class Given:
                 return False
             before = b"\r" if portion.endswith(b"\r") else b""
         return True
+
+    async def _watched(self) -> AsyncIterator[bytes]:
+        """The same, with a word about what is damaged in it."""
+        assert self.damages is not None
+        digest, above = sha256(), len(self.entry.prefix)
+        try:
+            async for plain in self._portions():
+                digest.update(plain[above:])
+                above = max(0, above - len(plain))
+                yield plain
+        except DamagedStore as error:
+            self.damages.missing(self.entry, error)
+            raise GoneMeanwhile(self.entry.unique_id) from error
+        if digest.digest() != self.entry.sha256:
+            self.damages.changed(self.entry)
 
     async def _portions(self) -> AsyncIterator[bytes]:
         yield self.beginning
@@ -73,7 +95,7 @@ def write_all(descriptor: int, octets: bytes) -> int:
 
 
 class GoneMeanwhile(Exception):
-    """A letter was removed while it was given out."""
+    """A letter cannot be given out: it was removed meanwhile, or what is left of it is told (`damages`)."""
 
 
 def batches(snapshot: Snapshot) -> Iterator[Sequence[int]]:
@@ -88,12 +110,29 @@ def batches(snapshot: Snapshot) -> Iterator[Sequence[int]]:
         yield snapshot.keys[start:]
 
 
-async def read(mailbox: Mailbox, keys: Sequence[int]) -> list[Given]:
-    """Those letters of a batch that are still there."""
+async def read(mailbox: Mailbox, keys: Sequence[int], damages: Damages | None = None) -> list[Given]:
+    """Those letters of a batch that are still there. May raise DamagedStore if nobody hears of `damages`."""
     entries = await mailbox.describe(keys)
-    pieces = await mailbox.read(keys)
+    pieces = await (mailbox.read(keys) if damages is None else _readable(mailbox, entries, keys, damages))
     return [
-        Given(mailbox, entry, Unstuffer().feed(piece.wire), piece.more)
+        Given(mailbox, entry, Unstuffer().feed(piece.wire), piece.more, damages)
         for entry, piece in zip(entries, pieces, strict=True)
         if entry is not None and piece is not None
     ]
+
+
+async def _readable(
+    mailbox: Mailbox, entries: Sequence[Entry | None], keys: Sequence[int], damages: Damages
+) -> list[Piece | None]:
+    """The first pieces; None also for a letter that has none any more."""
+    try:
+        return await mailbox.read(keys)
+    except DamagedStore as error:
+        if len(keys) == 1:
+            if entries[0] is not None:
+                damages.missing(entries[0], error)
+            return [None]
+    found = []
+    for entry, key in zip(entries, keys, strict=True):
+        found += await _readable(mailbox, [entry], [key], damages)
+    return found

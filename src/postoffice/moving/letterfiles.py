@@ -17,6 +17,7 @@ from hashlib import sha256
 from postoffice.errors import UsageError
 from postoffice.message.content import HEAD_OCTETS
 from postoffice.moving import catalogue
+from postoffice.moving.damages import Damages
 from postoffice.moving.filenames import Taken, folder_name, hierarchy, letter_name
 from postoffice.moving.giving import Given, batches, read
 from postoffice.store.base import Mailbox
@@ -71,10 +72,10 @@ async def outgoing(mailbox: Mailbox, wanted: Sequence[str], places: Places) -> l
     return [Outgoing(name, places.folder(name), await mailbox.snapshot(folder=name)) for name in chosen]
 
 
-async def letters_of(mailbox: Mailbox, folder: Outgoing) -> AsyncIterator[list[Given]]:
+async def letters_of(mailbox: Mailbox, folder: Outgoing, damages: Damages) -> AsyncIterator[list[Given]]:
     """Its letters in order, so many together as may be read together, without those that are gone meanwhile."""
     for keys in batches(folder.snapshot):
-        yield await read(mailbox, keys)
+        yield await read(mailbox, keys, damages)
 
 
 async def pour(given: Given, write: Callable[[bytes], object]) -> tuple[int, bytes]:

@@ -112,13 +112,10 @@ class Maildir:
         return [(), *((name,) for name in sorted(names) if name.startswith(".") and "cur" in self._names(name))]
 
     def _names(self, *path: str) -> list[str]:
-        try:
-            return self._tree.names(*path)
-        except NotADirectoryError:
-            return []
-        except OSError as error:
-            self._complaints.append(Complaint(str(self._tree.root.joinpath(*path)), error.strerror or "", loses=True))
-            return []
+        names, complaint = self._tree.names_or_complaint(*path)
+        if complaint is not None:
+            self._complaints.append(complaint)
+        return names
 
     def _files_of(self, path: tuple[str, ...]) -> Iterator[_File]:
         """A folder's letters: those that its server had shown in that order, then the others by their time."""

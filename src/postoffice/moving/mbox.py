@@ -104,10 +104,10 @@ class Mbox:
             place, _ = self._extent(start)
             where = f"{self._path}, letter {number}"
             head = self._header(place.begin, place.end)
-            if number == 1 and header.first(head, b"Subject") == _INTERNAL:
-                continue  # a note of the server to itself, which it showed to nobody
-            flags = fromlines.flags_of(head)
-            if flags is None:
+            if number == 1 and _is_internal(head):
+                yield Complaint(where, "is a note of a server to itself, which it showed to nobody; it is passed over")
+                continue
+            if fromlines.is_mozillas(place.line) and fromlines.is_deleted(head):
                 yield Complaint(where, "is deleted and waits to be cut out; it is passed over")
                 continue
             if fromlines.is_partial(head):
@@ -120,6 +120,7 @@ class Mbox:
             uid = _number(header.first(head, b"X-UID"))
             unique_id = self._unique_id(head, uid if uid > last_uid else 0)
             last_uid = max(uid, last_uid)
+            flags = fromlines.flags_of(head)
             yield Found(where, source_id, unique_id, partial(_given, opened), flags, self._folder)
         fcntl.lockf(self._file, fcntl.LOCK_UN)
 
@@ -255,6 +256,12 @@ class Mbox:
                 os.EX_DATAERR,
             )
         return int(found[1])
+
+
+def _is_internal(head: bytes) -> bool:
+    """Whether a letter is the one in which servers of the University of Washington keep their numbers."""
+    has_numbers = any(header.first(head, name) is not None for name in (b"X-IMAP", b"X-IMAPbase"))
+    return has_numbers and header.first(head, b"Subject") == _INTERNAL and header.first(head, b"X-UIDL") is None
 
 
 def _given(opened: Opened) -> Opened:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -56,6 +58,31 @@ class Outlet:
             return self._do("take", name)
         except BlockingIOError as error:
             raise UsageError(f"{self.path}: another export is under way there", os.EX_TEMPFAIL) from error
+
+    @contextmanager
+    def new_file(self, *, replaces: bool) -> Iterator[int]:
+        """A descriptor of `path`, a file that gets its name when the `with` ends and all of it is durable.
+
+        If that raises, nothing has changed. A file that is there and not empty is a UsageError (73), unless this one
+        `replaces` it; so is what is no file.
+        """
+        if self.facts is not None and not stat.S_ISREG(self.facts.st_mode):
+            raise UsageError(f"{self.path}: is there already and no file", os.EX_CANTCREAT)
+        if self.facts is not None and self.facts.st_size and not replaces:
+            raise UsageError(f"{self.path}: is there already; --replace puts this in its place", os.EX_CANTCREAT)
+        part = f".{self.path.name}.part"
+        descriptor = self.make_alone(part)
+        try:
+            yield descriptor
+            os.fsync(descriptor)
+            self.rename(part, self.path.name)
+            self.sync()
+        except BaseException:
+            with suppress(OSError):
+                self.remove(part)
+            raise
+        finally:
+            os.close(descriptor)
 
     def date(self, name: str, seconds: float) -> None:
         """A file was last changed then."""

@@ -19,12 +19,14 @@ from postoffice.moving.letters import FIT_TO_SHOW, Complaint, Found, OldStore, U
 from postoffice.moving.sameness import Here
 from postoffice.protocols.dots import Stuffer
 from postoffice.store.base import Mailbox, Stage
-from postoffice.store.model import Letter, Origin, Pulled
+from postoffice.store.model import REMOVED, Letter, Origin, Pulled
 
 BATCH_LETTERS: Final = 256
 BATCH_OCTETS: Final = 4 * 1024 * 1024
 FLOOR_OCTETS: Final = 256 * 1024 * 1024
 """How much room on the disk is left to others."""
+NOT_REMOVED: Final = "Removed letters"
+"""Where letters of a folder `Removed` come: in ours lies what people deleted here, and from there it goes for ever."""
 FULL: Final = "the disk is full but for what is left to letters that come by themselves"
 
 
@@ -33,7 +35,7 @@ class Report:
     """What became of a move. `letters` and `octets` came and are durable; `known` were here before.
 
     `renamed` got a new unique-id in place of one that could not stay; `unnamed` had none that is known, where that
-    matters to somebody; `lost` could not be read.
+    matters to somebody; `lost` could not be read; `damaged` are not what they were, and went out all the same.
     """
 
     total: int = 0
@@ -43,6 +45,7 @@ class Report:
     renamed: int = 0
     unnamed: int = 0
     lost: int = 0
+    damaged: int = 0
 
     @property
     def done(self) -> int:
@@ -116,7 +119,7 @@ class _Taking:
     async def _take_all(self) -> None:
         known = await self._mailbox.pulled(self._store.source)
         for folder in self._store.folders if isinstance(self._store, WithFolders) else ():
-            await self._shown_in(folder)
+            await self._shown_in(_place(folder))
         for found in self._store.letters():
             if isinstance(found, Complaint):
                 self._complain(found)
@@ -165,7 +168,7 @@ class _Taking:
             unique_id=await self._unique_id(found),
             flags=found.flags,
             origin=Origin(self._store.source, found.source_id) if found.source_id is not None else None,
-            folder=found.folder,
+            folder=_place(found.folder),
         )
         self._batch.stages.append(stage)
         self._batch.letters.append(letter)
@@ -178,9 +181,10 @@ class _Taking:
 
     async def _unique_id(self, found: Found) -> str | None:
         """The letter's own, if its folder can show it."""
-        shown = self._shown.get(found.folder)
+        folder = _place(found.folder)
+        shown = self._shown.get(folder)
         if shown is None:
-            shown = self._shown[found.folder] = await self._shown_in(found.folder)
+            shown = self._shown[folder] = await self._shown_in(folder)
         if found.unique_id is None:
             self._report.unnamed += self._here is None
             return None
@@ -235,3 +239,8 @@ class _Taking:
             with suppress(StoreError):
                 await stage.abandon()
         self._batch = _Batch()
+
+
+def _place(folder: str) -> str:
+    """The folder here for one of that name there."""
+    return NOT_REMOVED if folder == REMOVED else folder

@@ -110,6 +110,8 @@ class Thunderbird:
     def _below(self, path: tuple[str, ...], account: str, above: tuple[str, ...]) -> Iterator[_Place]:
         """The inbox first, then by their names."""
         if len(above) > NESTINGS:
+            where = str(self._tree.root.joinpath(*path))
+            self._complaints.append(Complaint(where, "lies too deep, and is passed over", loses=True))
             return
         names = self._names(*path)
         for name in sorted(names, key=lambda name: (name.upper() != INBOX, name)):
@@ -136,15 +138,10 @@ class Thunderbird:
             os.close(descriptor)
 
     def _names(self, *path: str) -> list[str]:
-        try:
-            return self._tree.names(*path)
-        except NotADirectoryError:
-            return []
-        except OSError as error:
-            complaint = Complaint(str(self._tree.root.joinpath(*path)), f"cannot be read: {error.strerror}", loses=True)
-            if complaint not in self._complaints:
-                self._complaints.append(complaint)
-            return []
+        names, complaint = self._tree.names_or_complaint(*path)
+        if complaint is not None and complaint not in self._complaints:
+            self._complaints.append(complaint)
+        return names
 
     # --- letters ----------------------------------------------------------------------------------------------------
 
@@ -175,8 +172,7 @@ class Thunderbird:
         if first.startswith(fromlines.FROM):
             first = first.partition(b"\n")[2]
         head = header.header_of(first[:HEAD_OCTETS])
-        flags = fromlines.flags_of(head)
-        if flags is None:
+        if fromlines.is_deleted(head):
             yield Complaint(where, "is deleted and waits to be cut out; it is passed over")
             return
         if fromlines.is_partial(head):
@@ -185,4 +181,4 @@ class Thunderbird:
         octets = canonical(chain((fromlines.without(_NOTES, first),), portions))
         unique_id = header.first(head, b"X-UIDL")
         named = unique_id.decode("ascii", "backslashreplace") if unique_id else None
-        yield Found(where, None, named, lambda: Opened(date, octets), flags, folder)
+        yield Found(where, None, named, lambda: Opened(date, octets), fromlines.flags_of(head), folder)

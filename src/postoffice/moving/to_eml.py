@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from postoffice.moving import catalogue
+from postoffice.moving.damages import Damages
 from postoffice.moving.folder_out import FolderOut
 from postoffice.moving.giving import Given, GoneMeanwhile, write_all
 from postoffice.moving.letterfiles import Outgoing, Places, letters_of, outgoing, pour
@@ -23,6 +24,7 @@ async def to_eml(mailbox: Mailbox, outlet: Outlet, witness: Witness, wanted: Seq
     places = Places()
     folders = await outgoing(mailbox, wanted, places)
     report = Report(total=sum(len(folder.snapshot.keys) for folder in folders))
+    damages = Damages(outlet.path, witness, report)
     out = FolderOut(outlet, witness)
     try:
         listed = out.make_lasting(catalogue.NAME)
@@ -30,7 +32,7 @@ async def to_eml(mailbox: Mailbox, outlet: Outlet, witness: Witness, wanted: Seq
         for folder in folders:
             write_all(listed, catalogue.folder_line(folder.name, "/".join(folder.path)))
             out.make_folder("/".join(folder.path))
-            async for batch in letters_of(mailbox, folder):
+            async for batch in letters_of(mailbox, folder, damages):
                 lines = [await _give(given, out, folder, places, report) for given in batch]
                 write_all(listed, b"".join(lines))
                 await out.settle()

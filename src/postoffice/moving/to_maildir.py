@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from postoffice.moving.damages import Damages
 from postoffice.moving.giving import Given, GoneMeanwhile, batches, read, write_all
 from postoffice.moving.letters import Complaint
 from postoffice.moving.maildir import FLAGS, folder_file_name
@@ -75,13 +76,14 @@ class _Folder:
         self._has_list = False
         self._next = folder.uid_next
         self._lines: list[str] = []
+        self._damages = Damages(outlet.path / inner.lstrip("/"), witness, report)
 
     async def give(self) -> None:
         self._prepare()
         for keys in batches(await self._mailbox.snapshot(folder=self._folder.name)):
             written: list[_Written] = []
             try:
-                for given in await read(self._mailbox, keys):
+                for given in await read(self._mailbox, keys, self._damages):
                     await self._give(given, written)
                 await self._finish(written)
             finally:

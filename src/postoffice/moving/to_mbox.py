@@ -11,14 +11,12 @@ It is written beside its place, synced, and only then renamed: what has the name
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
-from postoffice.errors import UsageError
 from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
 from postoffice.moving import fromlines
+from postoffice.moving.damages import Damages
 from postoffice.moving.giving import Given, GoneMeanwhile, batches, read, write_all
 from postoffice.moving.letters import Complaint
 from postoffice.moving.outlet import Outlet
@@ -34,28 +32,14 @@ async def to_mbox(
 
     A file that is there and not empty is a `UsageError`, unless this one `replaces` it.
     """
-    if outlet.facts is not None and not stat.S_ISREG(outlet.facts.st_mode):
-        raise UsageError(f"{outlet.path}: is there already and no file", os.EX_CANTCREAT)
-    if outlet.facts is not None and outlet.facts.st_size and not replaces:
-        raise UsageError(f"{outlet.path}: is there already; --replace puts this in its place", os.EX_CANTCREAT)
     snapshot = await mailbox.snapshot(folder=folder)
     report = Report(total=len(snapshot.keys))
-    part = f".{outlet.path.name}.part"
-    descriptor = outlet.make_alone(part)
-    try:
+    damages = Damages(outlet.path, witness, report)
+    with outlet.new_file(replaces=replaces) as descriptor:
         for keys in batches(snapshot):
-            for given in await read(mailbox, keys):
+            for given in await read(mailbox, keys, damages):
                 await _give(given, descriptor, outlet, witness, report)
             witness.progress(report)
-        os.fsync(descriptor)
-        outlet.rename(part, outlet.path.name)
-        outlet.sync()
-    except BaseException:
-        with suppress(OSError):
-            outlet.remove(part)
-        raise
-    finally:
-        os.close(descriptor)
     return report
 
 
@@ -70,8 +54,11 @@ async def _give(given: Given, descriptor: int, outlet: Outlet, witness: Witness,
         os.ftruncate(descriptor, start)
         os.lseek(descriptor, start, os.SEEK_SET)
         return
+    where = f"{outlet.path}, {given.entry.unique_id}"
+    if notes := fromlines.notes_in(given.beginning[:HEAD_OCTETS]):
+        what = f"has fields that whoever reads an mbox takes for notes of programs: {', '.join(notes)}"
+        witness.complain(Complaint(where, what))
     if not is_plain:
-        where = f"{outlet.path}, {given.entry.unique_id}"
         witness.complain(Complaint(where, "has other line ends than CRLF, which an mbox cannot keep"))
     report.letters += 1
     report.octets += given.entry.octets

@@ -13,11 +13,10 @@ import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from typing import BinaryIO, Final, Protocol, cast
 
-from postoffice.errors import UsageError
 from postoffice.moving import catalogue
+from postoffice.moving.damages import Damages
 from postoffice.moving.giving import Given, GoneMeanwhile
 from postoffice.moving.letterfiles import Outgoing, Places, letters_of, outgoing, pour
 from postoffice.moving.outlet import Outlet
@@ -45,6 +44,7 @@ async def to_zip(mailbox: Mailbox, sink: Sink, witness: Witness, wanted: Sequenc
     places = Places()
     folders = await outgoing(mailbox, wanted, places)
     report = Report(total=sum(len(folder.snapshot.keys) for folder in folders))
+    damages = Damages(FORM, witness, report)
     newest = 0.0
     listed = _Lines()
     listed.add(catalogue.first_line(FORM))
@@ -53,7 +53,7 @@ async def to_zip(mailbox: Mailbox, sink: Sink, witness: Witness, wanted: Sequenc
     ) as archive:
         for folder in folders:
             listed.add(catalogue.folder_line(folder.name, "/".join(folder.path)))
-            async for batch in letters_of(mailbox, folder):
+            async for batch in letters_of(mailbox, folder, damages):
                 for given in batch:
                     listed.add(await _give(given, archive, folder, places, report))
                     newest = max(newest, given.entry.internal_date)
@@ -87,30 +87,8 @@ async def to_zip_file(
     mailbox: Mailbox, outlet: Outlet, witness: Witness, wanted: Sequence[str] = (), *, replaces: bool = False
 ) -> Report:
     """A file, which is whole and durable when this returns; if it raises, nothing has changed. May raise OSError."""
-    with new_file(outlet, replaces=replaces) as file:
+    with outlet.new_file(replaces=replaces) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as file:
         return await to_zip(mailbox, file, witness, wanted)
-
-
-@contextmanager
-def new_file(outlet: Outlet, *, replaces: bool) -> Iterator[BinaryIO]:
-    """A file that gets its name when what is written into it is durable."""
-    if outlet.facts is not None and not stat.S_ISREG(outlet.facts.st_mode):
-        raise UsageError(f"{outlet.path}: is there already and no file", os.EX_CANTCREAT)
-    if outlet.facts is not None and outlet.facts.st_size and not replaces:
-        raise UsageError(f"{outlet.path}: is there already; --replace puts this in its place", os.EX_CANTCREAT)
-    part = f".{outlet.path.name}.part"
-    descriptor = outlet.make_alone(part)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            outlet.rename(part, outlet.path.name)
-        outlet.sync()
-    except BaseException:
-        with suppress(OSError):
-            outlet.remove(part)
-        raise
 
 
 async def _give(given: Given, archive: zipfile.ZipFile, folder: Outgoing, places: Places, report: Report) -> bytes:

@@ -15,7 +15,7 @@ from typing import Final
 
 from postoffice.errors import UsageError
 from postoffice.moving.deputy import Deputy
-from postoffice.moving.letters import READ_OCTETS, Unfit
+from postoffice.moving.letters import READ_OCTETS, Complaint, Unfit
 
 _OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -43,6 +43,16 @@ class Tree:
             return os.listdir(descriptor)  # noqa: PTH208 a path knows no descriptor
         finally:
             os.close(descriptor)
+
+    def names_or_complaint(self, *folder: str) -> tuple[list[str], Complaint | None]:
+        """The same; of what cannot be listed none, and why letters may be missing. What is no folder has none."""
+        try:
+            return self.names(*folder), None
+        except NotADirectoryError:
+            return [], None
+        except OSError as error:
+            where = str(self.root.joinpath(*folder))
+            return [], Complaint(where, f"cannot be read: {error.strerror}", loses=True)
 
     def open(self, *names: str) -> tuple[os.stat_result, Iterator[bytes]]:
         """A file's facts and its octets. What is no file is `Unfit`. The file is closed with the iterator."""

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from postoffice.testing.command import PROGRAM
 from postoffice.testing.process import START_SECONDS, STOP_SECONDS, ServerFailed
 
-PROGRAM = "from postoffice.cli.main import main; main()"
 FREE = ("--port", "pop3=0", "--port", "pop3s=0")
 
 

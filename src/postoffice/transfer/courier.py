@@ -11,6 +11,7 @@ accepted has a last word of his own, and is settled by it as soon as it is heard
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from postoffice.errors import Disconnected, ProtocolError, Refusal
 from postoffice.events import event
@@ -28,14 +29,14 @@ from postoffice.store.model import QueueItem
 from postoffice.transfer.route import Router
 from postoffice.transfer.talk import Talk
 
+CONNECT_SECONDS: Final = 30.0
+"""How long another office may take to accept a connection."""
 
-@dataclass(frozen=True, slots=True)
-class CourierSettings:
-    """Patience in seconds: RFC 5321 §4.5.3.2 asks for 300 at the beginning and 600 for the last word."""
+REPLY_SECONDS: Final = 300.0
+"""How long to a reply; RFC 5321 §4.5.3.2 asks for that much at the beginning of a conversation."""
 
-    connect_seconds: float = 30.0
-    reply_seconds: float = 300.0
-    final_seconds: float = 600.0
+FINAL_SECONDS: Final = 600.0
+"""How long to the reply to the final dot (RFC 5321 §4.5.3.2.6)."""
 
 
 @dataclass(slots=True)
@@ -60,19 +61,11 @@ class Outcome:
 class Courier:
     """One per process."""
 
-    def __init__(
-        self,
-        host: str,
-        office: Office,
-        router: Router,
-        switchboard: Switchboard,
-        settings: CourierSettings | None = None,
-    ) -> None:
+    def __init__(self, host: str, office: Office, router: Router, switchboard: Switchboard) -> None:
         self._host = host
         self._office = office
         self._router = router
         self._switchboard = switchboard
-        self._settings = settings or CourierSettings()
         self._tls = opportunistic_context()
 
     async def carry(self, item: QueueItem) -> Outcome:
@@ -102,13 +95,7 @@ class Courier:
         for may_use_tls in (not isinstance(address, str), False):
             visit = _Visit(self, item, Outcome(host), may_use_tls=may_use_tls)
             try:
-                await dial(
-                    address,
-                    machine(),
-                    visit.converse,
-                    self._switchboard,
-                    connect_seconds=self._settings.connect_seconds,
-                )
+                await dial(address, machine(), visit.converse, self._switchboard, connect_seconds=CONNECT_SECONDS)
             except (Disconnected, ProtocolError) as problem:
                 visit.outcome.last_reply = f"{host}: {problem}"
                 event("courier.failed", letter=item.letter_id, host=host, because=str(problem))
@@ -125,7 +112,6 @@ class _Visit:
         self.outcome = outcome
         self.tls_failed = False
         self._courier = courier
-        self._settings = courier._settings
         self._item = item
         self._may_use_tls = may_use_tls
 
@@ -133,7 +119,7 @@ class _Visit:
         self._dialogue = dialogue
         self._machine = dialogue.machine
         self._talk = talk = Talk(dialogue)
-        dialogue.patience = self._settings.reply_seconds
+        dialogue.patience = REPLY_SECONDS
         greeting = await talk.hear()
         assert isinstance(greeting, Greeting)
         if not greeting.reply.is_positive:
@@ -222,7 +208,7 @@ class _Visit:
             if not piece.more:
                 break
         self._dialogue.send(self._machine.end_of_data())
-        self._dialogue.patience = self._settings.final_seconds
+        self._dialogue.patience = FINAL_SECONDS
         self.outcome.is_uncertain = somebody_takes_it
 
     # --- what was said

@@ -16,6 +16,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 
 from postoffice.errors import PostofficeError, UsageError
+from postoffice.quantities import counted
 from postoffice.tui.mail import Mail
 
 IDLE_SECONDS: Final = 600.0
@@ -88,7 +89,7 @@ class Reader(App[None]):
         lock = self._lock
         if lock is not None and self.mail is not None and self._clock() - self._touched > lock.idle_seconds:
             minutes = max(round(lock.idle_seconds / 60), 1)
-            await self._close(f"No key was pressed for {minutes} minute{'' if minutes == 1 else 's'}.")
+            await self._close(f"No key was pressed for {counted(minutes, 'minute')}.")
 
     async def lock(self, because: str) -> None:
         """Lock it now, also for other programs. UsageError where it is no locked file."""

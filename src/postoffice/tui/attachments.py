@@ -7,22 +7,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events
 from textual.widget import Widget
 from textual.widgets import Input
 
 from postoffice.errors import PostofficeError, UsageError
-from postoffice.tui.choosing import Choosing, counted
+from postoffice.tui.choosing import Wrapping, counted
 from postoffice.tui.face import told
 from postoffice.tui.keys import ALWAYS, ATTACHMENTS, bindings
 from postoffice.tui.layout import attachment_lines
+from postoffice.tui.look import Line
 from postoffice.tui.mail import Mail
 
 if TYPE_CHECKING:
     from postoffice.message.mime.view import Attachment
 
 
-class Attachments(Choosing):
+class Attachments(Wrapping):
     """Those of the letter `key`."""
 
     KEYS = ATTACHMENTS
@@ -43,15 +43,8 @@ class Attachments(Choosing):
     def body(self) -> list[Widget]:
         return [self.page, self.prompt]
 
-    async def begin(self) -> None:
-        self._offer()
-
-    def on_resize(self, event: events.Resize) -> None:
-        self.call_after_refresh(self._offer)
-
-    def _offer(self) -> None:
-        width = self.page.entry_columns
-        self.page.offer([attachment_lines(one, width) for one in self._attachments], self.page.chosen)
+    def entries(self, width: int) -> list[list[Line]]:
+        return [attachment_lines(one, width) for one in self._attachments]
 
     # --- saving ---------------------------------------------------------------------------------------------
 

@@ -20,6 +20,9 @@ ELLIPSIS: Final = "…"
 MARKS: Final = 3
 """How many marks are kept on one character: no language needs more."""
 
+COMPOSED_MARKS: Final = 30
+"""How many are looked at, as in the Stream-Safe Text Format (UAX #15 §13)."""
+
 NO_BEGINNING: Final = frozenset("。、，．：；！？）］｝」』】〉》ーっゃゅょッャュョ")
 """With which no line begins (JIS X 4051)."""
 
@@ -72,8 +75,23 @@ def tame(text: str) -> str:
     """One line in the form that is drawn: composed, without anything that steers, joins or turns around."""
     if text.isascii() and text.isprintable():
         return text
-    text = unicodedata.normalize("NFC", text.expandtabs(4)).translate(_TABLE)
+    text = _composed(text.expandtabs(4)).translate(_TABLE)
     return text if all(map(columns_of, set(text))) else _with_few_marks(text)
+
+
+def _composed(text: str) -> str:
+    """In NFC. Marks on one character are brought into an order in time that grows with their square, so beyond
+    `COMPOSED_MARKS` they go before."""
+    marks = {one for one in set(text) if unicodedata.category(one).startswith("M")}
+    if marks:
+        kept: list[str] = []
+        run = 0
+        for character in text:
+            run = run + 1 if character in marks else 0
+            if run <= COMPOSED_MARKS:
+                kept.append(character)
+        text = "".join(kept)
+    return unicodedata.normalize("NFC", text)
 
 
 def _with_few_marks(text: str) -> str:

@@ -73,7 +73,24 @@ class Folders(Choosing):
         self._opened(self._names[self.page.chosen])
 
 
-class Links(Choosing):
+class Wrapping(Choosing):
+    """One whose entries are set anew for each width."""
+
+    def entries(self, width: int) -> list[list[Line]]:
+        """The lines of each, of no more than so many columns."""
+        raise NotImplementedError
+
+    async def begin(self) -> None:
+        self._offer()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.call_after_refresh(self._offer)
+
+    def _offer(self) -> None:
+        self.page.offer(self.entries(self.page.entry_columns), self.page.chosen)
+
+
+class Links(Wrapping):
     """Every link of a letter, whole."""
 
     KEYS = LINKS
@@ -84,15 +101,8 @@ class Links(Choosing):
         self._links = links
         self.head.say("Links", counted(len(links), "link"))
 
-    async def begin(self) -> None:
-        self._offer()
-
-    def on_resize(self, event: events.Resize) -> None:
-        self.call_after_refresh(self._offer)
-
-    def _offer(self) -> None:
-        width = self.page.entry_columns
-        self.page.offer([self._lines(link, width) for link in self._links], self.page.chosen)
+    def entries(self, width: int) -> list[list[Line]]:
+        return [self._lines(link, width) for link in self._links]
 
     def _lines(self, link: ShownLink, width: int) -> list[Line]:
         said = wrapped(f"shown as “{tame(link.text)}”", width - 4)[:SHOWN_LINES] if link.text else []

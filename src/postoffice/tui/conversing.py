@@ -9,26 +9,21 @@ import asyncio
 import threading
 from array import array
 from collections.abc import Callable, Sequence
-from email.utils import mktime_tz, parsedate_tz
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from postoffice.home.letters import heads
+from postoffice.home.conversations import replies
+from postoffice.home.letters import FLIGHT
 from postoffice.home.mailbox import opening
-from postoffice.message import header
-from postoffice.message.mime.threads import Reply, Thread, reply, threads
+from postoffice.message.mime.threads import Thread, threads
 from postoffice.tui.finding import Stopped
 from postoffice.tui.listings import Kind, Listing
 
 if TYPE_CHECKING:
     from postoffice.database.key import Key
-    from postoffice.store.embedded import MailboxFile
     from postoffice.store.model import Snapshot
 
-_FLIGHT: Final = 64
-"""Letters whose beginnings are read together."""
-
-_TOLD: Final = 2048
+_TOLD: Final = 8 * FLIGHT
 """After how many letters it is told how far it is."""
 
 DEEPEST: Final = 255
@@ -55,32 +50,16 @@ class Conversing:
     async def _found(self) -> Listing:
         mailbox = opening(self._file, sweeps=False, key=self._key)()
         try:
-            replies = await self._replies(mailbox)
+            found = await replies(mailbox, self._snapshot.keys, self._hear)
         finally:
             await mailbox.close()
-        return _listed(threads(replies), self._snapshot)
+        return _listed(threads(found), self._snapshot)
 
-    async def _replies(self, mailbox: MailboxFile) -> list[Reply]:
-        keys, replies = self._snapshot.keys, []
-        for start in range(0, len(keys), _FLIGHT):
-            if self._is_stopped.is_set():
-                raise Stopped("nobody waits for the conversations any more")
-            if start % _TOLD == 0:
-                self._told(start, len(keys))
-            flight = keys[start : start + _FLIGHT]
-            for index, head in enumerate(await heads(mailbox, flight), start):
-                text, came = (b"", 0.0) if head is None else (head.beginning, head.internal_date)
-                replies.append(reply(keys[index], text, _written(text, came)))
-        return replies
-
-
-def _written(head: bytes, came: float) -> float:
-    """When, in seconds since 1970; where that cannot be read, when it came."""
-    try:
-        found = parsedate_tz(header.decoded(head, b"Date"))
-        return came if found is None else float(mktime_tz(found))
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return came
+    def _hear(self, done: int) -> None:
+        if self._is_stopped.is_set():
+            raise Stopped("nobody waits for the conversations any more")
+        if done % _TOLD == 0:
+            self._told(done, len(self._snapshot.keys))
 
 
 def _listed(found: Sequence[Thread], snapshot: Snapshot) -> Listing:

@@ -16,7 +16,8 @@ from typing import Final
 from postoffice.message import header
 from postoffice.message.charsets import text_of
 from postoffice.message.content import HEAD_OCTETS
-from postoffice.message.mime.view import LOOK_OCTETS, Attachment, ShownLink, View, view
+from postoffice.message.mime.view import Attachment, ShownLink, View, view
+from postoffice.quantities import size
 from postoffice.tui.cells import fitted, tame, wrapped
 from postoffice.tui.look import BOLD, DIM, KEY, PLAIN, QUOTED, WARNING, Line, Piece
 
@@ -53,7 +54,7 @@ def content_of(octets: bytes, *, is_whole: bool) -> Content:
         headers.append((header.safe(text_of(field.name, "utf-8")), header.safe(text_of(value, "utf-8"))))
         if len(headers) == HEADER_LINES:
             break
-    return Content(view(octets[:LOOK_OCTETS]), tuple(headers), len(octets), is_whole)
+    return Content(view(octets, is_cut=not is_whole), tuple(headers), len(octets), is_whole)
 
 
 def lines_of(content: Content, width: int, *, shows_headers: bool) -> list[Line]:
@@ -138,16 +139,7 @@ def attachment_lines(one: Attachment, width: int) -> list[Line]:
     """Its number, name, kind and size."""
     mark = f" {one.number}  "
     seen = ", shown above" if one.is_inline else ""
-    pieces: list[Piece] = [(mark, KEY), (tame(one.name), PLAIN), (f"  {tame(one.kind)}, {size(one.octets)}{seen}", DIM)]
+    least = "at least " if one.is_cut else ""
+    facts = f"  {tame(one.kind)}, {least}{size(one.octets)}{seen}"
+    pieces: list[Piece] = [(mark, KEY), (tame(one.name), PLAIN), (facts, DIM)]
     return [pieces, *(line for what in one.warnings for line in _warning(what, width, len(mark)))]
-
-
-def size(octets: int) -> str:
-    """For people: `812 octets`, `14 kB`, `3.2 MB`."""
-    if octets < 1000:
-        return f"{octets} octet{'' if octets == 1 else 's'}"
-    measure, unit = octets / 1000, "kB"
-    for larger in ("MB", "GB"):
-        if measure >= 1000:
-            measure, unit = measure / 1000, larger
-    return f"{measure:.1f} {unit}" if measure < 10 else f"{measure:.0f} {unit}"

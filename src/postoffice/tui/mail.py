@@ -195,7 +195,7 @@ def _row(key: int, entry: Entry, piece: Piece) -> Row:
     head = letter[:HEAD_OCTETS]
     return Row(
         key,
-        date_of(header.decoded(head, b"Date"), entry.internal_date),
+        date_of(head, entry.internal_date),
         tame(sender_of(header.decoded(head, b"From"))) or "(nobody)",
         tame(header.decoded(head, b"Subject")) or "(no subject)",
         entry.octets,

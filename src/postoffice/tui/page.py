@@ -34,10 +34,6 @@ class Page(Widget, can_focus=True):
     def page_lines(self) -> int:
         return max(self.content_size.height, 1)
 
-    @property
-    def is_at_end(self) -> bool:
-        return self.top + self.page_lines >= len(self.lines)
-
     def on_resize(self, event: events.Resize) -> None:
         self.scroll_lines_to(self.top)
 

@@ -12,6 +12,12 @@ def _headed(fields: bytes, body: bytes) -> bytes:
     return b"From: a@a.example\r\nSubject: s\r\nMIME-Version: 1.0\r\n" + fields + b"\r\n" + body
 
 
+def _parts(fields: bytes, body: bytes = b"x") -> bytes:
+    """990 of them, of one kind."""
+    part = b"--x\r\n" + fields + b"\r\n" + body + b"\r\n"
+    return _headed(b"Content-Type: multipart/mixed; boundary=x\r\n", part * 990)
+
+
 def _html(body: bytes) -> bytes:
     return _headed(b"Content-Type: text/html\r\n", body)
 
@@ -31,6 +37,18 @@ HOSTILE: Final[dict[str, Callable[[], bytes]]] = {
     "a name of many sections": lambda: _headed(
         b"Content-Type: a/b" + b"".join(b";\r\n name*%d*=%%e2%%80%%ae" % n for n in range(999)) + b"\r\n", b"body"
     ),
+    "parts of many parameters": lambda: _parts(b"Content-Type: a/b" + b";a=b" * 2000 + b"\r\n"),
+    "names of percent signs": lambda: _parts(b"Content-Type: a/b; name*=''" + b"%" * 8000 + b"\r\n"),
+    "names of encoded words": lambda: _parts(b'Content-Type: a/b; name="' + b"=?utf-8?q?a?= " * 550 + b'"\r\n'),
+    "names of endings": lambda: _parts(b'Content-Type: a/b; name="' + b".a" * 4000 + b'"\r\n'),
+    "subjects of letters inside": lambda: _parts(
+        b"Content-Type: message/rfc822\r\n", b"Subject: " + b"=?utf-8?q?a?= " * 550 + b"\r\n\r\nx\r\n"
+    ),
+    "HTML in every part": lambda: _parts(b"Content-Type: text/html\r\n", b"<p>x" * 2000),
+    "links in every part": lambda: _parts(
+        b"Content-Type: text/html\r\n",
+        b"".join(b"<a href=http://x%d.example>www.y.example</a>" % n for n in range(150)),
+    ),
     "almost delimiters": lambda: _headed(
         b"Content-Type: multipart/mixed; boundary=x\r\n", (b"\n--x" + b" " * 8000 + b"z") * 1000
     ),
@@ -45,6 +63,9 @@ HOSTILE: Final[dict[str, Callable[[], bytes]]] = {
     "quoted-printable without end": lambda: _headed(b"Content-Transfer-Encoding: quoted-printable\r\n", b"=" * 8 * MIB),
     "uuencoded nonsense": lambda: _headed(
         b"Content-Transfer-Encoding: x-uuencode\r\n", b"begin 1 x\n" + b"M!!\n" * MIB
+    ),
+    "files that begin and end": lambda: _headed(
+        b"Content-Transfer-Encoding: x-uuencode\r\n", b"begin \nend\n" * (MIB // 2)
     ),
     "marks": lambda: _headed(
         b"Content-Type: text/plain; charset=utf-8\r\n", b"a" + "\u0301\u0323".encode() * (2 * MIB)

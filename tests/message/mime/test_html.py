@@ -50,6 +50,15 @@ SHOWN = {
         '<a href="https://x.test/"><img src="y"></a>',
         "[picture] [1]\n\n[1] https://x.test/\n",
     ),
+    "a link around blocks": (
+        'before <a href="https://x.test/"><p>one</p><div>two</div></a> behind',
+        "before\n\none\n\ntwo [1]\nbehind\n\n[1] https://x.test/\n",
+    ),
+    "a button": (
+        '<a href="https://x.test/"><table><tr><td><img src="y"><b>Pay</b></td></tr></table></a>',
+        "[picture]Pay [1]\n\n[1] https://x.test/\n",
+    ),
+    "what is hidden in a box": ('<p style="overflow:hidden;width:0">a</p><p style="width:10px">b</p>', "b\n"),
     "an anchor": ('<a href="#x">here</a><a name="x">there</a>', "herethere\n"),
     "entities": ("&lt;b&gt; &amp;amp; &eacute; &#x1f600;", "<b> &amp; é \U0001f600\n"),
     "filling": ("a" + "&zwnj;&nbsp;" * 50 + "\u034f\u00ad" * 20, "a\n"),
@@ -70,8 +79,10 @@ def test_text_in_the_colour_of_its_ground_is_told_and_not_shown() -> None:
     assert rendering.warnings == ("Text in the colour of what is behind it is not shown.",)
 
 
-def test_a_link_that_leads_elsewhere_is_told() -> None:
-    [link] = render('<a href="https://evil.test/x">www.bank.example</a>').links
+@pytest.mark.parametrize("around", ["", "div", "p", "li", "table"])
+def test_a_link_that_leads_elsewhere_is_told(around: str) -> None:
+    text = f"<{around}>www.bank.example</{around}>" if around else "www.bank.example"
+    [link] = render(f'<a href="https://evil.test/x">{text}</a>').links
     assert (link.number, link.address) == (1, "https://evil.test/x")
     assert link.warnings == ("The text names www.bank.example, and it leads to evil.test.",)
 
@@ -86,6 +97,9 @@ BOMBS = {
     "lists in lists": "<ul><li>x" * 60_000,
     "quotes in quotes": "<blockquote>x" * 60_000,
     "links in links": "<a href=http://x/>www.bank.com<div></a>" * 25_000,
+    "pictures in a link": "<a href=x>" + " <img> " * 49_000,
+    "a link of one word": "<a href=mailto:a@b.example>" + "x" * M + "</a>",
+    "styles": ("<p style='" + "width:1;" * 2000 + "'>x</p>") * 65,
     "columns": "<table><tr>" + "<td>x" * 200_000,
     "brackets": "<" * 4 * M,
     "quotation marks": "<a \"'>" * M,
@@ -184,7 +198,7 @@ def test_any_html(html: str) -> None:
 
 @given(TAGS)
 def test_no_word_is_lost(pieces: list[str]) -> None:
-    html = "".join(pieces)
+    html = "".join(pieces).replace("<x", "< x")  # else it is a tag
     assert render(html).text.count("x") == html.replace("http://x/", "").count("x") - html.count("<textarea>")
 
 

@@ -19,6 +19,7 @@ from postoffice.message.mime.html import clean
 from postoffice.message.mime.parts import Part
 from postoffice.message.mime.tags import HTML_CHARACTERS
 from postoffice.message.mime.view import View, shown
+from postoffice.quantities import size
 
 PICTURE_OCTETS: Final = 2 * 1024 * 1024
 PICTURES_OCTETS: Final = 8 * 1024 * 1024
@@ -46,7 +47,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What the page of a letter is made of. `cut_octets`: so many of its octets are not shown."""
+    """What the page of a letter is made of. `is_cut`: only its beginning is shown."""
 
     number: int
     folder: str
@@ -100,18 +101,6 @@ def letter_page(title: str, one: Page, order: Order) -> bytes:
 """
     scripts = ("letter.js",) if one.html else ()
     return page(f"{fact.subject} - {title}", body, root=root, is_letter=True, scripts=scripts)
-
-
-def size(octets: int) -> str:
-    """Octets as people read them."""
-    amount, unit = float(octets), "octets"
-    for larger in ("kB", "MB", "GB"):
-        if amount < 1000:
-            break
-        amount, unit = amount / 1000, larger
-    if octets == 1:
-        return "1 octet"
-    return f"{octets} octets" if unit == "octets" else f"{amount:.1f} {unit}"
 
 
 def _fields(one: Page, order: Order) -> str:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from email.utils import parseaddr, parsedate_to_datetime
+from email.utils import parseaddr
 from typing import Final
 
 from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
+from postoffice.message.dates import written
 from postoffice.message.mime.threads import Reply, Thread, reply, threads
+from postoffice.moving.damages import Damages
 from postoffice.moving.giving import BATCH_OCTETS
 from postoffice.moving.letterfiles import Outgoing, letters_of
 from postoffice.store.base import Mailbox
@@ -20,7 +22,6 @@ from postoffice.store.model import CHUNK_OCTETS
 
 BATCH_LETTERS: Final = 64
 _SHOWN_CHARACTERS: Final = 200
-_YEARS: Final = (1970, 2200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +69,18 @@ class Order:
             yield range(first, len(self.facts) + 1)
 
 
-async def in_order(mailbox: Mailbox, folders: Sequence[Outgoing]) -> Order:
+async def in_order(mailbox: Mailbox, folders: Sequence[Outgoing], damages: Damages) -> Order:
     """Look at the header of each letter of these folders."""
     found: list[tuple[Fact, Reply]] = []
     for index, folder in enumerate(folders):
-        async for batch in letters_of(mailbox, folder):
+        async for batch in letters_of(mailbox, folder, damages):
             for given in batch:
                 head = given.beginning[:HEAD_OCTETS]
+                date = written(head)
                 fact = Fact(
                     given.entry.key,
                     index,
-                    date_of(head, given.entry.internal_date),
+                    given.entry.internal_date if date is None else date,
                     given.entry.octets,
                     sender_of(head),
                     header.decoded(head, b"Subject")[:_SHOWN_CHARACTERS] or "(no subject)",
@@ -86,15 +88,6 @@ async def in_order(mailbox: Mailbox, folders: Sequence[Outgoing]) -> Order:
                 found.append((fact, reply(0, head, fact.date)))
     found.sort(key=lambda one: one[0].date)
     return Order([fact for fact, _ in found], [replace(one, key=number) for number, (_, one) in enumerate(found, 1)])
-
-
-def date_of(head: bytes, received: float) -> float:
-    """The date that a letter carries; when it came where that cannot be read, or is no date of a letter."""
-    try:
-        date = parsedate_to_datetime(header.decoded(head, b"Date"))
-        return date.timestamp() if _YEARS[0] <= date.year < _YEARS[1] else received
-    except (ValueError, TypeError, OverflowError, OSError, IndexError):
-        return received
 
 
 def sender_of(head: bytes) -> str:

@@ -19,6 +19,7 @@ from postoffice.message.mime import rendering
 from postoffice.message.mime.parts import Outline, Part, parts
 from postoffice.message.mime.view import LOOK_OCTETS, view
 from postoffice.moving import catalogue
+from postoffice.moving.damages import Damages
 from postoffice.moving.folder_out import FolderOut
 from postoffice.moving.giving import Given, GoneMeanwhile, read, write_all
 from postoffice.moving.letterfiles import Outgoing, Places, outgoing
@@ -78,11 +79,12 @@ class _Writing:
         self._words = Words()
         self._shown = Shown()
         self._report = Report()
+        self._damages = Damages(plan.title, witness, self._report)
         lists = Places("lists")
         self._paths = ["/".join(lists.folder(folder.name)) for folder in folders]
 
     async def write(self) -> Report:
-        order = await in_order(self._mailbox, self._folders)
+        order = await in_order(self._mailbox, self._folders, self._damages)
         self._report.total = len(order)
         listed = self._out.make_lasting(catalogue.NAME)
         write_all(listed, catalogue.first_line(FORM))
@@ -90,7 +92,7 @@ class _Writing:
             write_all(listed, catalogue.folder_line(folder.name, "/".join(folder.path)))
         for numbers in order.batches():
             keys = [order[number].key for number in numbers]
-            there = {given.entry.key: given for given in await read(self._mailbox, keys)}
+            there = {given.entry.key: given for given in await read(self._mailbox, keys, self._damages)}
             for number in numbers:
                 given = there.get(order[number].key)
                 write_all(listed, await self._letter(number, given, order))
@@ -107,7 +109,7 @@ class _Writing:
     async def _letter(self, number: int, given: Given | None, order: Order) -> bytes:
         """Its original, its page, what is attached to it, and what the search knows of it; gives its line for the list.
 
-        A letter that was removed meanwhile has a page that says so, since its number is taken.
+        A letter that was removed meanwhile, or is damaged, has a page that says so, since its number is taken.
         """
         fact = order[number]
         folder = self._folders[fact.folder]
@@ -116,13 +118,13 @@ class _Writing:
             if given is None:
                 raise GoneMeanwhile
             seen = await self._original(file, given)
+            html = html_of(seen.parts_shown)
+            files = await attached.save(given, seen.parts, f"files/{number // 1000:03}/{number}", self._out, html)
         except GoneMeanwhile:
             if file:
                 self._out.remove(file)
             self._gone(number, order)
             return b""
-        html = html_of(seen.parts_shown)
-        files = await attached.save(given, seen.parts, f"files/{number // 1000:03}/{number}", self._out, html)
         one = Page(
             number,
             folder.name,
@@ -157,7 +159,8 @@ class _Writing:
         return _Seen(seen, octets, digest.digest(), shown, all_parts)
 
     def _gone(self, number: int, order: Order) -> None:
-        body = '<main id="main"><h1>This letter was removed while the archive was written</h1></main>\n'
+        why = "it was removed while the archive was written, or is damaged"
+        body = f'<main id="main"><h1>This letter is not here: {why}</h1></main>\n'
         self._out.write(pages.letter_path(number), pages.page(self._plan.title, body, root="../../", is_letter=True))
         self._find(number, b"", (), order)
 

@@ -20,6 +20,7 @@ _GROUP: Final = 4
 
 
 def new_recovery_key() -> str:
+    """As a person writes it down."""
     number = randbits(5 * _SYMBOLS)
     symbols = "".join(_LETTERS[number >> 5 * at & 31] for at in range(_SYMBOLS))
     symbols += _check(symbols)

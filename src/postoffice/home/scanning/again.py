@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from typing import Final
 
 from postoffice.errors import DamagedStore
@@ -17,6 +18,7 @@ from postoffice.events import event
 from postoffice.home.scanning.inspector import GoneMeanwhile, Inspector
 from postoffice.home.scanning.outcome import Again
 from postoffice.home.scanning.policy import Lack
+from postoffice.protocols.dots import Unstuffer
 from postoffice.store.base import Mailbox
 from postoffice.store.model import INBOX, QUARANTINE, REMOVED, UNSCANNED, Entry, Piece, Scan, Verdict
 from postoffice.trust.scan.answers import NoAnswer
@@ -112,13 +114,8 @@ class LookAgain:
 
     async def _scanned(self, entry: Entry) -> Scan | None:
         """None where that says nothing of the letter: it is gone, or damaged."""
-
-        async def read(index: int) -> Piece | None:
-            [piece] = await self._mailbox.read([entry.key], index)
-            return piece
-
         try:
-            return await self._inspector.scanned(read)
+            return await self._inspector.scanned(_Whole(self._mailbox, entry).read)
         except GoneMeanwhile:
             return None
         except DamagedStore as error:
@@ -156,6 +153,31 @@ class LookAgain:
                 event("home.found", letter=entry.unique_id, **facts)
             if folder == QUARANTINE and scan is not None and scan.verdict is Verdict.CLEAN:
                 report.cleared += 1
+
+
+class _Whole:
+    """A letter that is read from its first piece to its last.
+
+    A verdict is kept by the SHA-256 of a content, so none may come of other octets.
+    """
+
+    def __init__(self, mailbox: Mailbox, entry: Entry) -> None:
+        self._mailbox = mailbox
+        self._entry = entry
+        self._unstuffer = Unstuffer()
+        self._digest = sha256()
+        self._above = len(entry.prefix)
+
+    async def read(self, index: int) -> Piece | None:
+        """Raises DamagedStore, at the last piece if what was read is not what came."""
+        [piece] = await self._mailbox.read([self._entry.key], index)
+        if piece is not None:
+            plain = self._unstuffer.feed(piece.wire)
+            self._digest.update(plain[self._above :])
+            self._above = max(0, self._above - len(plain))
+            if not piece.more and self._digest.digest() != self._entry.sha256:
+                raise DamagedStore("its octets are not those that came (its SHA-256 says so)")
+        return piece
 
 
 def _with_former_name(scan: Scan, before: Scan | None) -> Scan:

@@ -115,7 +115,8 @@ class Inspector:
             except Exception as error:
                 # A bug of ours, or of a library: the letter waits, and nothing is said of it.
                 event("home.scan_failed", because="".join(traceback.format_exception(error)))
-                return self._without(f"a bug of ours: {safe(str(error))}")
+                self.last = f"a bug of ours: {safe(str(error))}"
+                return self._without(self.last)
             self._failures = 0
             return self._scan(answer, signatures)
 

@@ -52,7 +52,8 @@ async def release(mailbox: Mailbox, folder: str, number: int) -> Withheld:
     """
     letters = {one.number: one for one in await withheld(mailbox, [folder])}
     if number not in letters:
-        raise UsageError(f"there is no letter {number} in {folder}; there are {len(letters)}", os.EX_NOINPUT)
+        there = "there is 1" if len(letters) == 1 else f"there are {len(letters)}"
+        raise UsageError(f"there is no letter {number} in {folder}; {there}", os.EX_NOINPUT)
     one = letters[number]
     allowed = {}
     if one.scan is not None and one.scan.name and one.scan.verdict in (Verdict.INFECTED, Verdict.CLEAN):

@@ -6,13 +6,13 @@ It is what `read` shows. Whatever a hostile letter breaks, the rest of it is sti
 from __future__ import annotations
 
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from postoffice.home.search.folding import folded
 from postoffice.message import header
 from postoffice.message.charsets import text_of
 from postoffice.message.content import HEAD_OCTETS
+from postoffice.message.dates import written
 from postoffice.message.mime.html import without_tags
 from postoffice.message.mime.parts import parts
 from postoffice.message.mime.view import NAME_CHARACTERS, is_listed, shown
@@ -68,7 +68,7 @@ def extract(letter: bytes) -> Extract:
         header.decoded(head, b"Subject"),
         "\n".join(texts)[:TEXT_CHARACTERS],
         tuple(names),
-        _date(header.decoded(head, b"Date")),
+        written(head),
     )
 
 
@@ -88,10 +88,3 @@ def _read_parts(letter: bytes, texts: list[str], names: list[str]) -> None:
     for part in found:
         if is_listed(part):
             names.append(f"{header.safe(part.name[:NAME_CHARACTERS])} {header.safe(part.kind)}".strip())
-
-
-def _date(written: str) -> float | None:
-    try:
-        return parsedate_to_datetime(written).timestamp()
-    except (ValueError, TypeError, OverflowError, OSError):
-        return None

@@ -12,6 +12,8 @@ from typing import Final, Protocol
 LINE_OCTETS: Final = 64 * 1024
 """How long a line of uuencoded octets is looked at; they have 61."""
 
+PORTION_OCTETS: Final = 256 * 1024
+
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _NO_BASE64: Final = bytes(set(range(256)) - set(_BASE64))
 _PADDING: Final = re.compile(rb"=+")
@@ -43,9 +45,12 @@ def decoder(encoding: str) -> Decoder:
 
 
 def decoded(octets: bytes, encoding: str) -> bytes:
-    """All of it at once."""
+    """All of it at once. It goes in portions too, for lines take many times their octets."""
     one = decoder(encoding)
-    return one.feed(octets) + one.end()
+    if isinstance(one, _Plain):
+        return octets
+    portions = (octets[at : at + PORTION_OCTETS] for at in range(0, len(octets), PORTION_OCTETS))
+    return b"".join([*map(one.feed, portions), one.end()])
 
 
 class _Plain:

@@ -6,13 +6,14 @@ Parameters may be cut into sections, and name their charset (RFC 2231); senders 
 
 from __future__ import annotations
 
+import binascii
 import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from postoffice.message import header
 from postoffice.message.charsets import text_of
+from postoffice.message.mime import words
 
 FIELD_OCTETS: Final = 16 * 1024
 """How much of a field is read."""
@@ -22,6 +23,8 @@ BOUNDARY_OCTETS: Final = 1000
 """The RFC allows 70 (RFC 2046 §5.1.1), and not everybody cares."""
 
 _PARAMETER: Final = re.compile(rb';[\s]*([^\s=;"]+)[\s]*=[\s]*("(?:[^"\\]|\\.)*"?|[^;]*)', re.DOTALL)
+_PARAMETERS: Final = words("name filename charset boundary")
+_NO_OCTET: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _QUOTED_PAIR: Final = re.compile(rb"\\(.)", re.DOTALL)
 _KIND: Final = re.compile(rb"\s*([!#-'*+.0-9A-Z^-z{|}~-]+)\s*/\s*([!#-'*+.0-9A-Z^-z{|}~-]+)")
 _SECTION: Final = re.compile(r"([^*]+)(?:\*([0-9]{1,3}))?(\*)?")
@@ -31,11 +34,10 @@ _SECTION: Final = re.compile(r"([^*]+)(?:\*([0-9]{1,3}))?(\*)?")
 class Description:
     """`kind` and `encoding` are in lower case; `name` is what the sender calls a file, decoded and not made safe.
 
-    `is_labelled`: a kind was given, and is one. `boundary` is that of a multipart, else empty.
+    `boundary` is that of a multipart, else empty.
     """
 
     kind: str = "text/plain"
-    is_labelled: bool = False
     charset: str = ""
     encoding: str = ""
     name: str = ""
@@ -55,7 +57,6 @@ def describe(head: bytes, default: str = "text/plain") -> Description:
     encoding = _field(head, b"Content-Transfer-Encoding").partition(b";")[0].strip(b" \t\r\n\"'.")
     return Description(
         kind=kind,
-        is_labelled=found is not None,
         charset=parameters.get("charset", "").strip(" '\"").lower(),
         encoding=encoding.decode("latin-1").lower(),
         name=name[:NAME_CHARACTERS].strip(),
@@ -70,13 +71,22 @@ def _field(head: bytes, name: bytes) -> bytes:
 
 
 def _raw_parameters(value: bytes) -> list[tuple[str, bytes]]:
+    """Those that are of use: how each is called, sections and all (`name*0*`), and its octets."""
     found = []
     for name, written in _PARAMETER.findall(value):
-        raw = written.rstrip(b" \t\r\n")
-        if raw.startswith(b'"'):
-            raw = _QUOTED_PAIR.sub(rb"\1", raw[1:].removesuffix(b'"'))
-        found.append((name.decode("latin-1").lower(), raw))
+        said = name.decode("latin-1").lower()
+        if said.partition("*")[0] in _PARAMETERS:
+            raw = written.rstrip(b" \t\r\n")
+            if raw.startswith(b'"'):
+                raw = _QUOTED_PAIR.sub(rb"\1", raw[1:].removesuffix(b'"'))
+            found.append((said, raw))
     return found
+
+
+def _unquoted(raw: bytes) -> bytes:
+    """Without percent signs (RFC 2231 §4). Hostile names have thousands, so they are not taken one by one."""
+    written = _NO_OCTET.sub(b"%25", raw).replace(b"=", b"%3D")
+    return binascii.a2b_qp(written.replace(b"%", b"="))
 
 
 def _boundary(content_type: bytes) -> bytes:
@@ -89,7 +99,7 @@ def _boundary(content_type: bytes) -> bytes:
         if found and found[1] == "boundary":
             number, raw = int(found[2] or 0), value
             if found[3]:
-                raw = unquote_to_bytes(raw.split(b"'", 2)[2] if number == 0 and raw.count(b"'") >= 2 else raw)
+                raw = _unquoted(raw.split(b"'", 2)[2] if number == 0 and raw.count(b"'") >= 2 else raw)
             sections[number] = raw
     return b"".join(value for _, value in sorted(sections.items()))[:BOUNDARY_OCTETS]
 
@@ -114,5 +124,5 @@ def _joined(sections: dict[int, tuple[bytes, bool]]) -> str:
         if is_encoded and position == 0 and raw.count(b"'") >= 2:
             label, _, raw = raw.split(b"'", 2)
             charset = label.decode("latin-1").lower() or charset
-        octets += unquote_to_bytes(raw) if is_encoded else raw
+        octets += _unquoted(raw) if is_encoded else raw
     return text_of(octets, charset)

@@ -26,6 +26,10 @@ from postoffice.message.mime.describing import BOUNDARY_OCTETS, Description, des
 PARTS: Final = 1000
 NESTINGS: Final = 50
 
+HEADS_OCTETS: Final = 1024 * 1024
+LEAST_HEAD_OCTETS: Final = 2048
+"""So much of the headers of all parts is looked at together; behind that, so much of each."""
+
 LETTER: Final = "message/rfc822"
 _LETTERS: Final = (LETTER, "message/global")
 _LINE_OCTETS: Final = BOUNDARY_OCTETS + 1000
@@ -79,18 +83,34 @@ class Part:
     def encoded(self) -> bytes:
         return self.letter[self.begin : self.end]
 
+    def beginning(self, octets: int) -> bytes:
+        """So many of its encoded octets."""
+        return self.letter[self.begin : min(self.end, self.begin + octets)]
+
     def content(self) -> bytes:
         """Its octets as a file."""
         return decoded(self.encoded, self.description.encoding)
 
     def text(self, octets: int) -> str:
         """The text of its first so many encoded octets. As labelled, and if that cannot be, as well as it goes."""
-        encoded = self.letter[self.begin : min(self.end, self.begin + octets)]
-        content = decoded(encoded, self.description.encoding)
+        content = decoded(self.beginning(octets), self.description.encoding)
         charset = self.description.charset
         if not charset and self.kind == "text/html" and (found := _META_CHARSET.search(content[:_META_OCTETS])):
             charset = found[1].decode()
         return text_of(content, charset)
+
+
+class Allowance:
+    """How much of headers is looked at: of few ones all, of thousands that are long their beginnings."""
+
+    def __init__(self) -> None:
+        self._octets = HEADS_OCTETS
+
+    def of(self, octets: bytes) -> bytes:
+        """The beginning of what is a header, or begins with one."""
+        head = header.header_of(octets[: max(min(self._octets, HEAD_OCTETS), LEAST_HEAD_OCTETS)])
+        self._octets -= len(head)
+        return head
 
 
 def _common(delimiters: Sequence[bytes]) -> bytes:
@@ -140,6 +160,7 @@ class Outline:
         self._begun = 1
         self._in_header = True
         self._head = bytearray()
+        self._allowance = Allowance()
         self._head_from = 1  # where in the data the header goes on that is not in `_head` yet
         self.is_cut = False
 
@@ -248,7 +269,7 @@ class Outline:
 
     def _head_ends(self, body: int) -> None:
         """The header of the innermost is known; `body` is where in the letter its body begins."""
-        one, head = self._stack[-1], bytes(self._head)
+        one, head = self._stack[-1], self._allowance.of(bytes(self._head))
         self._in_header = False
         one.description = description = describe(head, one.default)
         is_whole = not one.place or one.within[-1] in _LETTERS

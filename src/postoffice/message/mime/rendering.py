@@ -14,9 +14,12 @@ from typing import Final
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from postoffice.message.mime import suspicion, words
-from postoffice.message.mime.tags import HIDDEN, INK, LINK, PAPER, WORDS, tame
+from postoffice.message.mime.tags import HIDDEN, INK, LINK, PAPER, TAGS, WORDS, tame
 
 LINKS: Final = 1000
+LABEL_CHARACTERS: Final = 1000
+"""How much of the text of a link is compared with where it leads."""
+
 CELL_CHARACTERS: Final = 40
 ROW_CHARACTERS: Final = 100
 """A table is set in columns if its rows are no wider, else cell by cell."""
@@ -35,8 +38,8 @@ _SPACED: Final = words("p h1 h2 h3 h4 h5 h6 blockquote ul ol dl table pre figure
 _LINES: Final = words(
     "address article aside caption center dd div dt fieldset figcaption footer form header li main nav section tr"
 )
-_BOXES: Final = frozenset({"td", "th", "li", "blockquote"})
-"""What is inside is set for itself, and put into what is around when it is whole."""
+_BLOCKS: Final = _SPACED | _LINES | words("br dd q td th li blockquote")
+"""What ends a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,9 @@ class Rendering:
     warnings: tuple[str, ...] = ()
 
 
-def render(html: str, first_number: int = 1) -> Rendering:
-    """The text of HTML, whose links are numbered from `first_number`."""
-    tree = LexborHTMLParser(tame(html))
+def render(html: str, first_number: int = 1, tags: int = TAGS) -> Rendering:
+    """The text of HTML, whose links are numbered from `first_number` to `LINKS`, and whose first so many tags count."""
+    tree = LexborHTMLParser(tame(html, tags))
     work = _Work(first_number)
     if tree.body is not None:
         work.walk(tree.body)
@@ -96,6 +99,13 @@ class _Box:
             self.lines += lines
             self.gap = gap
 
+    def refer(self, mark: str) -> None:
+        """Puts a mark behind the last word, also where its paragraph has ended."""
+        if self.lines and not any(piece.strip() for piece in reversed(self.inline)):
+            self.lines[-1] += mark
+        else:
+            self.inline.append(mark)
+
     def whole(self) -> list[str]:
         self.flush(0)
         return self.lines
@@ -118,15 +128,16 @@ def _set(text: str) -> list[str]:
 
 @dataclass(slots=True)
 class _Anchor:
+    """A link that has begun. It may hold whole paragraphs and tables, so it gathers its text itself."""
+
     address: str
-    since: int  # how much of the paragraph stood before it
-    box: int  # in which box
+    label: list[str] = field(default_factory=list)
+    has_words: bool = False
 
 
 @dataclass(slots=True)
 class _Table:
     rows: list[list[list[str]]] = field(default_factory=list)
-    has_heads: bool = False
 
 
 class _Work:
@@ -138,7 +149,6 @@ class _Work:
         self._anchors: list[_Anchor] = []
         self._numbers: dict[str, int] = {}
         self._first_number = first_number
-        self._colours: list[tuple[LexborNode, str, str]] = []
         self._ink, self._paper = "", ""
         self._pre = 0
         self._quotes = 0
@@ -180,19 +190,31 @@ class _Work:
 
     def _write(self, text: str) -> None:
         if self._pre:
-            self._boxes[-1].inline.append(text)
+            self._say(text)
             return
         text = _BLANKS.sub(" ", _INVISIBLE.sub("", text))
         if self._ink and self._paper and text.strip(" \xa0") and _is_alike(self._ink, self._paper):
             self._warn("Text in the colour of what is behind it is not shown.")
             return
+        self._say(text)
+
+    def _say(self, text: str) -> None:
         self._boxes[-1].inline.append(text)
+        if self._anchors:
+            anchor = self._anchors[-1]
+            anchor.label.append(text)
+            anchor.has_words = anchor.has_words or bool(text.strip())
+
+    def _end_word(self, tag: str) -> None:
+        if self._anchors and tag in _BLOCKS:
+            self._anchors[-1].label.append(" ")
 
     def _warn(self, sentence: str) -> None:
         if sentence not in self.warnings:
             self.warnings.append(sentence)
 
     def _enter(self, tag: str, attributes: dict[str, str | None]) -> None:
+        self._end_word(tag)
         box = self._boxes[-1]
         match tag:
             case "br":
@@ -200,14 +222,14 @@ class _Work:
             case "img":
                 words = _BLANKS.sub(" ", attributes.get(WORDS) or "").strip()
                 if words:
-                    box.inline.append(f"[{words}]")
-                elif self._anchors and not "".join(box.inline[self._anchors[-1].since :]).strip():
-                    box.inline.append("[picture]")
+                    self._say(f"[{words}]")
+                elif self._anchors and not self._anchors[-1].has_words:
+                    self._say("[picture]")
             case "hr":
                 box.flush(2)
                 box.put(["-" * 30], 2)
             case "a":
-                self._anchors.append(_Anchor(attributes.get(LINK) or "", len(box.inline), len(self._boxes)))
+                self._anchors.append(_Anchor(attributes.get(LINK) or ""))
             case "table":
                 box.flush(2)
                 self._tables.append(_Table())
@@ -216,8 +238,6 @@ class _Work:
             case "td" | "th" | "li" | "blockquote":
                 if tag in ("td", "th") and not self._tables:
                     return
-                if tag == "th":
-                    self._tables[-1].has_heads = True
                 self._quotes += tag in ("li", "blockquote")
                 self._boxes.append(_Box())
             case "ul" | "ol":
@@ -236,6 +256,7 @@ class _Work:
                 box.flush(2 if tag in _SPACED else 1)
 
     def _leave(self, tag: str) -> None:
+        self._end_word(tag)
         box = self._boxes[-1]
         match tag:
             case "a":
@@ -281,24 +302,22 @@ class _Work:
         if not self._anchors:
             return
         anchor = self._anchors.pop()
-        box = self._boxes[-1]
         address = "".join(anchor.address.split())
-        label = "".join(box.inline[anchor.since :]) if anchor.box == len(self._boxes) else ""
-        label = " ".join(label.split())
-        if not address or address.startswith("#") or (not label and anchor.box == len(self._boxes)):
+        label = " ".join("".join(anchor.label).split())
+        if not address or address.startswith("#") or not label:
             return
         if label in (address, address.removeprefix("mailto:")):
             return
         number = self._numbers.get(address)
-        warnings = suspicion.of_link(label, address)
+        warnings = suspicion.of_link(label[:LABEL_CHARACTERS], address)
         if number is None or warnings:
-            if len(self.links) >= LINKS:
+            if self._first_number + len(self.links) > LINKS:
                 self._warn(f"There are more than {LINKS} links; the others are not shown.")
                 return
             number = self._first_number + len(self.links)
             self._numbers.setdefault(address, number)
             self.links.append(Link(number, label[:200], anchor.address.strip(), warnings))
-        box.inline.append(f" [{number}]")
+        self._boxes[-1].refer(f" [{number}]")
 
 
 def _indented(lines: list[str], mark: tuple[str, str], depth: int) -> list[str]:

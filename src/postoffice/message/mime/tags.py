@@ -43,9 +43,9 @@ _AS: Final = {"font": "span", "b": "", "strong": "", "textarea": "pre", "dir": "
 
 _HIDING: Final = re.compile(
     r"display:none|visibility:hidden|mso-hide:all|font-size:[01](?:px|pt|em|%)?(?:;|$|!)|opacity:0(?:\.0*)?(?:;|$|!)"
-    r"|max-height:[01](?:px)?(?:;|$|!)|(?<![a-z-])(?:width|height):[01](?:px)?;.*overflow:hidden"
-    r"|text-indent:-[0-9]{3,}|(?:left|top):-[0-9]{3,}px"
+    r"|max-height:[01](?:px)?(?:;|$|!)|text-indent:-[0-9]{3,}|(?:left|top):-[0-9]{3,}px"
 )
+_TINY: Final = re.compile(r"(?<![a-z-])(?:width|height):[01](?:px)?(?:;|$|!)")
 _INK: Final = re.compile(r"(?:^|;)color:([^;!]{1,40})")
 _PAPER: Final = re.compile(r"(?:^|;)background(?:-color)?:([^;!]{1,200})")
 _HEX: Final = re.compile(r"#?([0-9a-f]{6}|[0-9a-f]{3})(?![0-9a-z])")
@@ -105,8 +105,9 @@ def attributes_of(tag: Tag) -> dict[str, str]:
     return found
 
 
-def tame(html: str) -> str:
-    """The same text, in HTML that takes little time. `html` beyond `HTML_CHARACTERS` is left out."""
+def tame(html: str, limit: int = TAGS) -> str:
+    """The same text, in HTML that takes little time. `html` beyond `HTML_CHARACTERS` is left out, as are tags beyond
+    `limit`."""
     html = html[:HTML_CHARACTERS]
     pieces: list[str] = []
     position = depth = count = 0
@@ -114,8 +115,8 @@ def tame(html: str) -> str:
         pieces.append(html[position : tag.begin].replace("<", "&lt;"))
         position = tag.end
         count += 1
-        if not tag.name or count > TAGS:
-            pieces.append(" " if count > TAGS else "")
+        if not tag.name or count > limit:
+            pieces.append(" " if count > limit else "")
             continue
         name = _AS.get(tag.name, tag.name)
         if name not in _KEPT:
@@ -142,7 +143,7 @@ def _written(name: str, tag: Tag) -> str:
     style = _BLANKS.sub("", given.get("style", "")).lower()
     ours: dict[str, str] = {}
     is_bare_hidden = re.search(r"(?:^|\s)hidden(?=[\s/]|$)", tag.attributes) is not None
-    if is_bare_hidden or "hidden" in given or given.get("size") == "0" or _HIDING.search(style):
+    if is_bare_hidden or "hidden" in given or given.get("size") == "0" or _hides(style):
         ours[HIDDEN] = ""
     ink = _INK.search(style)
     if colour := _colour(ink[1] if ink else given.get("color", "")):
@@ -158,6 +159,11 @@ def _written(name: str, tag: Tag) -> str:
         ours[LINK] = given.get("src", "")[:_ADDRESS_CHARACTERS]
     written = "".join(f' {key}="{escape(value)}"' for key, value in ours.items())
     return f"<{name}{written}>"
+
+
+def _hides(style: str) -> bool:
+    """Whether a style without blanks, in lower case, lets nothing be seen."""
+    return bool(_HIDING.search(style) or ("overflow:hidden" in style and _TINY.search(style)))
 
 
 def _colour(text: str) -> str:

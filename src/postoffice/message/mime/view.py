@@ -17,8 +17,8 @@ from postoffice.message.charsets import text_of
 from postoffice.message.content import HEAD_OCTETS
 from postoffice.message.mime import suspicion, words
 from postoffice.message.mime.html import without_tags
-from postoffice.message.mime.parts import NESTINGS, PARTS, Part, parts
-from postoffice.message.mime.tags import HTML_CHARACTERS
+from postoffice.message.mime.parts import NESTINGS, PARTS, Allowance, Part, parts
+from postoffice.message.mime.tags import HTML_CHARACTERS, TAGS
 
 LOOK_OCTETS: Final = 8 * 1024 * 1024
 """How much of a letter is worth giving to `view`; what lies behind it is not shown."""
@@ -150,6 +150,9 @@ class _Work:
         self._cut_at = cut_at
         self._shown = shown(letter, prefers_html=prefers_html)
         self._room = TEXT_CHARACTERS
+        self._html_room = HTML_CHARACTERS
+        self._tags = TAGS
+        self._heads = Allowance()
         self._pieces: list[str] = []
         self._pictures: set[str] = set()
         self.attachments: list[Attachment] = []
@@ -169,11 +172,13 @@ class _Work:
         for part in self._letter:
             if part.place in shown_places:
                 self._show(part)
+            head = self._heads.of(part.beginning(HEAD_OCTETS)) if part.is_letter and part.place else b""
             if is_listed(part):
                 number += 1
-                self._list(number, part, is_shown=part.place in shown_places)
+                name = part.name or header.decoded(head, b"Subject")
+                self._list(number, name, part, is_shown=part.place in shown_places)
             if part.is_letter and part.place:
-                self._announce(part)
+                self._announce(head)
         if any(len(part.place) > 0 and part.kind.startswith("multipart/") for part in self._letter):
             self.warnings.append("It is nested deeper than anybody writes; what lies deeper is attached as it is.")
 
@@ -185,9 +190,9 @@ class _Work:
         if part.kind == "text/html":
             from postoffice.message.mime.rendering import render
 
-            rendering = render(text, len(self.links) + 1)
-            if len(text) > HTML_CHARACTERS:
-                self._warn(f"Of its HTML only the first {HTML_CHARACTERS} characters are shown.")
+            text = self._html(text)
+            rendering = render(text, len(self.links) + 1, self._tags)
+            self._tags = max(self._tags - text.count("<"), 0)
             self.links += [
                 ShownLink(one.number, _safe(one.text), _safe(one.address), tuple(map(_safe, one.warnings)))
                 for one in rendering.links
@@ -201,12 +206,21 @@ class _Work:
         if text.strip():
             self._pieces.append(text)
 
+    def _html(self, text: str) -> str:
+        """As much of HTML as is looked at."""
+        if len(text) > self._html_room:
+            self._warn(f"Of its HTML only the first {HTML_CHARACTERS} characters are shown.")
+        text = text[: self._html_room]
+        if text.count("<") > self._tags:
+            self._warn(f"Of its HTML only the first {TAGS} tags are looked at.")
+        self._html_room -= len(text)
+        return text
+
     def _warn(self, sentence: str) -> None:
         if sentence not in self.warnings:
             self.warnings.append(sentence)
 
-    def _list(self, number: int, part: Part, *, is_shown: bool) -> None:
-        name = part.name or (self._subject(part) if part.is_letter else "")
+    def _list(self, number: int, name: str, part: Part, *, is_shown: bool) -> None:
         content = part.content()
         warnings = suspicion.of_file(part.name, part.kind, content[: suspicion.LOOK_OCTETS])
         self.attachments.append(
@@ -221,14 +235,9 @@ class _Work:
             )
         )
 
-    @staticmethod
-    def _subject(part: Part) -> str:
-        return header.decoded(part.encoded[:HEAD_OCTETS], b"Subject")
-
-    def _announce(self, part: Part) -> None:
+    def _announce(self, head: bytes) -> None:
         """The fields of a letter inside of the letter."""
-        fields = _fields(part.encoded[:HEAD_OCTETS])
-        self._pieces.append("\n".join([_RULE, *(f"{name}: {value}" for name, value in fields)]))
+        self._pieces.append("\n".join([_RULE, *(f"{name}: {value}" for name, value in _fields(head))]))
 
 
 def _fields(head: bytes) -> tuple[tuple[str, str], ...]:

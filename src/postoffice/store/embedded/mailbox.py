@@ -8,6 +8,7 @@ asked for a while) has no connection at all; the next verb opens it, unless a gl
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -192,8 +193,8 @@ class MailboxFile:
 
     async def read(self, keys: Sequence[int], index: int = 0) -> list[Piece | None]:
         if index:
-            return await self._far.run(lambda connection: sight.pieces(connection, keys, index))
-        return self.ask(lambda connection: sight.pieces(connection, keys, 0))
+            await asyncio.sleep(0)  # whoever waits meanwhile comes between the pieces of a large letter
+        return self.ask(lambda connection: sight.pieces(connection, keys, index))
 
     async def describe(self, keys: Sequence[int]) -> list[Entry | None]:
         return self.ask(lambda connection: sight.entries(connection, keys))

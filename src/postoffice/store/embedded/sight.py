@@ -19,7 +19,6 @@ from postoffice.database.sqlite import Connection
 from postoffice.errors import DamagedStore
 from postoffice.protocols.dots import Unstuffer, stuff
 from postoffice.store.embedded import folders
-from postoffice.store.embedded.contents import INDEX_BITS
 from postoffice.store.model import Changes, Entry, Flag, Folder, Head, Piece, Snapshot
 
 SHOWN_TO_ALL = "SELECT entry_id, octets, unique_id, surrogate_octets FROM entries WHERE folder_id = ? ORDER BY uid"
@@ -31,13 +30,17 @@ IN_COLUMNS = (
     "SELECT group_concat(entry_id, ' '), group_concat(octets, ' '), group_concat(unique_id, ' '), group_concat("
     "CASE WHEN surrogate_octets != octets THEN entry_id || ' ' || surrogate_octets END, ' ') FROM ({})"
 )
+LARGE_OCTETS = 64 * 1024
+"""From here on a row's data is read by a handle, straight into what is handed out. A statement would copy it twice, in
+memory had anew each time: 470 µs for 256 KiB, and 95 by a handle."""
+
 PIECES = (
-    "SELECT e.entry_id, e.prefix, c.data, c.sha256 IS NULL FROM carray(?) k"
-    " CROSS JOIN entries e ON e.entry_id = k.value"
+    "SELECT e.entry_id, e.prefix, iif(length(c.data) < ?, c.data, NULL), c.chunk_id, c.sha256 IS NULL"
+    " FROM carray(?) k CROSS JOIN entries e ON e.entry_id = k.value"
     " CROSS JOIN chunks c ON c.chunk_id = (e.content_id << 20 | ?)"
 )
 HEADS = (
-    "SELECT e.entry_id, e.flags, e.internal_date, e.octets, e.prefix, e.content_id FROM carray(?) k"
+    "SELECT e.entry_id, e.flags, e.internal_date, e.octets, e.prefix, e.content_id << 20 FROM carray(?) k"
     " CROSS JOIN entries e ON e.entry_id = k.value"
 )
 ENTRIES = (
@@ -105,10 +108,12 @@ def pieces(connection: Connection, keys: Sequence[int], index: int) -> list[Piec
     """A flight of letters in one statement."""
     if not keys:
         return []
-    found = {
-        key: piece(prefix, data, index, more=bool(more))
-        for key, prefix, data, more in connection.execute(PIECES, (apsw.carray(array("q", keys)), index))
-    }
+    wanted = (LARGE_OCTETS, apsw.carray(array("q", keys)), index)
+    with _Handle(connection) as handle:
+        found = {
+            key: piece(prefix, handle.read(chunk_id) if data is None else data, index, more=bool(more))
+            for key, prefix, data, chunk_id, more in connection.execute(PIECES, wanted)
+        }
     if missing := [key for key in keys if key not in found]:
         _must_be_gone(connection, missing, index)
     return [found.get(key) for key in keys]
@@ -128,39 +133,43 @@ def heads(connection: Connection, keys: Sequence[int], octets: int) -> list[Head
     if not keys:
         return []
     rows = connection.execute(HEADS, (apsw.carray(array("q", keys)),)).fetchall()
-    blobs = _Beginnings(connection, octets)
-    try:
+    with _Handle(connection) as handle:
         found = {
-            key: Head(key, Flag(flags), came, size, Unstuffer().feed(stuff(prefix) + blobs.of(content_id)))
-            for key, flags, came, size, prefix, content_id in rows
+            key: Head(key, Flag(flags), came, size, Unstuffer().feed(stuff(prefix) + handle.read(chunk_id, octets)))
+            for key, flags, came, size, prefix, chunk_id in rows
         }
-    finally:
-        blobs.close()
     return [found.get(key) for key in keys]
 
 
-class _Beginnings:
-    """Those of contents, by one handle that goes from one to the next."""
+class _Handle:
+    """Reads the data of chunk rows, by one handle of SQLite's that goes from one to the next."""
 
-    def __init__(self, connection: Connection, octets: int) -> None:
+    __slots__ = ("_blob", "_connection")
+
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._octets = octets
         self._blob: Any = None
 
-    def of(self, content_id: int) -> bytes:
-        chunk_id = content_id << INDEX_BITS
+    def __enter__(self) -> _Handle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def read(self, chunk_id: int, octets: int = -1) -> bytes:
+        """So many octets from its beginning, or all; none where there is no such row."""
         try:
             if self._blob is None:
                 self._blob = self._connection.blob_open("main", "chunks", "data", chunk_id, False)
             else:
                 self._blob.reopen(chunk_id)
-            octets: bytes = self._blob.read(self._octets)
+            data: bytes = self._blob.read(octets)
         except (apsw.SQLError, apsw.AbortError):
-            self.close()  # there is no such row
+            self._close()
             return b""
-        return octets
+        return data
 
-    def close(self) -> None:
+    def _close(self) -> None:
         blob, self._blob = self._blob, None
         if blob is not None:
             blob.close(True)

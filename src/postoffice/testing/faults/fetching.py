@@ -13,11 +13,11 @@ from typing import IO
 
 from postoffice.protocols.dots import Unstuffer
 from postoffice.store.embedded import MailboxFile
+from postoffice.testing.command import PROGRAM
 from postoffice.testing.faults.judging import WHOLE_OCTETS, Stored
 from postoffice.testing.faults.opening import HOST, Door
 from postoffice.testing.faults.places import Place
 
-_PROGRAM = "from postoffice.cli.main import main; main()"
 _YESTERDAY = "import time; now = time.time; time.time = lambda: now() - 86400; "
 
 
@@ -50,10 +50,10 @@ class Fetch:
 
     def prepare(self, place: Place, door: Door, *, delete: bool) -> Sequence[str]:
         words = command(door, self._file(place), place.folder, delete=delete, patience=self._patience)
-        return [sys.executable, "-c", _PROGRAM, *words]
+        return [sys.executable, "-c", PROGRAM, *words]
 
     def yesterday(self, words: Sequence[str]) -> Sequence[str]:
-        return [*words[:2], _YESTERDAY + _PROGRAM, *words[3:]]
+        return [*words[:2], _YESTERDAY + PROGRAM, *words[3:]]
 
     def at_home(self, place: Place) -> list[Stored]:
         with tempfile.TemporaryDirectory(prefix="postoffice-home-") as folder:  # SQLite does not go through /proc

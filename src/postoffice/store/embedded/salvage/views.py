@@ -115,7 +115,6 @@ class DamagedFile:
         log = self._log
         octets = os.fstat(log).st_size if log is not None else 0
         found = frames(lambda at, length: os.pread(log, length, at) if log is not None else b"", octets)
-        self.log_frames = len(found)
         self.wrong_frames = sum(not frame.is_whole for frame in found if frame.is_of_today)
         ours = [frame for frame in found if frame.is_of_today]
         last = max((index for index, frame in enumerate(ours) if frame.size), default=-1)

@@ -1,0 +1,24 @@
+"""What a process asks of the C library's memory."""
+
+from __future__ import annotations
+
+import ctypes
+from contextlib import suppress
+from typing import Final
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+LARGEST_OCTETS: Final = 32 * 1024 * 1024
+"""The most that the GNU C library takes for what a buffer may have and still not be mapped for itself."""
+
+
+def keep_freed_memory(octets: int) -> None:
+    """Let the C library keep up to so many octets that were freed, instead of giving back each buffer that held a piece
+    of a letter, and asking for it again: what the kernel gives it fills with zeros first, page by page, which takes
+    longer than to read the letter.
+
+    Another C library than that of GNU has no such thing, and goes on as it is.
+    """
+    with suppress(OSError, AttributeError):
+        tune = ctypes.CDLL(None).mallopt
+        tune(_TRIM_THRESHOLD, octets)
+        tune(_MMAP_THRESHOLD, LARGEST_OCTETS)
