@@ -453,6 +453,8 @@ async def test_a_locked_pack_is_opened_without_a_key_and_gives_the_same_file(
     well("pack", locked, "--into", pack, "--passphrase-file", secret)
     well("open", pack, "--into", there)
     assert there.read_bytes().startswith(MARK)
+    status, _, errors = postoffice("open", there, "--into", tmp_path / "new.mailbox")
+    assert (status, "a locked mailbox file, which needs no opening" in errors) == (65, True)
     assert keys_path(there).read_bytes() == keys_path(locked).read_bytes()
     assert await letters_of(there) == await letters_of(locked)
 

@@ -216,6 +216,26 @@ def test_what_stands_in_the_way_is_one_sentence(file: Path, packed: bytes) -> No
     assert sorted(folder.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("ls", "{pack}"), ("check", "{pack}"), ("lock", "{pack}"), ("unlock", "{pack}"), ("pack", "{pack}")),
+        *(("repair", "{pack}", "--into", "{new}"), ("merge", "{pack}", "{file}"), ("search", "{pack}", "word")),
+        ("fetch", "pop://me@127.0.0.1:1", "--into", "{pack}", "--password-command", "echo x"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_pack_is_not_called_a_damaged_mailbox(file: Path, packed: bytes, words: tuple[str, ...]) -> None:
+    places = {"pack": file.with_name("one.po"), "file": file, "new": file.with_name("new.mailbox")}
+    places["pack"].write_bytes(packed)
+    found, told, said = postoffice(*(word.format(**places) for word in words))
+    assert (found, told) == (os.EX_DATAERR, b"")
+    because = f"is a pack; postoffice open {places['pack']} --into NEW makes a mailbox file of it"
+    assert said == f"postoffice: {places['pack']}: {because}\n"
+    assert places["pack"].read_bytes() == packed
+    assert not places["new"].exists()
+
+
 def test_a_terminal_gets_no_pack(file: Path) -> None:
     terminal, theirs = pty.openpty()
     try:

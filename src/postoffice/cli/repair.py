@@ -17,6 +17,7 @@ from postoffice.cli.loop import with_loop
 from postoffice.errors import UsageError
 from postoffice.home.locking.beside import keys_path, put_slots, read_slots
 from postoffice.home.locking.finding import key_of
+from postoffice.home.mailbox import must_not_be_pack
 from postoffice.quantities import counted, size
 from postoffice.store.embedded.salvage import FOUND, Report
 from postoffice.store.embedded.salvage import repair as save
@@ -80,6 +81,7 @@ def _must_be_possible(file: Path, new: Path) -> None:
         raise UsageError(f"{file}: is a folder, not a mailbox file", os.EX_NOINPUT) from None
     except PermissionError as error:
         raise UsageError(f"{file}: {error.strerror}", os.EX_NOPERM) from error
+    must_not_be_pack(file)
     if new.exists():
         raise UsageError(f"{new}: is there already; name a file that is not", os.EX_CANTCREAT)
     if not new.parent.is_dir():

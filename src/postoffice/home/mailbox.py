@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from postoffice.database.key import Key, salt_of
+from postoffice.database.key import MARK, PLAIN, Key, beginning, salt_of
 from postoffice.errors import DamagedStore, UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def opening(
     return opened
 
 
-def must_be_possible(file: Path, *, create: bool = False) -> bool:
+def must_be_possible(file: Path, *, create: bool = False, may_be_pack: bool = False) -> bool:
     """A sentence for what keeps `file` from being opened, as far as can be seen from outside; whether it is there."""
     try:
         is_there = bool(file.stat())
@@ -72,7 +72,24 @@ def must_be_possible(file: Path, *, create: bool = False) -> bool:
         raise UsageError(f"{file}: there is no such file", os.EX_NOINPUT)
     if not file.parent.is_dir():
         raise UsageError(f"{file}: there is no folder {file.parent}", os.EX_CANTCREAT)
+    if is_there and not may_be_pack:
+        must_not_be_pack(file)
     return is_there
+
+
+def must_not_be_pack(file: Path) -> None:
+    """It would be called damaged, which it is not. Imports little for what begins as a mailbox file."""
+    try:
+        found = beginning(file)
+    except OSError:
+        return  # whoever opens it says why
+    if not found or found.startswith((PLAIN, MARK)):
+        return
+    from postoffice.home.packing.container import is_pack
+
+    if is_pack(found):
+        because = f"is a pack; postoffice open {file} --into NEW makes a mailbox file of it"
+        raise UsageError(f"{file}: {because}", os.EX_DATAERR)
 
 
 def _key_of(file: Path) -> Key | None:

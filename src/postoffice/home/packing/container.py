@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, Protocol
 
+from postoffice.database.key import MARK, PLAIN
 from postoffice.errors import DamagedStore
 from postoffice.home.locking.slots import RECORD_OCTETS, is_record
 
@@ -89,8 +90,10 @@ def disclose(pack: Source, sink: Sink, where: str, tick: Tick) -> tuple[bytes, b
 def read_front(pack: Source, where: str) -> Front:
     """The front of a pack, which is read up to its database. Raises DamagedStore."""
     front = _exactly(pack, FRONT_OCTETS)
-    if front.startswith(b"SQLite format 3\0"):
+    if front.startswith(PLAIN):
         raise DamagedStore(f"{where} is no pack: it is a database, and a mailbox file needs no opening")
+    if front.startswith(MARK):
+        raise DamagedStore(f"{where} is no pack: it is a locked mailbox file, which needs no opening")
     if not is_pack(front):
         raise DamagedStore(f"{where} is not a pack of postoffice")
     if len(front) < FRONT_OCTETS:
