@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two 
 
 PROGRAM = """
 import os, sys
-import apsw, encodings.idna, uvloop
+import apsw, encodings.idna, tomllib, uvloop
 import postoffice.cli.fetch, postoffice.cli.pack, postoffice.cli.home
 import postoffice.client.collect, postoffice.client.login, postoffice.client.rules, postoffice.client.secrets
 import postoffice.handing.round, postoffice.handing.target, postoffice.handing.way
@@ -32,7 +32,7 @@ import cryptography.hazmat.primitives.hashes, postoffice.home.scanning.policy
 import postoffice.cli.lock, postoffice.cli.locked
 import postoffice.home.locking.agent, postoffice.home.locking.changing, postoffice.home.locking.holding
 import postoffice.home.locking.transcribing
-import postoffice.home.hooks, postoffice.home.preview, postoffice.home.pulling
+import postoffice.home.config, postoffice.home.hooks, postoffice.home.preview, postoffice.home.pulling
 from postoffice.store.embedded import MailboxFile
 number = int(sys.argv.pop(1))
 os.setgroups([])
