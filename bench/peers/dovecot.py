@@ -174,6 +174,12 @@ class Dovecot:
                 place = maildir / "new" / name
                 place.write_bytes(octets)
 
+    def refuse_tls(self) -> None:
+        """Between `prepare` and `start`. Nobody listens at the port of TLS then."""
+        with (self._home / "dovecot.conf").open("a") as config:
+            config.write("ssl = no\n")
+        del self._ports["pop3s"]
+
     def start(self, core: int | None) -> None:
         words = [str(shutil.which("dovecot", path=_path())), "-F", "-c", str(self._home / "dovecot.conf")]
         self._server = Server(words, self._home / "said.log", core)

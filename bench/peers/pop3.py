@@ -138,9 +138,10 @@ def _dovecot(home: Path, *, has_tls: bool = True) -> Iterator[Running]:
     mail = Mail(1, [])
     dovecot.prepare(home, mail)
     certificate, _ = make_self_signed(home, ["localhost"])  # in place of that for a name that leads nowhere
+    if not has_tls:
+        dovecot.refuse_tls()
     with (home / "dovecot.conf").open("a") as config:
         config.write(
-            f"ssl = {'yes' if has_tls else 'no'}\n"
             "auth_mechanisms = plain scram-sha-1 scram-sha-256\n"
             "auth_failure_delay = 0\nservice anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}\n"
         )

@@ -195,6 +195,20 @@ async def test_an_export_that_is_killed_is_not_there_and_the_next_one_is(fill: F
     assert len(list((tmp_path / "out" / "INBOX").iterdir())) == 1500
 
 
+async def test_an_export_that_somebody_stops_takes_away_what_it_wrote(fill: Fill, tmp_path: Path) -> None:
+    """Ctrl-C reaches all of a terminal, also the process that writes for root."""
+    path = await fill([b"Subject: %d\r\n\r\n" % number + b"x" * 3000 + b"\r\n" for number in range(1500)])
+    part = tmp_path / ".out.part" / "INBOX"
+    words = [*PROGRAM, "export", "eml", str(tmp_path / "out"), "--file", str(path)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    wait_until(lambda: part.exists() and len(list(part.iterdir())) > 100, "letters go out")
+    os.killpg(process.pid, signal.SIGINT)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"cannot be written" not in errors
+    assert (out, [one.name for one in tmp_path.iterdir() if "out" in one.name]) == (b"", [])
+
+
 BOB = "bob@a.example"
 
 

@@ -45,8 +45,9 @@ def dovecot(home: Path, location: str) -> Iterator[Running]:
     if (why := server.absence()) is not None:
         pytest.skip(why)
     server.prepare(home, mail)
+    server.refuse_tls()
     with (home / "dovecot.conf").open("a") as config:
-        config.write(f"ssl = no\nmail_location = {location}\n")
+        config.write(f"mail_location = {location}\n")
     [user] = mail.addresses()
     box = home / "mail" / user.partition("@")[0] / "inbox"
     box.touch()

@@ -1,12 +1,15 @@
 """A process of our own that stays somebody who may do what we may not, when we have given root up.
 
 It does one thing that it was made for, with words for it, and hands over a descriptor; nothing else can be asked of it.
+It ends when we do, and not before: what tells us to end is told to all of a terminal, and then there is still something
+to take away.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -27,6 +30,8 @@ class Deputy:
         if not self._process:
             self._ours.close()
             try:
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                    signal.signal(number, signal.SIG_IGN)
                 _become(user)
                 _serve(theirs, deed)
             finally:
