@@ -16,6 +16,8 @@ from postoffice.tui.layout import content_of, lines_of
 
 HOSTILE = (
     b"From: \x1b]0;owned\x07 <x@x>\r\nSubject: a\x1b[2Jb\xe2\x80\xaec\r\n\r\n\x1b[31mred\x9b31m\r\n\xff\r\n",
+    b"From: " + b"(" * 50_000 + b"\r\nSubject: comments in comments\r\n\r\n",
+    b"From: " + b"a:" * 25_000 + b"\r\nSubject: groups in groups\r\n\r\n",
     b"Subject: one line\r\n\r\n" + b"x" * 1_000_000 + b"\r\n",
     "Subject: 発票 công nợ\r\n\r\n👩‍👩‍👧 🇻🇳 👍🏽 ❤️ Z̸̡̛̛͎a̸͎l̸͎g̸͎o हिन्दी مرحبا\r\n".encode(),
     b"Subject: " + "\u0300".encode() * 5000 + b"\r\n\r\n" + "a\u0300".encode() * 5000 + b"\r\n",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import struct
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,13 @@ PULLING_OCTET: Final = 2**63 - 2
 """Of a mailbox file; whoever has it locked may pull into the file."""
 SESSION_OCTET: Final = 2**63 - 3
 """Whoever has it locked has the file as a maildrop (`maildrops`)."""
+_BEGINNING_OCTETS: Final = 256
+_OTHERS: Final = (
+    (b"From ", "is an mbox, not a mailbox file; `postoffice import mbox` brings its letters into one"),
+    (b"PK\x03\x04", "is a zip, not a mailbox file; `postoffice import zip` brings the letters in it into one"),
+    (b"postoffice pack ", "is a pack; `postoffice open` makes a mailbox file of it"),
+)
+_TEXT: Final = re.compile(rb"[\t\n\r -~\x80-\xff]+")
 _SET: Final = getattr(fcntl, "F_OFD_SETLK", fcntl.F_SETLK)
 
 
@@ -37,6 +45,8 @@ def opening(
     from postoffice.store.embedded import MailboxFile
 
     is_there = must_be_possible(file, create=create)
+    if file.is_file():
+        _must_be_no_other(file)
     if create and (not is_there or not file.stat().st_size):
         _must_not_be_missed(file)
     found = key or (_key_of(file) if is_there else None)
@@ -53,6 +63,19 @@ def opening(
             raise UsageError(f"{file}: cannot be opened: {error.strerror}", status) from error
 
     return opened
+
+
+def _must_be_no_other(file: Path) -> None:
+    """A sentence for a file of another kind, which is not damaged, and which nobody should try to repair."""
+    with suppress(OSError), file.open("rb") as opened:
+        beginning = opened.read(_BEGINNING_OCTETS)
+        for mark, sentence in _OTHERS:
+            if beginning.startswith(mark):
+                raise UsageError(f"{file}: {sentence}", os.EX_DATAERR)
+        if _TEXT.fullmatch(beginning) and b"\n" in beginning:
+            raise UsageError(
+                f"{file}: is text, not a mailbox file; `postoffice import eml` brings a letter into one", os.EX_DATAERR
+            )
 
 
 def must_be_possible(file: Path, *, create: bool = False) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from email.utils import parseaddr, parsedate_to_datetime
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 from postoffice.message import header
@@ -100,5 +100,5 @@ def date_of(head: bytes, received: float) -> float:
 def sender_of(head: bytes) -> str:
     """Who wrote it, by name if there is one."""
     written = header.decoded(head, b"From")
-    name, address = parseaddr(written)
+    name, address = header.name_and_address(written)
     return (name or address or written)[:_SHOWN_CHARACTERS] or "(nobody)"

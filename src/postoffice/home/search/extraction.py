@@ -93,5 +93,5 @@ def _read_parts(letter: bytes, texts: list[str], names: list[str]) -> None:
 def _date(written: str) -> float | None:
     try:
         return parsedate_to_datetime(written).timestamp()
-    except (ValueError, TypeError, OverflowError, OSError):
+    except (ValueError, TypeError, OverflowError, OSError, IndexError):
         return None
