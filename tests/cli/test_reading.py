@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,7 @@ STEERING = (
     f'--x\r\nContent-Type: application/pdf; name="{STEERS}.exe"\r\nContent-Disposition: attachment\r\n\r\nMZ\r\n'
     f"--x\r\nContent-Type: message/rfc822\r\n\r\nFrom: {STEERS}\r\nSubject: {STEERS}\r\n\r\n{STEERS}\r\n--x--\r\n"
 ).encode()
+MEBIBYTE = 1024 * 1024
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -253,9 +255,17 @@ async def test_a_full_disk_keeps_nobody_from_reading(file: Path, words: tuple[st
         ("https://a.example/long", ["https://a.example/long"]),
         ("một hai ba", ["một hai", "ba"]),
         ("東京 東京 東京", ["東京 東京", "東京"]),
+        ("> > > one two", ["> > > one", "two"]),
         ("short", ["short"]),
         ("", [""]),
     ],
 )
 def test_long_lines_are_broken_at_blanks(line: str, lines: list[str]) -> None:
     assert folded(line, 9).split("\n") == lines
+
+
+@pytest.mark.parametrize("line", ["> " * 500_000 + "a " * 500_000, "a " * MEBIBYTE, "東京 " * 300_000, "x" * MEBIBYTE])
+def test_a_line_of_a_million_characters_is_broken_in_time_that_grows_with_it(line: str) -> None:
+    began = time.process_time()
+    assert len(folded(line, 80)) <= len(line) * 2
+    assert time.process_time() - began < 5
