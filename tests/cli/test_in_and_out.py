@@ -199,7 +199,7 @@ async def test_an_export_that_somebody_stops_takes_away_what_it_wrote(fill: Fill
     """Ctrl-C reaches all of a terminal, also the process that writes for root."""
     path = await fill([b"Subject: %d\r\n\r\n" % number + b"x" * 3000 + b"\r\n" for number in range(1500)])
     part = tmp_path / ".out.part" / "INBOX"
-    words = [*PROGRAM, "export", "eml", str(tmp_path / "out"), "--file", str(path)]
+    words = [*COMMAND, "export", "eml", str(tmp_path / "out"), "--file", str(path)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
     wait_until(lambda: part.exists() and len(list(part.iterdir())) > 100, "letters go out")
     os.killpg(process.pid, signal.SIGINT)

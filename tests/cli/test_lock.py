@@ -12,7 +12,6 @@ import re
 import shutil
 import struct
 import subprocess
-import sys
 import termios
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +26,9 @@ from postoffice.home.mailbox import opening, pulling_into
 from postoffice.store.embedded import MailboxFile
 from postoffice.store.model import Letter
 from postoffice.testing.check_store.walk import seen
+from postoffice.testing.command import COMMAND
 from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
 
-PROGRAM = [sys.executable, "-W", "error", "-c", "from postoffice.cli.main import main; main()"]
 PASSPHRASE = "correct horse battery"
 LETTERS = {
     f"id-{number}": f"From: an{number}@a.example\r\nSubject: subject{number}\r\n\r\nword{number} here\r\n".encode()
@@ -62,7 +61,7 @@ def secret_file(path: Path, words: str) -> Path:
 def postoffice(*words: object, stdin: str = "") -> tuple[int, str, str]:
     """Status, standard output, standard error."""
     done = subprocess.run(
-        [*PROGRAM, *map(str, words)], input=stdin.encode(), capture_output=True, timeout=60, check=False
+        [*COMMAND, *map(str, words)], input=stdin.encode(), capture_output=True, timeout=60, check=False
     )
     return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode()
 
@@ -252,7 +251,7 @@ def test_an_account_says_where_the_passphrase_of_its_file_is(
     )
     assert "would fetch 1 letter" in well("fetch", "me", "--dry-run", "--config", settings)
     out = well("fetch", "me", "--config", settings, "--json")
-    words = [*PROGRAM, "run", "--json", "--config", str(settings)]
+    words = [*COMMAND, "run", "--json", "--config", str(settings)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         told = next(one for line in process.stdout if (one := json.loads(line))["event"] in ("pulled", "failed"))
@@ -812,7 +811,7 @@ def on_terminal(words: list[str], *typed: str) -> tuple[int, str]:
 
 
 def test_a_person_is_asked_three_times_and_what_is_typed_is_not_shown(locked: Path) -> None:
-    words = [*PROGRAM, "ls", str(locked)]
+    words = [*COMMAND, "ls", str(locked)]
     status, shown = on_terminal(words, "first guess", PASSPHRASE)
     assert status == 0
     assert "subject5" in shown
@@ -826,7 +825,7 @@ def test_a_person_is_asked_three_times_and_what_is_typed_is_not_shown(locked: Pa
 
 
 def test_octets_that_no_keyboard_of_this_locale_sends_are_one_sentence(locked: Path) -> None:
-    status, shown = on_terminal([*PROGRAM, "ls", str(locked)], "\udcff\udcfe, in Latin 1")
+    status, shown = on_terminal([*COMMAND, "ls", str(locked)], "\udcff\udcfe, in Latin 1")
     assert status == 65
     assert "what was typed is no UTF-8" in shown
     assert "Traceback" not in shown
@@ -834,10 +833,10 @@ def test_octets_that_no_keyboard_of_this_locale_sends_are_one_sentence(locked: P
 
 def test_a_new_passphrase_is_typed_twice(file: Path) -> None:
     status, shown = on_terminal(
-        [*PROGRAM, "lock", str(file)], "a good long one", "a good lomg one", *["a good long one"] * 2
+        [*COMMAND, "lock", str(file)], "a good long one", "a good lomg one", *["a good long one"] * 2
     )
     assert status == 0, shown
     assert RECOVERY_KEY.search(shown)
-    status, shown = on_terminal([*PROGRAM, "unlock", str(file)], "a good long one")
+    status, shown = on_terminal([*COMMAND, "unlock", str(file)], "a good long one")
     assert (status, "is unlocked until" in shown) == (0, True)
     assert "subject1" in well("ls", file)

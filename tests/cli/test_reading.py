@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -154,16 +156,69 @@ async def test_what_is_saved(file: Path, tmp_path: Path) -> None:
         (("save", "home.mailbox", "1"), 66, "nothing is attached to letter 1; --eml saves the letter itself"),
         (("save", "home.mailbox", "1", "--eml", "--to", "no/where"), 73, "no/where: there is no such folder"),
         (("save", "none", "1"), 66, "none: there is no such file"),
+        (("ls", "old.mbox"), 65, "old.mbox: is an mbox, not a mailbox file; `postoffice import mbox` brings its"),
+        (("read", "one.eml", "1"), 65, "one.eml: is text, not a mailbox file; `postoffice import eml` brings a letter"),
+        (
+            ("thread", "one.zip", "1"),
+            65,
+            "one.zip: is a zip, not a mailbox file; `postoffice import zip` brings the letters",
+        ),
+        (("ls", "noise"), 65, "noise is damaged: file is not a database"),
     ],
 )
 async def test_what_cannot_be(
     file: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], status: int, sentence: str
 ) -> None:
     monkeypatch.chdir(file.parent)
+    Path("old.mbox").write_bytes(b"From a@a.example Sun Nov 22 10:00:00 2026\n" + FIRST)
+    Path("one.eml").write_bytes(FIRST)
+    Path("one.zip").write_bytes(b"PK\x03\x04" + bytes(60))
+    Path("noise").write_bytes(bytes(range(256)) * 20)
     failed = await run(*words)
     assert (failed.status, failed.text) == (status, "")
     assert failed.errors == f"postoffice: {sentence}\n" or sentence in failed.errors
     assert failed.errors.count("\n") == 1
+
+
+STEERS = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2067\x08\x7f"
+STEERING = (
+    f"From: {STEERS} <{STEERS}@x.example>\r\nTo: {STEERS}\r\nSubject: {STEERS} =?utf-8?q?=1b[2J=07?=\r\n"
+    f"Date: {STEERS}\r\nMessage-ID: <{STEERS}>\r\nX: {STEERS}\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n"
+    f"--x\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>needle {STEERS} &#27;[2J</p>"
+    f'<a href="http://x.example/{STEERS}&#27;">{STEERS}&#155;</a><img alt="&#27;[2J">\r\n'
+    f'--x\r\nContent-Type: application/pdf; name="{STEERS}.exe"\r\nContent-Disposition: attachment\r\n\r\nMZ\r\n'
+    f"--x\r\nContent-Type: message/rfc822\r\n\r\nFrom: {STEERS}\r\nSubject: {STEERS}\r\n\r\n{STEERS}\r\n--x--\r\n"
+).encode()
+MEBIBYTE = 1024 * 1024
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ls",
+        "ls --threads",
+        "ls --json",
+        "read 1",
+        "read 1 --headers",
+        "read 1 --html-source",
+        "thread 1",
+        "search needle",
+        "save 1",
+        "save 1 --eml --json",
+        "ls --folder \x1b[2Jnone",
+    ],
+)
+async def test_nothing_of_a_letter_steers_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    await fill(MailboxFile.open(Path("home.mailbox"), create=True), [STEERING])
+    command, *others = words.split()
+    done = await run(command, "home.mailbox", *others)
+    assert "owned" in done.text or "none" in done.errors or "save" in command
+    assert not UNSAFE.search(done.text + done.errors)
+    assert not any(UNSAFE.search(path.name) for path in tmp_path.iterdir())
 
 
 FULL = """
@@ -200,9 +255,17 @@ async def test_a_full_disk_keeps_nobody_from_reading(file: Path, words: tuple[st
         ("https://a.example/long", ["https://a.example/long"]),
         ("một hai ba", ["một hai", "ba"]),
         ("東京 東京 東京", ["東京 東京", "東京"]),
+        ("> > > one two", ["> > > one", "two"]),
         ("short", ["short"]),
         ("", [""]),
     ],
 )
 def test_long_lines_are_broken_at_blanks(line: str, lines: list[str]) -> None:
     assert folded(line, 9).split("\n") == lines
+
+
+@pytest.mark.parametrize("line", ["> " * 500_000 + "a " * 500_000, "a " * MEBIBYTE, "東京 " * 300_000, "x" * MEBIBYTE])
+def test_a_line_of_a_million_characters_is_broken_in_time_that_grows_with_it(line: str) -> None:
+    began = time.process_time()
+    assert len(folded(line, 80)) <= len(line) * 2
+    assert time.process_time() - began < 5

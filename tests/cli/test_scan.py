@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,9 @@ from postoffice.store.embedded import MailboxFile
 from postoffice.store.model import INBOX, QUARANTINE, UNSCANNED, Verdict
 from postoffice.testing.check_store.walk import keys, seen
 from postoffice.testing.clamd import EICAR, ClamdPeer, Fault
+from postoffice.testing.command import COMMAND
 from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
 
-PROGRAM = (sys.executable, "-W", "error", "-c", "from postoffice.cli.main import main; main()")
 GOOD = b"From: an@a.example\r\nSubject: good\r\n\r\nhello\r\n"
 BAD = b"From: an@a.example\r\nSubject: bad \x1b[31m\r\n\r\n" + EICAR + b"\r\n"
 LATER = b"From: an@a.example\r\nSubject: later\r\n\r\nNew.Virus\r\n"
@@ -43,7 +42,7 @@ class Person:
         mine["XDG_CONFIG_HOME"] = str(self.folder / "config")
         pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(
-            *PROGRAM, *words, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=os.environ | mine,
+            *COMMAND, *words, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=os.environ | mine,
             cwd=self.folder,
         )  # fmt: skip
 

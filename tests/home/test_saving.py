@@ -148,22 +148,41 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("mebibytes", [40, pytest.param(1024, marks=pytest.mark.slow)])
-async def test_a_large_attachment_takes_little_memory(tmp_path: Path, folder: Path, mebibytes: int) -> None:
+MEBIBYTE = 1024 * 1024
+LINE = base64.b64encode(b".\x00" * 28 + b"x") + b"\r\n"
+BLOCKS = {
+    "base64": (LINE * (MEBIBYTE // len(LINE)), 57 * (MEBIBYTE // len(LINE))),
+    "Base64": (b"QUJD" * (MEBIBYTE // 4), 3 * MEBIBYTE // 4),
+    "quoted-printable": (b"=41" * (MEBIBYTE // 3), MEBIBYTE // 3),
+    "x-uuencode": (b"M" * MEBIBYTE, 0),
+    "8bit": (b"x" * MEBIBYTE, MEBIBYTE),
+}
+"""A MiB of a file in each encoding, with how much it is decoded. Only the first one has lines."""
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mebibytes"),
+    [*((encoding, 30) for encoding in BLOCKS), pytest.param("base64", 1024, marks=pytest.mark.slow)],
+)
+async def test_a_large_attachment_takes_little_memory(
+    tmp_path: Path, folder: Path, encoding: str, mebibytes: int
+) -> None:
     path = tmp_path / "large.mailbox"
     mailbox = MailboxFile.open(path, create=True)
     stage, stuffer = await mailbox.stage(), Stuffer()
-    await stage.write(stuffer.feed(letter(attached("big.bin", b"", "application/x-big"))[:-9]))
-    line = base64.b64encode(b".\x00" * 28 + b"x") + b"\r\n"
-    block = line * (1024 * 1024 // len(line))
+    head = letter(attached("../big.sh", b"", "application/x-big", encoding))[: -len(b"\r\n--x--\r\n")]
+    await stage.write(stuffer.feed(head))
+    block, decoded = BLOCKS[encoding]
     for _ in range(mebibytes):
         await stage.write(stuffer.feed(block))
-    await stage.write(stuffer.feed(b"--x--\r\n") + stuffer.end())
+    await stage.write(stuffer.feed(b"\r\n--x--\r\n") + stuffer.end())
     await mailbox.append([Letter(await stage.finish(), 0.0)])
     await mailbox.close()
     done = subprocess.run(
         [sys.executable, "-c", CHILD, path, folder], capture_output=True, text=True, timeout=600, check=True
     )
     octets, peak = map(int, done.stdout.split())
-    assert octets == 57 * len(block) // len(line) * mebibytes
-    assert peak < 80 * 1024 * 1024
+    assert octets == decoded * mebibytes
+    assert peak < 80 * MEBIBYTE
+    [file] = folder.iterdir()
+    assert (file.name, file.stat().st_size, file.stat().st_mode & 0o777) == ("big.sh", octets, 0o600)

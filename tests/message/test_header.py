@@ -9,7 +9,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from postoffice.message.header import Field, count, decoded, fields, first, header_of, safe, unfolded
+from postoffice.message.header import (
+    Field,
+    count,
+    decoded,
+    fields,
+    first,
+    header_of,
+    name_and_address,
+    safe,
+    unfolded,
+)
 
 HEAD = (
     b"Received: from a\r\n\tby b; now\r\nsubject : one\r\n two\r\nnot a field\r\n its continuation\r\n"
@@ -129,3 +139,22 @@ def test_any_octets_are_shown_as_one_harmless_line(value: bytes) -> None:
 
 def test_a_letter_without_the_field_shows_nothing() -> None:
     assert decoded(b"", b"Subject") == ""
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("An Nguyễn <an@a.example>, b@b.example", ("An Nguyễn", "an@a.example")),
+        ("an@a.example (An)", ("An", "an@a.example")),
+        ("(" * 50_000, ("", "")),
+        ("a:" * 25_000, ("", "")),
+        ("", ("", "")),
+    ],
+)
+def test_who_is_meant_by_a_field(written: str, found: tuple[str, str]) -> None:
+    assert name_and_address(written) == found
+
+
+@given(st.text(alphabet='()<>:;,@"\\[]. a', max_size=200) | st.text())
+def test_who_is_meant_by_any_field(written: str) -> None:
+    name_and_address(written)

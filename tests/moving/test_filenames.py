@@ -82,6 +82,7 @@ def test_a_letters_name_says_when_from_whom_and_what() -> None:
     head = b"From: =?utf-8?q?L=C3=A1n?= <lan@c.example>\nSubject: Re: money\n\n"
     assert letter_name(head, 1_700_000_000.5) == "2023-11-14 22.13.20 Lán - Re money"
     assert letter_name(b"From: <a@b>\n\n", 0) == "1970-01-01 00.00.00 a@b - no subject"
+    assert letter_name(b"From: " + b"(" * 50_000, 0).startswith("1970-01-01 00.00.00 nobody - no subject")
     assert letter_name(b"", float("nan")) == "0000-00-00 00.00.00 nobody - no subject"
 
 

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 from tests.tui.conftest import Drive, add, facts, letter
 
+from postoffice.store.embedded import MailboxFile
 from postoffice.store.model import Flag
 from postoffice.tui.cells import tame
 from postoffice.tui.layout import content_of, lines_of
 
 HOSTILE = (
     b"From: \x1b]0;owned\x07 <x@x>\r\nSubject: a\x1b[2Jb\xe2\x80\xaec\r\n\r\n\x1b[31mred\x9b31m\r\n\xff\r\n",
+    b"From: " + b"(" * 50_000 + b"\r\nSubject: comments in comments\r\n\r\n",
+    b"From: " + b"a:" * 25_000 + b"\r\nSubject: groups in groups\r\n\r\n",
     b"Subject: one line\r\n\r\n" + b"x" * 1_000_000 + b"\r\n",
     "Subject: 発票 công nợ\r\n\r\n👩‍👩‍👧 🇻🇳 👍🏽 ❤️ Z̸̡̛̛͎a̸͎l̸͎g̸͎o हिन्दी مرحبا\r\n".encode(),
     b"Subject: " + "\u0300".encode() * 5000 + b"\r\n\r\n" + "a\u0300".encode() * 5000 + b"\r\n",
@@ -93,8 +96,6 @@ async def test_what_comes_meanwhile_is_seen_and_nothing_jumps(file: Path, drive:
 
 
 async def test_what_another_program_marks_or_removes_is_seen(file: Path, drive: Drive) -> None:
-    from postoffice.store.embedded import MailboxFile
-
     async with drive(file) as reader:
         await reader.press("j")
         mailbox = MailboxFile.open(file)
@@ -110,8 +111,6 @@ async def test_what_another_program_marks_or_removes_is_seen(file: Path, drive: 
 
 
 async def test_a_letter_that_went_meanwhile_is_one_sentence(file: Path, drive: Drive) -> None:
-    from postoffice.store.embedded import MailboxFile
-
     async with drive(file) as reader:
         mailbox = MailboxFile.open(file)
         await mailbox.remove((await mailbox.snapshot()).keys[-1:])
@@ -218,3 +217,28 @@ def test_of_an_attachment_that_was_not_looked_at_to_its_end_the_size_is_a_least_
     for is_whole, told in ((True, "pdf, 5.0 kB"), (False, "pdf, at least 5.0 kB")):
         lines = lines_of(content_of(octets, is_whole=is_whole), 78, shows_headers=False)
         assert any(told in "".join(text for text, _ in line) for line in lines)
+
+
+async def test_nothing_of_a_letter_or_a_folder_steers_the_terminal(tmp_path: Path, drive: Drive) -> None:
+    steers = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2067\x08\x7f"
+    file = tmp_path / "steering.mailbox"
+    octets = (
+        f'From: {steers}\r\nSubject: {steers} needle\r\nContent-Type: multipart/mixed; boundary="x"\r\n\r\n'
+        f'--x\r\nContent-Type: text/html; charset=utf-8\r\n\r\n{steers} needle <a href="http://x/{steers}">{steers}</a>\r\n'
+        f'--x\r\nContent-Type: application/pdf; name="{steers}.exe"\r\n\r\nMZ\r\n--x--\r\n'
+    ).encode()
+    await add(file, [octets, octets])
+    mailbox = MailboxFile.open(file)
+    await mailbox.move((await mailbox.snapshot()).keys[:1], f"folder {steers}")
+    await mailbox.close()
+    seen = []
+    async with drive(file) as reader:
+        visit = ("enter", "h", "l", "escape", "a", "escape", "escape")
+        for key in (*visit, "t", "escape", "f", "down", "enter", *visit, "slash", *"needle", "enter"):
+            await reader.press(key)
+            seen.append(reader.screen)
+    screens = "\n".join(seen)
+    assert "http://x/" in screens
+    assert "folder \ufffd" in screens
+    assert "/needle" in screens
+    assert not any(ord(one) < 32 or 0x7F <= ord(one) < 0xA0 or one in "\u202e\u2067" for one in screens if one != "\n")

@@ -22,7 +22,7 @@ from postoffice.cli.residents import known, normalized
 from postoffice.errors import UsageError
 from postoffice.home.locking.beside import is_whole_twice, keys_path
 from postoffice.home.locking.finding import key_of
-from postoffice.home.mailbox import must_not_be_pack
+from postoffice.home.mailbox import must_be_no_other
 from postoffice.net.tls import server_context
 from postoffice.quantities import counted, size
 from postoffice.store.base import Store
@@ -76,7 +76,7 @@ def _look(what: tuple[str, ...], data: Path | None, tally: Tally) -> Iterator[Da
             raise UsageError("a file is looked at alone, without others or addresses", os.EX_USAGE)
         path = Path(files[0])
         _must_be_readable(path)
-        must_not_be_pack(path)
+        must_be_no_other(path)
         key = key_of(path)
         yield from inspect_mailbox(path, str(path), tally, key=key)
         yield from _keys(path, is_locked=key is not None)

@@ -16,6 +16,7 @@ import click
 
 from postoffice import __version__
 from postoffice.errors import PostofficeError, status_of
+from postoffice.message.header import safe
 
 COMMANDS = {
     "account": (
@@ -117,7 +118,8 @@ def main() -> None:
         error.show()
         status = os.EX_USAGE if isinstance(error, click.UsageError) else 1
     except PostofficeError as error:
-        click.echo(f"postoffice: {error}", err=True)
+        # It may name a file, and a file may be called anything.
+        click.echo("\n".join(map(safe, f"postoffice: {error}".split("\n"))), err=True)
         status = status_of(error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

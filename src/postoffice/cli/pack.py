@@ -17,7 +17,7 @@ import click
 from postoffice.cli.check import Progress
 from postoffice.clock import system_clock
 from postoffice.errors import DamagedStore, UsageError
-from postoffice.home.mailbox import must_be_possible, must_not_be_pack, pulling_into
+from postoffice.home.mailbox import must_be_no_other, must_be_possible, pulling_into
 from postoffice.home.packing import carrying
 from postoffice.message.header import safe
 from postoffice.quantities import counted, size
@@ -42,7 +42,7 @@ def pack(file: Path, new: Path | None) -> None:
     if new is None and sys.stdout.isatty():
         raise UsageError("a pack is no text for a terminal; send it into a file: postoffice pack FILE > one.po")
     _must_be_readable(file)
-    must_not_be_pack(file)
+    must_be_no_other(file)
     with _told(file) as tick, _sink(new) as sink:
         packed = carrying.pack(file, sink, tick)
     for one in packed.damages:

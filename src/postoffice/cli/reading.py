@@ -177,7 +177,8 @@ def _width() -> int:
 
 
 def folded(line: str, width: int, indent: str = "") -> str:
-    """A line in lines of so many columns, broken at blanks; its quotes and indents are repeated."""
+    """A line in lines of so many columns, broken at blanks; its quotes and indents are repeated, unless they leave no
+    room."""
     from postoffice.message.mime.rendering import width as columns
 
     if not width or columns(line) <= width:
@@ -185,7 +186,8 @@ def folded(line: str, width: int, indent: str = "") -> str:
     body = line.lstrip("> ")
     before = line[: len(line) - len(body)]
     lines, current, used = [], before, columns(before)
-    rest = (before if ">" in before else " " * len(before)) + indent
+    repeated = before if len(before) <= width // 2 else ""
+    rest = (repeated if ">" in before else " " * len(repeated)) + indent
     if body.startswith(("* ", "- ")):
         rest += "  "
     is_empty = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,6 +25,12 @@ PULLING_OCTET: Final = 2**63 - 2
 """Of a mailbox file; whoever has it locked may pull into the file."""
 SESSION_OCTET: Final = 2**63 - 3
 """Whoever has it locked has the file as a maildrop (`maildrops`)."""
+_BEGINNING_OCTETS: Final = 256
+_OTHERS: Final = (
+    (b"From ", "is an mbox, not a mailbox file; `postoffice import mbox` brings its letters into one"),
+    (b"PK\x03\x04", "is a zip, not a mailbox file; `postoffice import zip` brings the letters in it into one"),
+)
+_TEXT: Final = re.compile(rb"[\t\n\r -~\x80-\xff]+")
 _SET: Final = getattr(fcntl, "F_OFD_SETLK", fcntl.F_SETLK)
 
 
@@ -72,24 +79,50 @@ def must_be_possible(file: Path, *, create: bool = False, may_be_pack: bool = Fa
         raise UsageError(f"{file}: there is no such file", os.EX_NOINPUT)
     if not file.parent.is_dir():
         raise UsageError(f"{file}: there is no folder {file.parent}", os.EX_CANTCREAT)
-    if is_there and not may_be_pack:
-        must_not_be_pack(file)
+    if is_there:
+        must_be_no_other(file, may_be_pack=may_be_pack)
     return is_there
 
 
-def must_not_be_pack(file: Path) -> None:
-    """It would be called damaged, which it is not. Imports little for what begins as a mailbox file."""
-    try:
-        found = beginning(file)
-    except OSError:
-        return  # whoever opens it says why
-    if not found or found.startswith((PLAIN, MARK)):
-        return
-    from postoffice.home.packing.container import is_pack
+def must_be_no_other(file: Path, *, may_be_pack: bool = False) -> None:
+    """A sentence for a file of another kind, which would be called damaged and is not."""
+    found = _foreign_beginning(file)
+    if not may_be_pack:
+        _must_not_begin_pack(file, found)
+    sentence = next((sentence for mark, sentence in _OTHERS if found.startswith(mark)), "")
+    if not sentence and b"\n" in found and _TEXT.fullmatch(found) and not _begins_pack(found):
+        sentence = "is text, not a mailbox file; `postoffice import eml` brings a letter into one"
+    if sentence:
+        raise UsageError(f"{file}: {sentence}", os.EX_DATAERR)
 
-    if is_pack(found):
+
+def must_not_be_pack(file: Path) -> None:
+    """The same for a pack alone: what looks like something else may have been a mailbox file before it was damaged."""
+    _must_not_begin_pack(file, _foreign_beginning(file))
+
+
+def _must_not_begin_pack(file: Path, found: bytes) -> None:
+    if _begins_pack(found):
         because = f"is a pack; postoffice open {file} --into NEW makes a mailbox file of it"
         raise UsageError(f"{file}: {because}", os.EX_DATAERR)
+
+
+def _foreign_beginning(file: Path) -> bytes:
+    """The first octets of what does not begin as a mailbox file."""
+    try:
+        found = beginning(file, _BEGINNING_OCTETS)
+    except OSError:
+        return b""  # whoever opens it says why
+    return b"" if found.startswith((PLAIN, MARK)) else found
+
+
+def _begins_pack(found: bytes) -> bool:
+    """Imports nothing for a mailbox file."""
+    if not found:
+        return False
+    from postoffice.home.packing.container import is_pack
+
+    return is_pack(found)
 
 
 def _key_of(file: Path) -> Key | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterator
+from email.utils import parseaddr
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -22,6 +23,7 @@ _BETWEEN_WORDS: Final = re.compile(r"(?<=\?=)[ \t\r\n]+(?==\?[^? \t]+\?[BbQq]\?[
 _UNSAFE: Final = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_LISTED_CHARACTERS: Final = 4000
 _SPACE: Final = re.compile("[\t\r\n]+")
 
 
@@ -86,6 +88,18 @@ def decoded(head: bytes, name: bytes) -> str:
 def text_for_people(value: bytes) -> str:
     """The value of a field, folded or not, in one line that is safe to print."""
     return safe(decode_words(text_of(unfolded(value).strip(b" \t\r\n"), "utf-8")))
+
+
+def name_and_address(written: str) -> tuple[str, str]:
+    """Of the first one whom a decoded field lists, such as From; both empty where that cannot be told. Never raises.
+
+    Python's parser calls itself for every comment in a comment and every group in a group, of which strangers write
+    thousands.
+    """
+    try:
+        return parseaddr(written[:_LISTED_CHARACTERS])
+    except RecursionError:
+        return "", ""
 
 
 def safe(text: str) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import UTC, datetime
-from email.utils import parseaddr
 from typing import Final
 
 from postoffice.message import header
@@ -61,7 +60,7 @@ def with_ending(name: str) -> tuple[str, str]:
 
 def letter_name(head: bytes, date: float) -> str:
     """What a letter's file is called, without an ending."""
-    display, address = parseaddr(header.decoded(head, b"From"))
+    display, address = header.name_and_address(header.decoded(head, b"From"))
     sender = segment(display or address, "nobody", characters=_SENDER_CHARACTERS)
     subject = segment(header.decoded(head, b"Subject"), "no subject", characters=_SUBJECT_CHARACTERS)
     return f"{moment(date)} {sender} - {subject}"

@@ -12,7 +12,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from email.utils import parseaddr
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -206,7 +205,7 @@ def _row(key: int, entry: Entry, piece: Piece) -> Row:
 
 def sender_of(written: str) -> str:
     """The name; the address where there is none, or where the name is dressed up as another address."""
-    name, address = parseaddr(written)
+    name, address = header.name_and_address(written)
     return name if name and "@" not in name else address or written
 
 

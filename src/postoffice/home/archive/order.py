@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from email.utils import parseaddr
 from typing import Final
 
 from postoffice.message import header
@@ -93,5 +92,5 @@ async def in_order(mailbox: Mailbox, folders: Sequence[Outgoing], damages: Damag
 def sender_of(head: bytes) -> str:
     """Who wrote it, by name if there is one."""
     written = header.decoded(head, b"From")
-    name, address = parseaddr(written)
+    name, address = header.name_and_address(written)
     return (name or address or written)[:_SHOWN_CHARACTERS] or "(nobody)"

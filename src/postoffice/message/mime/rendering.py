@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -376,13 +377,13 @@ def width(text: str) -> int:
     """Columns of a terminal that text takes."""
     if text.isascii():
         return len(text)
-    return sum(
-        0 if unicodedata.combining(one) or unicodedata.category(one) in ("Mn", "Me", "Cf") else _cells(one)
-        for one in text
-    )
+    return sum(map(_cells, text))
 
 
+@lru_cache(maxsize=8192)
 def _cells(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
