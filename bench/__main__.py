@@ -9,7 +9,8 @@ share all cores.
 docs/performance.md from it. `./po bench --quick` tells what became dearer since the kept figures (see `bench.guard`).
 `./po bench home` measures the other end, programs that pull (see `bench.home`), and `./po bench search` looks for
 letters in what came home (see `bench.search`), `./po bench tui` reads them on a terminal (see `bench.tui`), `./po bench
-lock` says what it costs that a mailbox file is locked (see `bench.lock`). Two more are other matters: `./po bench
+lock` says what it costs that a mailbox file is locked (see `bench.lock`), `./po bench profile ROW` where the time of an
+operation goes (see `bench.profile`). Two more are other matters: `./po bench
 conformance` asks POP3 servers what they do right (see `bench.conformance`), and `./po bench faults` tries programs that
 pull with servers that fail (see `bench.faults`).
 """
@@ -25,7 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import conformance, faults, guard, home, lock, programs, report, search, tui
+from bench import conformance, faults, guard, home, lock, profile, programs, report, search, tui
 from bench.contender import Contender
 from bench.machine import machine
 from bench.measurement import Plan, UnequalWork
@@ -40,6 +41,7 @@ OTHERS = {
     "guard": guard.main,
     "home": home.main,
     "lock": lock.main,
+    "profile": profile.main,
     "report": report.main,
     "search": search.main,
     "tui": tui.main,

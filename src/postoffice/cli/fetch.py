@@ -12,7 +12,7 @@ from postoffice.cli.accounts import Wish, config_option, ended, fetch_accounts, 
 from postoffice.cli.elsewhere import OF_A_CALL, entrance, entrance_options, explained
 from postoffice.cli.fetch_telling import Telling, telling
 from postoffice.cli.loop import with_loop
-from postoffice.cli.process import be_quick, leave
+from postoffice.cli.process import be_quick
 from postoffice.cli.scan_options import scan_options
 from postoffice.errors import UsageError
 
@@ -76,7 +76,7 @@ def fetch(
     unscanned: str | None,
     too_large: str | None,
     **how: Any,
-) -> None:
+) -> int:
     """Pull a maildrop into a mailbox file, which is made if it is not there, or on to where else letters shall go; or
     accounts of the settings, into theirs.
 
@@ -102,7 +102,7 @@ def fetch(
                     "where an account goes and how it is opened stands in its settings: only a URL needs it"
                 )
             status = fetch_accounts(names, is_all, config, wish, tell)
-    leave(status)
+    return status
 
 
 def _chosen(rules: tuple[str, ...], *, delete: bool) -> tuple[Rule, ...]:

@@ -15,6 +15,7 @@ import sys
 import click
 
 from postoffice import __version__
+from postoffice.cli.process import leave
 from postoffice.errors import PostofficeError, status_of
 from postoffice.message.header import safe
 
@@ -109,9 +110,14 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run it; every error of ours is one clear sentence and a documented status."""
+    """The whole process."""
+    leave(run())
+
+
+def run() -> int:
+    """Run it; every error of ours is one clear sentence and a documented status, which it gives."""
     try:
-        status = cli.main(standalone_mode=False)
+        status = cli.main(standalone_mode=False) or 0
     except click.exceptions.Abort:
         status = 130
     except click.ClickException as error:
@@ -124,4 +130,4 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
-    sys.exit(status)
+    return int(status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import suppress
 from typing import Final, NoReturn
 
 ALLOCATIONS: Final = 10_000
@@ -12,22 +13,26 @@ ALLOCATIONS: Final = 10_000
 KEPT_OCTETS: Final = 32 * 1024 * 1024
 
 
+_is_quick = False
+
+
 def be_quick() -> None:
-    """Keep `KEPT_OCTETS` that were freed, and look for circles less often."""
+    """Keep `KEPT_OCTETS` that were freed, look for circles less often, and end at once when all is done (`leave`)."""
     from postoffice.allocation import keep_freed_memory
 
+    global _is_quick
+    _is_quick = True
     gc.set_threshold(ALLOCATIONS)
     keep_freed_memory(KEPT_OCTETS)
 
 
 def leave(status: int) -> NoReturn:
-    """End now, when all is closed and durable, and nobody waits for anything any more but for the status.
-
-    To take the interpreter apart, object by object, costs as much as to pull two hundred letters.
+    """End the process. A quick one has closed all, durably, and nobody waits for anything any more but for the status:
+    to take the interpreter apart, object by object, costs as much as to pull two hundred letters.
     """
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:
-        sys.exit(status)  # where that is told as it always is
-    os._exit(status)
+    if _is_quick:
+        with suppress(BrokenPipeError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+    sys.exit(status)
