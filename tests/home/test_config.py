@@ -15,7 +15,8 @@ from postoffice.errors import UsageError
 from postoffice.handing.round import Doubtful
 from postoffice.handing.target import InFile, InMaildir
 from postoffice.handing.way import Way
-from postoffice.home.config import Account, Home, read_home, usual_path
+from postoffice.home.config import Account, Home, read_home
+from postoffice.home.places import usual_path
 
 NAME = "me@example.org"
 PIN = "sha256:" + "A" * 43 + "="

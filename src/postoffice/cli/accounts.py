@@ -86,17 +86,20 @@ class Wish:
 def scanning_in_settings(file: Path | None, config: Path | None) -> Scanning:
     """How letters that are no account's are scanned, or those of a mailbox file: as the settings say, by nobody where
     there are none. Raises UsageError."""
-    from postoffice.home.config import read_home, usual_path
+    from postoffice.home.places import usual_path
     from postoffice.home.scanning.policy import UNSAID
 
     if config is None and not usual_path().exists():
         return UNSAID
+    from postoffice.home.config import read_home
+
     return read_home(config or usual_path()).scanning_of(file)
 
 
 def fetch_accounts(names: Sequence[str], is_all: bool, config: Path | None, wish: Wish, tell: Telling) -> int:
     """Pull these accounts, or all, at once; gives the worst of their exit statuses. A UsageError before any began."""
-    from postoffice.home.config import read_home, usual_path
+    from postoffice.home.config import read_home
+    from postoffice.home.places import usual_path
     from postoffice.home.preview import preview
     from postoffice.home.pulling import Pull, key_for, make_folder, pull_into
     from postoffice.home.together import together

@@ -63,7 +63,8 @@ def add(
     Its server is looked for: in the DNS (SRV), at the domain's own web server (autoconfig), by who takes its mail, and
     by guessing. Before anything is written it is logged in to.
     """
-    from postoffice.home.config import LEAST_SECONDS, seconds, usual_path
+    from postoffice.home.config import LEAST_SECONDS, seconds
+    from postoffice.home.places import usual_path
 
     path = config or usual_path()
     if (address is not None) + (rcfile is not None) + is_listed != 1:

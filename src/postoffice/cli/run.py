@@ -30,8 +30,9 @@ def run(config: Path | None, hook: str | None, as_json: bool) -> None:
 
     SIGTERM ends it, SIGHUP reads the settings anew, SIGUSR1 pulls now.
     """
-    from postoffice.home.config import read_home, usual_path
+    from postoffice.home.config import read_home
     from postoffice.home.locking.asking import Asking, asking
+    from postoffice.home.places import usual_path
 
     asking.set(Asking(asking.get().places))  # no person is asked, also where one looks on
 

@@ -88,7 +88,7 @@ def _scanning(
     file: Path, config: Path | None, said: tuple[str | None, float | None, str | None, str | None]
 ) -> Scanning:
     """How the letters of a file are scanned: as is said here, else as the settings say for it."""
-    from postoffice.home.config import usual_path
+    from postoffice.home.places import usual_path
     from postoffice.home.scanning.policy import wrong_scanner
 
     if said[0] is not None and (because := wrong_scanner(said[0])):

@@ -21,7 +21,8 @@ def install_service(config: Path | None, timer: bool, prints: bool, removes: boo
     """
     from postoffice.client.private import state_folder
     from postoffice.home import service
-    from postoffice.home.config import read_home, usual_path
+    from postoffice.home.config import read_home
+    from postoffice.home.places import usual_path
 
     folder = service.unit_folder()
     if removes:

@@ -161,14 +161,6 @@ class _Table:
 _KINDS: Final[dict[str, Any]] = get_type_hints(_Table)
 
 
-def usual_path() -> Path:
-    """Where the settings are if nobody says otherwise."""
-    config = os.environ.get("XDG_CONFIG_HOME", "")
-    if not Path(config).is_absolute():
-        config = f"{os.environ.get('HOME', '')}/.config"
-    return Path(config, "postoffice", "home.toml")
-
-
 def read_home(path: Path) -> Home:
     """The settings in a file. A `UsageError` (78) names everything that is wrong."""
     try:
