@@ -136,7 +136,7 @@ def test_a_removed_letter_that_can_be_recovered_comes_back_too(data: Path, folde
     work_in(data, remove(0))
     po("backup", folder / "vault", "--data", data)
     work_in(data, remove(0))
-    assert po("restore", folder / "vault", "--account", ANNA, "--data", data)[0].startswith("1 letters")
+    assert po("restore", folder / "vault", "--account", ANNA, "--data", data)[0].startswith("1 letter,")
     plains = work_in(data, anna)
     assert sorted(plain.removeprefix(PREFIX) for plain in plains) == [text(n) for n in (1, 2, 3, 4)]
 

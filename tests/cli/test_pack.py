@@ -204,10 +204,10 @@ def test_what_stands_in_the_way_is_one_sentence(file: Path, packed: bytes) -> No
         (("open", folder / "none", "--into", folder / "x"), os.EX_NOINPUT, "there is no such file"),
         (("pack", folder / "none"), os.EX_NOINPUT, "there is no such file"),
         (("pack", folder), os.EX_NOINPUT, "is a folder"),
-        (("pack", __file__), os.EX_DATAERR, "is damaged"),
+        (("pack", __file__), os.EX_DATAERR, "is text, not a mailbox file"),
         (("pack", file, "--into", one), os.EX_CANTCREAT, "is there already"),
         (("merge", file, file), os.EX_USAGE, "is the file that the others are merged into"),
-        (("merge", file, __file__), os.EX_DATAERR, "is damaged"),
+        (("merge", file, __file__), os.EX_DATAERR, "is text, not a mailbox file"),
         (("merge", file, folder / "none"), os.EX_NOINPUT, "there is no such file"),
     ):
         found, told, said = postoffice(*words)

@@ -88,6 +88,7 @@ def merge(file: Path, others: tuple[Path, ...], as_json: bool) -> None:
     must_be_possible(file)
     for other in others:
         _must_be_readable(other)
+        must_be_no_other(other, may_be_pack=True)
         if other.samefile(file):
             raise UsageError(f"{other}: is the file that the others are merged into")
     is_whole = True
@@ -124,7 +125,7 @@ def _tell(other: Path, merged: Merged, *, as_json: bool) -> None:
 
 
 def _must_be_readable(path: Path) -> None:
-    must_be_possible(path, may_be_pack=True)
+    must_be_possible(path, may_be_other=True)
     try:
         with path.open("rb"):
             pass

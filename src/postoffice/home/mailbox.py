@@ -62,7 +62,7 @@ def opening(
     return opened
 
 
-def must_be_possible(file: Path, *, create: bool = False, may_be_pack: bool = False) -> bool:
+def must_be_possible(file: Path, *, create: bool = False, may_be_other: bool = False) -> bool:
     """A sentence for what keeps `file` from being opened, as far as can be seen from outside; whether it is there."""
     try:
         is_there = bool(file.stat())
@@ -79,18 +79,19 @@ def must_be_possible(file: Path, *, create: bool = False, may_be_pack: bool = Fa
         raise UsageError(f"{file}: there is no such file", os.EX_NOINPUT)
     if not file.parent.is_dir():
         raise UsageError(f"{file}: there is no folder {file.parent}", os.EX_CANTCREAT)
-    if is_there:
-        must_be_no_other(file, may_be_pack=may_be_pack)
+    if is_there and not may_be_other:
+        must_be_no_other(file)
     return is_there
 
 
 def must_be_no_other(file: Path, *, may_be_pack: bool = False) -> None:
     """A sentence for a file of another kind, which would be called damaged and is not."""
     found = _foreign_beginning(file)
-    if not may_be_pack:
-        _must_not_begin_pack(file, found)
+    if may_be_pack and _begins_pack(found):
+        return
+    _must_not_begin_pack(file, found)
     sentence = next((sentence for mark, sentence in _OTHERS if found.startswith(mark)), "")
-    if not sentence and b"\n" in found and _TEXT.fullmatch(found) and not _begins_pack(found):
+    if not sentence and b"\n" in found and _TEXT.fullmatch(found):
         sentence = "is text, not a mailbox file; `postoffice import eml` brings a letter into one"
     if sentence:
         raise UsageError(f"{file}: {sentence}", os.EX_DATAERR)

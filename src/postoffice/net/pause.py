@@ -14,3 +14,14 @@ async def pause(seconds: float) -> None:
         await future
     finally:
         timer.cancel()
+
+
+async def give_way() -> None:
+    """Let what else is ready go first."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    turn = loop.call_soon(future.set_result, None)
+    try:
+        await future
+    finally:
+        turn.cancel()

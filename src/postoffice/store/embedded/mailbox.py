@@ -8,7 +8,6 @@ asked for a while) has no connection at all; the next verb opens it, unless a gl
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from postoffice.database.sqlite import Connection, Desk, open_reader, open_write
 from postoffice.database.watch import Watch
 from postoffice.errors import DamagedStore, StoreError
 from postoffice.events import event
+from postoffice.net.pause import give_way
 from postoffice.store.base import MaildropLock
 from postoffice.store.embedded import contents, folders, pulls, scans, sight
 from postoffice.store.embedded.folders import Leave
@@ -50,6 +50,9 @@ from postoffice.store.model import (
 )
 
 T = TypeVar("T")
+
+PIECES_WITHOUT_A_BREAK = 4
+"""So many pieces of a large letter are read in one go; then others, who wait, come first."""
 
 LOG_PAGES_AT_HOME = 4096
 """After how many pages the log of a mailbox at home is written back: one file is open there, and not hundreds, and what
@@ -192,8 +195,8 @@ class MailboxFile:
         self._shown = {name: seen for name, seen in self._shown.items() if now.get(name[1]) == seen.shown}
 
     async def read(self, keys: Sequence[int], index: int = 0) -> list[Piece | None]:
-        if index:
-            await asyncio.sleep(0)  # whoever waits meanwhile comes between the pieces of a large letter
+        if index and index % PIECES_WITHOUT_A_BREAK == 0:
+            await give_way()
         return self.ask(lambda connection: sight.pieces(connection, keys, index))
 
     async def describe(self, keys: Sequence[int]) -> list[Entry | None]:
