@@ -66,7 +66,7 @@ async def test_those_that_came_together_are_a_flight() -> None:
     flights = shelf.flights()
     await flights.first(1, range(2, 200))
     assert shelf.readings == [[*range(1, FLIGHT_OCTETS // OCTETS + 1)]]
-    assert flights.take(2).wire == b"2"
+    assert flights.take([2, 3]) == [b"2", b"3"]
     flights.leave()
 
 

@@ -138,3 +138,30 @@ def test_a_view_is_what_a_plain_dictionary_says(sizes: list[int], deletions: lis
         assert (list(view), view.count, view.total_octets) == (list(left), len(left), sum(left.values()))
     assert view.scan_listing() == b"".join(b"%d %d\r\n" % line for line in left.items())
     assert view.deleted_keys() == [1000 + number for number in range(1, len(sizes) + 1) if number not in left]
+
+
+@given(
+    st.lists(st.integers(1, 50), min_size=1, max_size=12),
+    st.sets(st.integers(1, 12)),
+    st.lists(st.integers(-1, 14), max_size=10),
+    st.booleans(),
+    st.integers(1, 200),
+    st.integers(1, 8),
+)
+def test_letters_that_are_read_together_are_the_next_ones_that_fit(
+    octets: list[int], deleted: set[int], following: list[int], in_a_row: bool, room: int, letters: int
+) -> None:
+    view = FrozenView(snapshot_of(*octets))
+    for number in deleted & {*range(2, len(octets) + 1)}:
+        view.delete(number)
+    if in_a_row:
+        following = list(range(2, 2 + len(following)))
+    expected = [1]
+    for number in following:
+        fits = number in view and sum(map(view.octets, [*expected, number])) <= room
+        if not fits or number in expected or len(expected) == letters:
+            break
+        expected.append(number)
+    assert view.together(1, following, room, letters) == expected
+    assert list(view.sizes(expected)) == [view.octets(number) for number in expected]
+    assert list(view.keys(expected)) == [1000 + number for number in expected]

@@ -7,7 +7,7 @@ more than so much for all of a process, so sessions that stop half-way do not ad
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from postoffice.access.maildrop import Maildrop
@@ -39,12 +39,13 @@ class Flights:
         self._ahead_octets = 0
         self._followed = 0  # the letter that comes next if the client goes on as it did
 
-    def take(self, number: int) -> Piece:
-        """One that is ready."""
-        self._followed = number + 1
-        return self.ready.pop(number)
+    def take(self, numbers: Sequence[int]) -> list[bytes]:
+        """Letters that are ready, whole, in wire form."""
+        self._followed = numbers[-1] + 1
+        take = self.ready.pop
+        return [take(number).wire for number in numbers]
 
-    async def first(self, number: int, following: Iterable[int]) -> Piece:
+    async def first(self, number: int, following: Sequence[int]) -> Piece:
         """The first piece of a letter; `following` are the letters whose RETR is here already.
 
         Raises `NoSuchLetter`, or a `Refusal` where the letter is gone.
@@ -83,7 +84,7 @@ class Flights:
             return []
         room = min(AHEAD_OCTETS, AHEAD_IN_ALL_OCTETS - Flights._in_all)
         numbers = view.together(number + 1, range(number + 2, number + 1 + FLIGHT_LETTERS), room, FLIGHT_LETTERS)
-        octets = sum(map(view.octets, numbers))
+        octets = sum(view.sizes(numbers))
         if octets > room:
             return []
         self._ahead_octets = octets

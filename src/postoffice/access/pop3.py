@@ -445,10 +445,9 @@ class _Session:
         numbers = self._machine.take_letters(flights.ready)
         if not numbers:
             return
-        octets = self._the_view.octets
         replies: list[bytes] = []
-        for number in numbers:
-            replies += b"+OK %d octets\r\n" % octets(number), flights.take(number).wire, END_OF_LETTER
+        for octets, wire in zip(self._the_view.sizes(numbers), flights.take(numbers), strict=True):
+            replies += b"+OK %d octets\r\n" % octets, wire, END_OF_LETTER
         self._dialogue.send_all(replies)
         self._sent_letters += len(numbers)
         self._bad = 0

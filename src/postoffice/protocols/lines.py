@@ -8,7 +8,6 @@ are thrown away as they arrive, so the conversation stays in step and memory sta
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from enum import Enum
 from typing import Final
 
@@ -81,20 +80,15 @@ class LineReader:
             return self._buffer[start : end - 1]
         return BARE_LF if self.strict else self._buffer[start:end]
 
-    def ahead(self, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
-        """What matches at the front of the octets not yet taken, again and again; takes nothing."""
+    def ahead(self, pattern: re.Pattern[bytes]) -> bytes:
+        """What matches at the front of the octets not yet taken, which it leaves there; empty if nothing does."""
         found = pattern.match(self._buffer, self._position)
-        while found:
-            yield found
-            found = pattern.match(self._buffer, found.end())
+        return found[0] if found else b""
 
-    def take_ahead(self, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
-        """The same, and each is taken when the next one is asked for."""
-        found = pattern.match(self._buffer, self._position)
-        while found:
-            yield found
-            self._position = self._searched = found.end()
-            found = pattern.match(self._buffer, found.end())
+    def skip(self, octets: int) -> None:
+        """Take so many of the octets that were seen ahead: whole lines."""
+        self._position += octets
+        self._searched = self._position
 
     def take_dotted(self) -> bytes | None:
         """The letter that begins here, in wire form, without the dot line that ends it; None if that is not here yet.

@@ -12,8 +12,10 @@ whose header is not ASCII, or without (RFC 6856 §2.1).
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from weakref import WeakKeyDictionary
 
 from postoffice.store.model import Snapshot
@@ -67,13 +69,16 @@ class FrozenView:
         numbers = range(1, len(self.snapshot.keys) + 1)
         return (number for number in numbers if number not in self._deleted) if self._deleted else iter(numbers)
 
-    def together(self, number: int, following: Iterable[int], octets: int, letters: int) -> list[int]:
+    def together(self, number: int, following: Sequence[int], octets: int, letters: int) -> list[int]:
         """A letter and those of `following` that are here too, until there are so many or they have more octets."""
-        sizes, deleted, last = self._ready.octets, self._deleted, len(self.snapshot.keys)
+        sizes = self._ready.octets
+        if run := self._run([number, *following[: letters - 1]]):
+            fitting = bisect_right(list(accumulate(sizes[run])), octets)
+            return list(range(number, number + max(fitting, 1)))
         numbers = {number: None}  # in their order
         room = octets - sizes[self._index(number)]
         for each in following:
-            if not 1 <= each <= last or each in deleted or each in numbers or len(numbers) >= letters:
+            if each not in self or each in numbers or len(numbers) >= letters:
                 break
             room -= sizes[each - 1]
             if room < 0:
@@ -91,10 +96,18 @@ class FrozenView:
         """The sum of the octets of letters not marked as deleted (RFC 1939 §5, STAT)."""
         return self._ready.total_octets - self._deleted_octets
 
-    def keys(self, numbers: Iterable[int]) -> list[int]:
+    def keys(self, numbers: Sequence[int]) -> Sequence[int]:
         """What the store calls these letters."""
         keys = self.snapshot.keys
+        if run := self._run(numbers):
+            return keys[run]
         return [keys[self._index(number)] for number in numbers]
+
+    def sizes(self, numbers: Sequence[int]) -> Sequence[int]:
+        """The octets of each."""
+        if run := self._run(numbers):
+            return self._ready.octets[run]
+        return [self.octets(number) for number in numbers]
 
     def octets(self, number: int) -> int:
         return self._ready.octets[self._index(number)]
@@ -144,6 +157,15 @@ class FrozenView:
         if self._ready.unique_id_listing is None:
             self._ready.unique_id_listing = _listing(self, self.snapshot.unique_ids)
         return self._ready.unique_id_listing
+
+    def _run(self, numbers: Sequence[int]) -> slice | None:
+        """Where they are, if each follows the one before it and nothing is marked: as most clients ask for letters."""
+        if not numbers or self._deleted:
+            return None
+        first, end = numbers[0], numbers[0] + len(numbers)
+        if first < 1 or end > len(self.snapshot.keys) + 1 or list(numbers) != list(range(first, end)):
+            return None
+        return slice(first - 1, end - 1)
 
     def _index(self, number: int) -> int:
         if number in self:

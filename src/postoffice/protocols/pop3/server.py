@@ -8,7 +8,7 @@ caller takes one command, answers it, takes the next; so commands that came toge
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from postoffice.counts import Outcome
@@ -18,8 +18,11 @@ from postoffice.protocols.pop3.commands import Command, Invalid, parse
 from postoffice.protocols.pop3.replies import Code, format_error, format_ok
 from postoffice.protocols.pop3.table import COMMAND_OCTETS, EXCHANGE_OCTETS, RULES, Keyword, Shape, State
 
-_RETR: Final = re.compile(rb"(?i:RETR) ([0-9]{1,18})\r?\n")
-_RETR_OR_DELE: Final = re.compile(rb"(?i:RETR) ([0-9]{1,18})\r?\n|(?i:DELE) [0-9]{1,18}\r?\n")
+LETTERS_AHEAD: Final = 64
+"""How many commands for letters are seen ahead, at most."""
+
+_RETR: Final = re.compile(rb"(?:(?i:RETR) [0-9]{1,18}\r?\n){1,%d}" % LETTERS_AHEAD)
+_RETR_OR_DELE: Final = re.compile(rb"(?:(?i:RETR|DELE) [0-9]{1,18}\r?\n){1,%d}" % LETTERS_AHEAD)
 _TOO_LONG: Final = Invalid("command line is too long")
 _MAY_CHANGE: Final = frozenset({Code.IN_USE, Code.LOGIN_DELAY, Code.SYS_TEMP})
 # Looked at for every command: a name of a module is found in a third of the time of an enum's member.
@@ -92,24 +95,23 @@ class Pop3Server:
         self._owed = command
         return command
 
-    def upcoming_letters(self) -> Iterator[int]:
+    def upcoming_letters(self) -> list[int]:
         """The numbers of the RETRs that are here already and follow at once, so that all can be read together."""
-        for found in self._lines.ahead(_RETR_OR_DELE):
-            if found[1]:
-                yield int(found[1])
+        words = self._lines.ahead(_RETR_OR_DELE).split()
+        return [int(number) for word, number in zip(words[::2], words[1::2], strict=True) if word[0] in b"Rr"]
 
-    def take_letters(self, ready: Container[int]) -> list[int]:
+    def take_letters(self, ready: Mapping[int, object]) -> list[int]:
         """The RETRs that follow at once, each of another letter that is `ready`, as far as they go: taken together, and
         answered by the caller in the same breath with `+OK n octets`, in English. None while a language is chosen."""
-        numbers: dict[int, None] = {}  # in their order
         if self._owed is not None or self.state is not _TRANSACTION or self.translate is not None:
             return []
-        for found in self._lines.take_ahead(_RETR):
-            number = int(found[1])
-            if number not in ready or number in numbers:
-                break
-            numbers[number] = None
-        return list(numbers)
+        lines = self._lines.ahead(_RETR)
+        numbers = list(map(int, lines.split()[1::2]))
+        if len(different := set(numbers)) < len(numbers) or not ready.keys() >= different:
+            numbers = _while_ready(numbers, ready)
+            lines = b"".join(lines.splitlines(keepends=True)[: len(numbers)])
+        self._lines.skip(len(lines))
+        return numbers
 
     # --- out
 
@@ -175,6 +177,16 @@ class Pop3Server:
         self._owed = None
         self._in_exchange = False
         return owed
+
+
+def _while_ready(numbers: Iterable[int], ready: Mapping[int, object]) -> list[int]:
+    """Up to one that is not, or that stood here before."""
+    taken: dict[int, None] = {}  # in their order
+    for number in numbers:
+        if number not in ready or number in taken:
+            break
+        taken[number] = None
+    return list(taken)
 
 
 END_OF_LETTER: Final = b".\r\n"

@@ -108,15 +108,17 @@ def pieces(connection: Connection, keys: Sequence[int], index: int) -> list[Piec
     """A flight of letters in one statement."""
     if not keys:
         return []
-    wanted = (LARGE_OCTETS, apsw.carray(array("q", keys)), index)
+    rows = connection.execute(PIECES, (LARGE_OCTETS, apsw.carray(array("q", keys)), index)).fetchall()
     with _Handle(connection) as handle:
-        found = {
-            key: piece(prefix, handle.read(chunk_id) if data is None else data, index, more=bool(more))
-            for key, prefix, data, chunk_id, more in connection.execute(PIECES, wanted)
-        }
-    if missing := [key for key in keys if key not in found]:
-        _must_be_gone(connection, missing, index)
-    return [found.get(key) for key in keys]
+        found = [
+            piece(prefix, handle.read(chunk_id) if data is None else data, index, more=more == 1)
+            for _, prefix, data, chunk_id, more in rows
+        ]
+    if len(found) == len(keys):
+        return [*found]  # they come in the order in which they were asked for
+    here = dict(zip((key for key, *_ in rows), found, strict=True))
+    _must_be_gone(connection, [key for key in keys if key not in here], index)
+    return [here.get(key) for key in keys]
 
 
 def _must_be_gone(connection: Connection, keys: Sequence[int], index: int) -> None:
