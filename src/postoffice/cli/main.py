@@ -17,7 +17,6 @@ import click
 from postoffice import __version__
 from postoffice.cli.process import leave
 from postoffice.errors import PostofficeError, status_of
-from postoffice.message.header import safe
 
 COMMANDS = {
     "account": (
@@ -124,10 +123,18 @@ def run() -> int:
         error.show()
         status = os.EX_USAGE if isinstance(error, click.UsageError) else 1
     except PostofficeError as error:
-        # It may name a file, and a file may be called anything.
-        click.echo("\n".join(map(safe, f"postoffice: {error}".split("\n"))), err=True)
+        click.echo("\n".join(map(_tame, f"postoffice: {error}".split("\n"))), err=True)
         status = status_of(error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
     return int(status)
+
+
+def _tame(line: str) -> str:
+    """It may name a file, and a file may be called anything. Imports nothing for the usual."""
+    if line.isascii() and line.isprintable():
+        return line
+    from postoffice.message.header import safe
+
+    return safe(line)
