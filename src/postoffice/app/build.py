@@ -112,6 +112,7 @@ class OpenOffice:
         for server in self._servers:
             server.close()
         self._runner.stop()
+        self._courier.close()
         tasks = [task for task in (self._tidying, self._noting, self._carrying) if task is not None]
         for task in (self._tidying, self._noting):
             if task is not None:

@@ -25,8 +25,9 @@ from postoffice.message.notice import Fate
 from postoffice.store.base import Office
 from postoffice.store.model import QueueItem, RecipientState, Settlement
 from postoffice.transfer.bounce import make_notice
-from postoffice.transfer.courier import Courier, Outcome
+from postoffice.transfer.courier import Courier
 from postoffice.transfer.intake import Intake
+from postoffice.transfer.line import Outcome
 
 SETTLE_SECONDS = 1.0
 """After how long a store that was away is asked again to note what was carried."""
