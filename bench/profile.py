@@ -34,7 +34,7 @@ from bench.rows import SUBJECTS, Row, Scene, scenes
 from bench.run import run_scene
 
 SAMPLES_A_SECOND = 997
-ATTACH_SECONDS = 2.0
+ATTACH_SECONDS, STOP_SECONDS = 2.0, 30.0
 LEAST_SHARE = 0.01
 OWNERS = (
     (re.compile(r"kernel|vdso"), "the kernel"),
@@ -46,12 +46,14 @@ OWNERS = (
 """What the files are in whose code the processor is. (`__init__.cpython…` is apsw's, with SQLite in it.)"""
 
 
+_LINE = re.compile(r":\d+\)$")
+_BEGINNINGS = ("Supervisor._become_child ", "Runner.run ")
 _ROOM = re.compile(r"postoffice/(?P<room>[^/]+)/|postoffice/(?P<module>[^/.]+)\.py")
 
 Stacks = Mapping[tuple[str, ...], int]
 
 
-def found(name: str) -> tuple[Scene, Row]:
+def row_of(name: str) -> tuple[Scene, Row]:
     """The row of this name, and its mail."""
     known = [(scene, row) for subject in SUBJECTS for scene in scenes(subject, quick=False) for row in scene.rows]
     for scene, row in known:
@@ -69,7 +71,10 @@ def watched(words: Sequence[str]) -> Iterator[None]:
             yield
         finally:
             profiler.send_signal(signal.SIGINT)
-            profiler.wait()
+            try:
+                profiler.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                profiler.kill()
 
 
 def owners(samples: Path) -> Counter[str]:
@@ -85,15 +90,15 @@ def owners(samples: Path) -> Counter[str]:
 
 
 def stacks(samples: Path) -> Stacks:
-    """What `py-spy record -f raw` wrote, without the processes and what they do before they serve."""
-    found: Counter[tuple[str, ...]] = Counter()
+    """What `py-spy record -f raw` wrote of the processes that work, from where their work begins."""
+    seen: Counter[tuple[str, ...]] = Counter()
     for line in samples.read_text().splitlines():
         words, _, count = line.rpartition(" ")
-        frames = [frame for frame in words.split(";") if not frame.startswith(("process ", "thread "))]
-        if "run_until_complete" in words:
-            begin = max(at for at, frame in enumerate(frames) if "run_until_complete" in frame) + 1
-            found[tuple(re.sub(r":\d+\)$", ")", frame) for frame in frames[begin:])] += int(count)
-    return found
+        frames = [_LINE.sub(")", frame) for frame in words.split(";")]
+        begins = [at for at, frame in enumerate(frames) if frame.startswith(_BEGINNINGS)]
+        if begins:
+            seen[tuple(frames[begins[-1] + 1 :])] += int(count)
+    return seen
 
 
 def rooms(seen: Stacks) -> Counter[str]:
@@ -117,7 +122,7 @@ def budget(title: str, counted: Counter[str], cpu_us: float) -> str:
 
 def profile(name: str, seconds: float, flame: Path | None, folder: Path) -> str:
     """Measure, look, and write it down."""
-    scene, row = found(name)
+    scene, row = row_of(name)
     ours = Ours()
     once = replace(scene, rows=(row, row, row))
     turns = run_scene(once, [ours], Plan(1, seconds, folder, lambda _: None))
