@@ -82,7 +82,7 @@ class Place:
 class Errand:
     """A letter that is given to a line, and what became of it. `over` when that is known; raises what failed here.
 
-    `is_unsaid`: the line had been kept, and its other end was gone or took no more. Nothing of the letter was said.
+    `is_unsaid`: the line had been kept, and its other end was gone or took no more. The letter is not there.
     """
 
     __slots__ = ("is_unsaid", "item", "outcome", "over")
@@ -140,6 +140,8 @@ class Line:
         except (Disconnected, ProtocolError) as problem:
             self._break_off(problem)
         except Exception as error:
+            if self._errand.over.done():
+                event("courier.failed", letter=self._errand.item.letter_id, host=self.place.host, because=repr(error))
             self._errand.end(error)
         finally:
             self._on_end(self)
