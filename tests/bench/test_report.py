@@ -18,7 +18,7 @@ from bench import report
 PAGE = """# Page
 
 <!-- goals -->
-old
+outdated
 <!-- end -->
 by hand
 <!-- machine -->
@@ -85,7 +85,7 @@ def test_the_page_is_written_anew_between_its_marks(tmp_path: Path, capsys: pyte
     (tmp_path / "page.md").write_text(PAGE)
     assert report.main([str(tmp_path / "figures.json"), "--into", str(tmp_path / "page.md")]) == 0
     text = (tmp_path / "page.md").read_text()
-    assert "old" not in text
+    assert "outdated" not in text
     assert "by hand" in text
     assert "| 2 x tuned | 2.5 x | CPU x 2.60, **rate x 1.50** | **missed** |" in text
     assert "| tls | 2026-01-02 | 3 | 0.5 | postoffice 1 |" in text
