@@ -72,7 +72,7 @@ class FrozenView:
     def together(self, number: int, following: Sequence[int], octets: int, letters: int) -> list[int]:
         """A letter and those of `following` that are here too, until there are so many or they have more octets."""
         sizes = self._ready.octets
-        if following and (run := self._run([number, *following[: letters - 1]])):
+        if run := self._run([number, *following[: letters - 1]]):
             fitting = bisect_right(list(accumulate(sizes[run])), octets)
             return list(range(number, number + max(fitting, 1)))
         numbers = {number: None}  # in their order
@@ -99,13 +99,13 @@ class FrozenView:
     def keys(self, numbers: Sequence[int]) -> Sequence[int]:
         """What the store calls these letters."""
         keys = self.snapshot.keys
-        if len(numbers) > 1 and (run := self._run(numbers)):
+        if run := self._run(numbers):
             return keys[run]
         return [keys[self._index(number)] for number in numbers]
 
     def sizes(self, numbers: Sequence[int]) -> Sequence[int]:
         """The octets of each."""
-        if len(numbers) > 1 and (run := self._run(numbers)):
+        if run := self._run(numbers):
             return self._ready.octets[run]
         return [self.octets(number) for number in numbers]
 
@@ -159,8 +159,8 @@ class FrozenView:
         return self._ready.unique_id_listing
 
     def _run(self, numbers: Sequence[int]) -> slice | None:
-        """Where they are, if each follows the one before it and nothing is marked: as most clients ask for letters."""
-        if not numbers or self._deleted:
+        """Where several are that follow each other, if nothing is marked: as most clients ask for letters."""
+        if len(numbers) < 2 or self._deleted:
             return None
         first, end = numbers[0], numbers[0] + len(numbers)
         if numbers[-1] != end - 1 or not 1 <= first < end <= len(self.snapshot.keys) + 1:

@@ -109,13 +109,14 @@ def pieces(connection: Connection, keys: Sequence[int], index: int) -> list[Piec
     if not keys:
         return []
     rows = connection.execute(PIECES, (LARGE_OCTETS, apsw.carray(array("q", keys)), index)).fetchall()
+    found: list[Piece | None]
     with _Handle(connection) as handle:
         found = [
             piece(prefix, handle.read(chunk_id) if data is None else data, index, more=more == 1)
             for _, prefix, data, chunk_id, more in rows
         ]
     if len(found) == len(keys):
-        return [*found]  # they come in the order in which they were asked for
+        return found  # they come in the order in which they were asked for
     here = dict(zip((key for key, *_ in rows), found, strict=True))
     _must_be_gone(connection, [key for key in keys if key not in here], index)
     return [here.get(key) for key in keys]
