@@ -31,6 +31,24 @@ class Content:
     has_ascii_header: bool
 
 
+class ContentDigest:
+    """The SHA-256 of a content, from a letter as it is given out: behind a prefix of so many octets."""
+
+    __slots__ = ("_above", "_hash")
+
+    def __init__(self, prefix_octets: int) -> None:
+        self._hash = hashlib.sha256()
+        self._above = prefix_octets
+
+    def add(self, plain: bytes) -> None:
+        """The next octets of the letter, un-stuffed."""
+        self._hash.update(plain[self._above :])
+        self._above = max(0, self._above - len(plain))
+
+    def digest(self) -> bytes:
+        return self._hash.digest()
+
+
 class ContentReader:
     """Takes a letter's wire form chunk by chunk and learns the facts of it.
 

@@ -11,10 +11,10 @@ import os
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from postoffice.errors import DamagedStore
+from postoffice.message.content import ContentDigest
 from postoffice.protocols.dots import Unstuffer
 from postoffice.store.base import Mailbox
 from postoffice.store.model import CHUNK_OCTETS, Entry, Piece, Snapshot
@@ -59,16 +59,15 @@ class Given:
     async def _watched(self) -> AsyncIterator[bytes]:
         """The same, with a word about what is damaged in it."""
         assert self.damages is not None
-        digest, above = sha256(), len(self.entry.prefix)
+        content = ContentDigest(len(self.entry.prefix))
         try:
             async for plain in self._portions():
-                digest.update(plain[above:])
-                above = max(0, above - len(plain))
+                content.add(plain)
                 yield plain
         except DamagedStore as error:
             self.damages.missing(self.entry, error)
             raise GoneMeanwhile(self.entry.unique_id) from error
-        if digest.digest() != self.entry.sha256:
+        if content.digest() != self.entry.sha256:
             self.damages.changed(self.entry)
 
     async def _portions(self) -> AsyncIterator[bytes]:

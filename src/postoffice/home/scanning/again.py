@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from typing import Final
 
 from postoffice.errors import DamagedStore
@@ -18,6 +17,7 @@ from postoffice.events import event
 from postoffice.home.scanning.inspector import GoneMeanwhile, Inspector
 from postoffice.home.scanning.outcome import Again
 from postoffice.home.scanning.policy import Lack
+from postoffice.message.content import ContentDigest
 from postoffice.protocols.dots import Unstuffer
 from postoffice.store.base import Mailbox
 from postoffice.store.model import INBOX, QUARANTINE, REMOVED, UNSCANNED, Entry, Piece, Scan, Verdict
@@ -165,17 +165,14 @@ class _Whole:
         self._mailbox = mailbox
         self._entry = entry
         self._unstuffer = Unstuffer()
-        self._digest = sha256()
-        self._above = len(entry.prefix)
+        self._content = ContentDigest(len(entry.prefix))
 
     async def read(self, index: int) -> Piece | None:
         """Raises DamagedStore, at the last piece if what was read is not what came."""
         [piece] = await self._mailbox.read([self._entry.key], index)
         if piece is not None:
-            plain = self._unstuffer.feed(piece.wire)
-            self._digest.update(plain[self._above :])
-            self._above = max(0, self._above - len(plain))
-            if not piece.more and self._digest.digest() != self._entry.sha256:
+            self._content.add(self._unstuffer.feed(piece.wire))
+            if not piece.more and self._content.digest() != self._entry.sha256:
                 raise DamagedStore("its octets are not those that came (its SHA-256 says so)")
         return piece
 
