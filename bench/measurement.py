@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,12 +62,14 @@ class Measurement:
 
 @dataclass(slots=True)
 class Plan:
-    """How long and how often. `tell` hears what happens, a line at a time."""
+    """How long and how often. `tell` hears what happens, a line at a time; `beside` is entered while work is measured,
+    and not while it is prepared or checked."""
 
     rounds: int
     seconds: float
     folder: Path
     tell: Callable[[str], None]
+    beside: Callable[[], AbstractContextManager[None]] = nullcontext
     checksums: dict[int, tuple[str, str]] = field(default_factory=dict)
 
 

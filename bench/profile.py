@@ -22,12 +22,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from bench import programs
 from bench.flame import draw
 from bench.measure import session
-from bench.measurement import Measurement, Plan
+from bench.measurement import Plan
 from bench.ours import Ours
 from bench.process import ServerFailed
 from bench.rows import SUBJECTS, Row, Scene, scenes
@@ -125,29 +126,28 @@ def profile(name: str, seconds: float, flame: Path | None, folder: Path) -> str:
     scene, row = row_of(name)
     ours = Ours()
     once = replace(scene, rows=(row, row, row))
-    turns = run_scene(once, [ours], Plan(1, seconds, folder, lambda _: None))
+    plan = Plan(1, seconds, folder, lambda _: None)
+    turns = run_scene(once, [ours], plan)
     plain = next(turns)
     text = [f"{name}: {plain.cpu_us:.1f} µs of processor time each"]
+    rate = str(SAMPLES_A_SECOND)
     pids = [str(pid) for root in ours.pids().values() for pid in session(root)]
     if shutil.which("perf"):
         samples = folder / "perf.data"
-        _under(["perf", "record", "-F", str(SAMPLES_A_SECOND), "-o", str(samples), "-p", ",".join(pids)], turns)
+        plan.beside = partial(watched, ["perf", "record", "-F", rate, "-o", str(samples), "-p", ",".join(pids)])
+        next(turns)
         text.append(budget("in whose code", owners(samples), plain.cpu_us))
     if shutil.which("py-spy"):
         samples = folder / "stacks"
         root = str(next(iter(ours.pids().values())))
-        words = ["py-spy", "record", "--subprocesses", "--nonblocking", "-r", str(SAMPLES_A_SECOND), "-d", "600"]
-        _under([*words, "-f", "raw", "-o", str(samples), "-p", root], turns)
+        words = ["py-spy", "record", "--subprocesses", "--nonblocking", "-r", rate, "-d", "600"]
+        plan.beside = partial(watched, [*words, "-f", "raw", "-o", str(samples), "-p", root])
+        next(turns)
         seen = stacks(samples)
         text.append(budget("asked for by", rooms(seen), plain.cpu_us))
         if flame:
             flame.write_text(draw(f"{name}: {plain.cpu_us:.0f} µs", seen))
     return "\n\n".join(text)
-
-
-def _under(words: Sequence[str], turns: Iterator[Measurement]) -> None:
-    with watched(words):
-        next(turns)
 
 
 def main(words: Sequence[str]) -> int:

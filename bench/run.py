@@ -88,7 +88,7 @@ def _measure(scene: Scene, row: Row, contender: Contender, round_number: int, pl
     before = _delivered(scene, contender, accounts, count)
     words = [*accounts, "--seconds", str(plan.seconds), *row.arguments, *_way(row), "--seed", str(round_number)]
     roots = contender.pids()
-    with PeakMemory(list(roots.values())) as peak:
+    with plan.beside(), PeakMemory(list(roots.values())) as peak:
         cpu = {name: cpu_seconds([pid]) for name, pid in roots.items()}
         began = time.monotonic()
         said = _work(scene, row, contender, words)
