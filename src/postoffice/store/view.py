@@ -145,17 +145,17 @@ class FrozenView:
     def scan_listing(self) -> bytes:
         """All lines of LIST (RFC 1939 §5), without the final dot line."""
         if self._deleted:
-            return _listing(self, self._ready.octets)
+            return _scan_listing(list(self), [self._ready.octets[number - 1] for number in self])
         if self._ready.scan_listing is None:
-            self._ready.scan_listing = _listing(self, self._ready.octets)
+            self._ready.scan_listing = _scan_listing(range(1, len(self.snapshot.keys) + 1), self._ready.octets)
         return self._ready.scan_listing
 
     def unique_id_listing(self) -> bytes:
         """All lines of UIDL (RFC 1939 §7), without the final dot line."""
         if self._deleted:
-            return _listing(self, self.snapshot.unique_ids)
+            return _unique_id_listing(self, self.snapshot.unique_ids)
         if self._ready.unique_id_listing is None:
-            self._ready.unique_id_listing = _listing(self, self.snapshot.unique_ids)
+            self._ready.unique_id_listing = _unique_id_listing(self, self.snapshot.unique_ids)
         return self._ready.unique_id_listing
 
     def _run(self, numbers: Sequence[int]) -> slice | None:
@@ -183,5 +183,13 @@ def _with_surrogates(snapshot: Snapshot) -> array[int]:
     return array("q", [surrogates.get(key, octets) for key, octets in zip(snapshot.keys, sizes, strict=True)])
 
 
-def _listing(numbers: Iterable[int], facts: Sequence[int] | Sequence[str]) -> bytes:
-    return "".join([f"{number} {facts[number - 1]}\r\n" for number in numbers]).encode("ascii")
+def _scan_listing(numbers: Sequence[int], sizes: Sequence[int]) -> bytes:
+    """All lines by one format: half the time of a string for each."""
+    facts = [0] * (2 * len(numbers))
+    facts[::2] = numbers
+    facts[1::2] = sizes
+    return b"%d %d\r\n" * len(numbers) % tuple(facts)
+
+
+def _unique_id_listing(numbers: Iterable[int], unique_ids: Sequence[str]) -> bytes:
+    return "".join([f"{number} {unique_ids[number - 1]}\r\n" for number in numbers]).encode("ascii")

@@ -27,9 +27,10 @@ SHOWN_TO_ONE = (
     " (SELECT entry_id FROM removed WHERE viewer_id = ?) ORDER BY uid"
 )
 IN_COLUMNS = (
-    "SELECT group_concat(entry_id, ' '), group_concat(octets, ' '), group_concat(unique_id, ' '), group_concat("
-    "CASE WHEN surrogate_octets != octets THEN entry_id || ' ' || surrogate_octets END, ' ') FROM ({})"
+    "SELECT group_concat(entry_id, ','), group_concat(octets, ','), group_concat(unique_id, ' '), group_concat("
+    "CASE WHEN surrogate_octets != octets THEN entry_id || ',' || surrogate_octets END, ',') FROM ({})"
 )
+LONG_CHARACTERS = 100_000
 LARGE_OCTETS = 64 * 1024
 """From here on a row's data is read by a handle, straight into what is handed out. A statement would copy it twice, in
 memory had anew each time: 470 µs for 256 KiB, and 95 by a handle."""
@@ -77,9 +78,18 @@ def split(
     """Long texts as columns; the last one names each letter that has a surrogate before its octets."""
     if keys is None or octets is None or unique_ids is None:
         return array("q"), array("q"), [], {}
-    numbers = map(int, surrogates.split()) if surrogates else iter(())
+    numbers = iter(_numbers(surrogates) if surrogates else ())
     pairs = dict(zip(numbers, numbers, strict=True))
-    return array("q", map(int, keys.split())), array("q", map(int, octets.split())), unique_ids.split(" "), pairs
+    return _numbers(keys), _numbers(octets), unique_ids.split(" "), pairs
+
+
+def _numbers(text: str) -> array[int]:
+    """Long ones by way of JSON, in half the time: 100,000 in 15 ms and not in 30. To import it costs 3."""
+    if len(text) < LONG_CHARACTERS:
+        return array("q", map(int, text.split(",")))
+    import json
+
+    return array("q", json.loads(f"[{text}]"))
 
 
 def columns(connection: Connection, viewer: str | None, folder: str) -> Columns:
