@@ -13,7 +13,7 @@ import shutil
 import struct
 import subprocess
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -557,42 +557,37 @@ async def test_a_file_in_use_is_refused_and_stays_as_it_is(file: Path, secret: P
     }
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is mounted by root")
-def test_on_a_full_disk_all_stays_as_it_is(file: Path, secret: Path, tmp_path: Path) -> None:
+def test_on_a_full_disk_all_stays_as_it_is(
+    file: Path, secret: Path, tmp_path: Path, small_disk: Callable[[Path, str], None]
+) -> None:
     disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512K", "tmpfs", disk], check=False, timeout=10)
-    if mounted.returncode:
-        pytest.skip("no small disk can be mounted here")
-    try:
-        here = disk / "mail.mailbox"
-        shutil.copy(file, here)
-        filled(disk, but=64 * 1024)
-        for command in (("lock", here), ("pack", here, "--into", disk / "one.po")):
-            status, _, errors = postoffice(*command, "--passphrase-file", secret)
-            assert (status, errors.count("\n")) == (75, 1)
-            assert "full" in errors
-        assert {path.name for path in disk.iterdir()} == {"mail.mailbox", "filled"}
-        assert "all is sound: 5 letters" in well("check", here)
-        (disk / "filled").unlink()
-        well("lock", here, "--passphrase-file", secret)
-        copy = tmp_path / "copy.keys"
-        shutil.copy(keys_path(here), copy)
-        filled(disk, but=0)
-        before = keys_path(here).read_bytes()
-        new = secret_file(tmp_path / "new", "four other random words")
-        for change in (("--new-passphrase-file", new), ("--recovery-key",), ("--keys-from", copy)):
-            status, _, errors = postoffice("passwd", here, *change, "--passphrase-file", secret)
-            assert (status, errors) == (73, f"postoffice: {keys_path(here)}: cannot be written: {os.strerror(28)}\n")
-        status, _, errors = postoffice("unlock", here, "--for-good", "--passphrase-file", secret)
-        assert (status, "full" in errors) == (75, True)
-        assert keys_path(here).read_bytes() == before
-        assert "all is sound: 5 letters" in well("check", here, "--passphrase-file", secret)
-        assert {path.name for path in disk.iterdir()} <= {"mail.mailbox", "mail.mailbox.keys", "filled"} | {
-            f"mail.mailbox-{ending}" for ending in ("shm", "wal")
-        }
-    finally:
-        subprocess.run(["umount", disk], check=True, timeout=10)
+    small_disk(disk, "512K")
+    here = disk / "mail.mailbox"
+    shutil.copy(file, here)
+    filled(disk, but=64 * 1024)
+    for command in (("lock", here), ("pack", here, "--into", disk / "one.po")):
+        status, _, errors = postoffice(*command, "--passphrase-file", secret)
+        assert (status, errors.count("\n")) == (75, 1)
+        assert "full" in errors
+    assert {path.name for path in disk.iterdir()} == {"mail.mailbox", "filled"}
+    assert "all is sound: 5 letters" in well("check", here)
+    (disk / "filled").unlink()
+    well("lock", here, "--passphrase-file", secret)
+    copy = tmp_path / "copy.keys"
+    shutil.copy(keys_path(here), copy)
+    filled(disk, but=0)
+    before = keys_path(here).read_bytes()
+    new = secret_file(tmp_path / "new", "four other random words")
+    for change in (("--new-passphrase-file", new), ("--recovery-key",), ("--keys-from", copy)):
+        status, _, errors = postoffice("passwd", here, *change, "--passphrase-file", secret)
+        assert (status, errors) == (73, f"postoffice: {keys_path(here)}: cannot be written: {os.strerror(28)}\n")
+    status, _, errors = postoffice("unlock", here, "--for-good", "--passphrase-file", secret)
+    assert (status, "full" in errors) == (75, True)
+    assert keys_path(here).read_bytes() == before
+    assert "all is sound: 5 letters" in well("check", here, "--passphrase-file", secret)
+    assert {path.name for path in disk.iterdir()} <= {"mail.mailbox", "mail.mailbox.keys", "filled"} | {
+        f"mail.mailbox-{ending}" for ending in ("shm", "wal")
+    }
 
 
 def filled(disk: Path, but: int) -> None:

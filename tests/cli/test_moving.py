@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -209,36 +209,31 @@ def octets_in(folder: Path) -> int:
     return octets
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is mounted by root")
-def test_a_disk_that_is_full_is_said_and_nothing_is_half_done(folder: Path) -> None:
+def test_a_disk_that_is_full_is_said_and_nothing_is_half_done(
+    folder: Path, small_disk: Callable[[Path, str], None]
+) -> None:
     disk = folder / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300M", "tmpfs", disk], check=False, timeout=10)
-    if mounted.returncode:
-        pytest.skip("no small disk can be mounted here")
-    try:
-        disk.chmod(0o711)
-        data = disk / "office"
-        make_office(data, {BOB: "secret"})
-        path = mbox(folder / "in", 6000, 10_000)
-        status, _, said = run("import", "mbox", path, "--account", BOB, "--data", data)
-        assert (status, "the disk is full" in said) == (os.EX_TEMPFAIL, True)
-        came = shown(data)
-        assert came == [f"id-{number}" for number in range(len(came))]
-        assert 0 < len(came) < 6000
-        (disk / "ballast").write_bytes(b"x" * (230 << 20))
-        status, _, said = run("export", "maildir", disk / "out", "--account", BOB, "--data", data)
-        assert (status, said.startswith("postoffice: ")) == (os.EX_CANTCREAT, True)
-        assert "No space left on device" in said
-        status, _, said = run("export", "mbox", disk / "mbox", "--account", BOB, "--data", data)
-        assert (status, (disk / "mbox").exists()) == (os.EX_CANTCREAT, False)
-        (disk / "ballast").unlink()
-        status, _, _ = run("export", "maildir", disk / "out", "--account", BOB, "--data", data)
-        assert status == 0
-        assert len(list((disk / "out" / "cur").iterdir())) == len(came)
-        assert list((disk / "out" / "tmp").iterdir()) == []
-    finally:
-        subprocess.run(["umount", disk], check=True, timeout=10)
+    small_disk(disk, "300M")
+    disk.chmod(0o711)
+    data = disk / "office"
+    make_office(data, {BOB: "secret"})
+    path = mbox(folder / "in", 6000, 10_000)
+    status, _, said = run("import", "mbox", path, "--account", BOB, "--data", data)
+    assert (status, "the disk is full" in said) == (os.EX_TEMPFAIL, True)
+    came = shown(data)
+    assert came == [f"id-{number}" for number in range(len(came))]
+    assert 0 < len(came) < 6000
+    (disk / "ballast").write_bytes(b"x" * (230 << 20))
+    status, _, said = run("export", "maildir", disk / "out", "--account", BOB, "--data", data)
+    assert (status, said.startswith("postoffice: ")) == (os.EX_CANTCREAT, True)
+    assert "No space left on device" in said
+    status, _, said = run("export", "mbox", disk / "mbox", "--account", BOB, "--data", data)
+    assert (status, (disk / "mbox").exists()) == (os.EX_CANTCREAT, False)
+    (disk / "ballast").unlink()
+    status, _, _ = run("export", "maildir", disk / "out", "--account", BOB, "--data", data)
+    assert status == 0
+    assert len(list((disk / "out" / "cur").iterdir())) == len(came)
+    assert list((disk / "out" / "tmp").iterdir()) == []
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ class Flights:
         """
         piece = self.ready.pop(number, None)
         if piece is None:
-            self._forget()
+            self.leave()
             numbers = self._maildrop.view.together(number, following, FLIGHT_OCTETS, FLIGHT_LETTERS)
             if len(numbers) == 1 and number == self._followed:
                 numbers += self._ahead(number)
@@ -61,7 +61,9 @@ class Flights:
         return piece
 
     def leave(self) -> None:
-        self._forget()
+        Flights._in_all -= self._ahead_octets
+        self._ahead_octets = 0
+        self.ready.clear()
 
     async def _read(self, numbers: list[int]) -> Piece:
         view = self._maildrop.view
@@ -90,8 +92,3 @@ class Flights:
         self._ahead_octets = octets
         Flights._in_all += octets
         return numbers
-
-    def _forget(self) -> None:
-        Flights._in_all -= self._ahead_octets
-        self._ahead_octets = 0
-        self.ready.clear()
