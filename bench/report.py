@@ -85,12 +85,14 @@ def machine(results: Results) -> str:
         f"{facts['processor']}, {facts['cores']} cores, {facts['memory_mb'] / 1024:.0f} GiB, {facts['kernel']}, "
         f"{facts['file_system']}, Python {facts['python']}.",
         "",
-        "| subject | measured | rounds | load when it ended | who |",
-        "|---|---|---|---|---|",
+        "| subject | measured | rounds | load when it ended | an addition in Python | a look into memory | who |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, kept in results.subjects.items():
         who = ", ".join(sorted(set(kept["versions"].values()) - {"bench/floor.c", "python -c pass"}))
-        text.append(f"| {name} | {kept['date']} | {kept['rounds']} | {kept['load_after']:.1f} | {who} |")
+        pace = (f"{kept[fact]} ns" if fact in kept else "–" for fact in ("addition_ns", "look_ns"))
+        when = f"{kept['date']} | {kept['rounds']} | {kept['load_after']:.1f}"
+        text.append(f"| {name} | {when} | {' | '.join(pace)} | {who} |")
     return "\n".join(text)
 
 

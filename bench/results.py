@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from bench.figures import Figure, Summary, summaries
+from bench.machine import pace
 from bench.measurement import Measurement
 
 Facts = Mapping[str, str | int | float]
@@ -49,6 +50,7 @@ class Results:
         self.subjects[subject] = {
             "date": f"{datetime.now(UTC):%Y-%m-%d}",
             "load_after": os.getloadavg()[0],
+            **pace(),
             "rounds": 1 + max((one.round_number for one in measurements), default=0),
             "versions": {name: version for name, version in versions.items() if name in names},
             "summaries": [dataclasses.asdict(line) for line in summaries(measurements)],

@@ -76,6 +76,7 @@ def test_the_page_is_written_anew_between_its_marks(tmp_path: Path, capsys: pyte
         "date": "2026-01-02",
         "rounds": 3,
         "load_after": 0.5,
+        "addition_ns": 30,
         "versions": {"ours": "postoffice 1"},
     }
     row = "tls sessions c=16"
@@ -88,7 +89,7 @@ def test_the_page_is_written_anew_between_its_marks(tmp_path: Path, capsys: pyte
     assert "outdated" not in text
     assert "by hand" in text
     assert "| 2 x tuned | 2.5 x | CPU x 2.60, **rate x 1.50** | **missed** |" in text
-    assert "| tls | 2026-01-02 | 3 | 0.5 | postoffice 1 |" in text
+    assert "| tls | 2026-01-02 | 3 | 0.5 | 30 ns | – | postoffice 1 |" in text
     assert "dovecot-tuned  600 [540-660]" in text
     assert {path.name for path in (tmp_path / "page").iterdir()} == {"ratios.svg", "cpu.svg"}
     assert "missed" in capsys.readouterr().out
