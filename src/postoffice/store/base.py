@@ -323,7 +323,7 @@ class Directory(Protocol):
         ...
 
     async def generation(self) -> int:
-        """Grows with every change of accounts, credentials or settings, so that what was remembered is forgotten."""
+        """Grows with every change of domains, accounts, credentials or settings, so that who remembers any knows."""
         ...
 
 

@@ -23,7 +23,10 @@ from postoffice.store.model import Acceptance, Account, LocalDelivery, Staged
 from postoffice.transfer.quota import Quotas
 
 REMEMBERED_SECONDS = 1.0
-"""How long it is not asked again who lives here and how much room there is."""
+"""How long it is not asked again whether the directory has changed and how much room there is."""
+
+MOST_KNOWN = 10_000
+"""How many recipients are remembered, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +72,17 @@ class Intake:
         self._known: dict[Address, Recipient] = {}
         self._free_octets: int | None = None
         self._known_since = 0.0
+        self._generation = -1
         self._life = secrets.token_hex(4)
         self._letters = 0
 
     async def recipient(self, address: Address) -> Recipient:
         """Who takes letters for an address; a name that nobody has here is a permanent Refusal.
 
-        Remembered for a moment: an account that goes meanwhile is found missing by the acceptance, which is a
-        temporary failure; then it is asked anew.
+        Remembered until the directory changes, which is looked at each second: an account that goes meanwhile is found
+        missing by the acceptance, which is a temporary failure; then it is asked anew.
         """
-        self._forget_outdated()
+        await self._forget_outdated()
         known = self._known.get(address)
         if known is None:
             known = self._known[address] = await self._look_up(address)
@@ -104,7 +108,7 @@ class Intake:
         limit = self.settings.max_octets
         if limit and octets > limit:
             raise Refusal(permanent=True, status="3.4", public=f"A letter may have {limit} octets here")
-        self._forget_outdated()
+        await self._forget_outdated()
         if self._free_octets is None:
             self._free_octets = await self._office.free_octets()
         if self._free_octets - octets < self.settings.free_octets:
@@ -117,12 +121,16 @@ class Intake:
         self._letters += 1
         return f"{self._life}{self._letters:06x}"
 
-    def _forget_outdated(self) -> None:
+    async def _forget_outdated(self) -> None:
         now = self._clock()
-        if not 0 <= now - self._known_since < REMEMBERED_SECONDS:
+        if 0 <= now - self._known_since < REMEMBERED_SECONDS:
+            return
+        self._known_since = now
+        self._free_octets = None
+        generation = await self._directory.generation()
+        if generation != self._generation or len(self._known) > MOST_KNOWN:
             self._known.clear()
-            self._free_octets = None
-            self._known_since = now
+        self._generation = generation
 
     async def stage(self) -> Stage:
         return await self._office.stage()

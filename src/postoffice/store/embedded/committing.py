@@ -293,6 +293,7 @@ def _add_domain(connection: Connection, job: AddDomain) -> None:
     connection.execute("INSERT OR IGNORE INTO domains (domain) VALUES (?)", (job.domain,))
     if not connection.changes():
         raise StoreError(f"the domain {job.domain} is here already")
+    _directory_changed(connection)
 
 
 def _add_account(connection: Connection, job: AddAccount) -> Account:

@@ -38,6 +38,7 @@ class MemoryDirectory:
         if domain in self._domains:
             raise StoreError(f"the domain {domain} is here already")
         self._domains.append(domain)
+        self._generation += 1
 
     async def find(self, address: str) -> Account | None:
         local, _, domain = address.rpartition("@")

@@ -145,8 +145,9 @@ async def settings_are_kept_by_owner(store: Store) -> None:
 
 
 async def every_change_is_a_new_generation(store: Store) -> None:
-    await store.directory.add_domain("b.example")
     generations = [await store.directory.generation()]
+    await store.directory.add_domain("b.example")
+    generations.append(await store.directory.generation())
     bob = await store.directory.add_account("bob@b.example", NOON)
     generations.append(await store.directory.generation())
     await store.directory.set_credential(Credential(bob.account_id, "password", "one"))
