@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from postoffice.store.embedded import MailboxFile
+from postoffice.store.embedded.inspection import inspect_mailbox
+from postoffice.store.embedded.soundness import Tally
 from postoffice.store.model import CHUNK_OCTETS
 from postoffice.testing.check_store.walk import must_be_sound, seen
 from postoffice.testing.crashes import DISK, HEARD, SENT, Crashes, Pull, crashes
@@ -76,6 +78,10 @@ class Scene:
                 await Pull(port, str(self._file)).run()
             assert peer.letters == {}, f"not deleted: {where}"
         assert await self._at_home() == Counter(self._letters.values()), f"lost or doubled in the end: {where}"
+        tally = Tally()
+        assert list(inspect_mailbox(self._file, "home", tally)) == []
+        assert tally.commit is not None, f"no chain: {where}"
+        assert tally.commit.letters == len(self._letters), f"the chain ends elsewhere: {where}"
         return moments
 
     async def _at_home(self) -> Counter[bytes]:

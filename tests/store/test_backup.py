@@ -17,10 +17,12 @@ import pytest
 from postoffice.database.sqlite import open_reader, open_writer, shut
 from postoffice.errors import StoreUnavailable, UsageError
 from postoffice.home.search.extraction import document
-from postoffice.store.embedded import EmbeddedStore, backup
+from postoffice.store.embedded import EmbeddedStore, MailboxFile, backup
 from postoffice.store.embedded.backup import Contents, Restored, Taken, Vault
 from postoffice.store.embedded.index import Index
+from postoffice.store.embedded.inspection import inspect_mailbox
 from postoffice.store.embedded.places import mailbox_path
+from postoffice.store.embedded.soundness import Tally
 from postoffice.store.model import CHUNK_OCTETS, INBOX, Acceptance, Flag
 from postoffice.testing.check_store.walk import PREFIX, deliver, letter, new_account, seen, staged
 
@@ -474,6 +476,20 @@ async def test_a_damaged_letter_is_named_and_all_others_are_restored(place: Plac
         whole = [plain for plain in await place.shown(account_id) if b"Subject: %d\r\n" % number not in plain]
         assert len(whole) == len(await place.shown(account_id)) - (name in owners)
         assert await place.restored(account_id) == whole
+
+
+async def test_a_letter_that_cannot_be_restored_is_a_commit_of_a_mailbox_that_has_a_chain(place: Place) -> None:
+    await fill(place.store)
+    home = MailboxFile.open(mailbox_path(place.data, BOB))
+    await home.write(lambda _: None)  # the chain begins
+    await home.close()
+    place.take()
+    spoil(content_files(place)[b"Subject: 1"])
+    assert len(place.restore().damages) == 1
+    tally = Tally()
+    assert list(inspect_mailbox(mailbox_path(place.folder / "restored", BOB), "bob", tally)) == []
+    assert tally.commit is not None
+    assert tally.commit[:2] == (1, 2)
 
 
 async def test_a_damaged_content_that_is_filed_and_arrived_is_named_for_each_letter_once(place: Place) -> None:

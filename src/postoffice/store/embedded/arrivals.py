@@ -154,14 +154,15 @@ def absorb(mailbox: Connection, batch: Sequence[tuple[Arrival, Staged]], incarna
         if one_number(mailbox, "SELECT incarnation FROM mailbox") != incarnation:
             begin_anew(mailbox, incarnation)
         done = watermark(mailbox, incarnation)
+        inbox = folders.folder_id(mailbox, INBOX)
         filings = []
         for arrival, staged in batch:
             if arrival.number > done and arrival.email_id not in known:
-                filings.append(_filing(mailbox, arrival, staged))
+                filings.append(_filing(mailbox, inbox, arrival, staged))
             elif isinstance(staged.place, str):
                 contents.disown(mailbox, staged.place)
         if filings:
-            folders.file(mailbox, folders.folder_id(mailbox, INBOX), filings)
+            folders.file(mailbox, filings)
         mailbox.execute("UPDATE mailbox SET watermark = max(watermark, ?)", (batch[-1][0].number,))
 
 
@@ -186,13 +187,14 @@ def taken_in(mailbox: Connection, office: Connection, account_id: int, incarnati
     return [(number, content_id) for number, content_id, email_id in rows if number <= done or email_id in known]
 
 
-def _filing(mailbox: Connection, arrival: Arrival, staged: Staged) -> folders.Filing:
+def _filing(mailbox: Connection, inbox: int, arrival: Arrival, staged: Staged) -> folders.Filing:
     content_id = contents.keep(mailbox, staged)
     surrogate_octets = arrival.surrogate_octets
     if surrogate_octets is None:
         wire, _ = contents.read_chunk(mailbox, content_id, 0)
         surrogate_octets = arrival.octets + (growth_of(arrival.prefix, wire, arrival.content.has_ascii_header) or 0)
     return folders.Filing(
+        folder_id=inbox,
         content_id=content_id,
         email_id=arrival.email_id,
         unique_id=arrival.email_id,

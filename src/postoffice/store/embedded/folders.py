@@ -11,13 +11,15 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 
 import apsw
 
 from postoffice.database.sqlite import Connection, one_number
 from postoffice.errors import NotLooking, StoreError
 from postoffice.protocols.dots import has_dot_lines
-from postoffice.store.embedded import contents, pulls, scans
+from postoffice.store.embedded import chain, contents, pulls, scans
 from postoffice.store.identity import new_email_id
 from postoffice.store.model import OWNER, WITHHELD, Flag, Letter, Sight
 
@@ -47,6 +49,7 @@ Leave = Callable[[Connection, Sequence[int]], object]
 class Filing:
     """A letter whose content is kept already, about to become an entry."""
 
+    folder_id: int
     content_id: int
     email_id: str
     unique_id: str
@@ -91,8 +94,16 @@ def next_modseq(connection: Connection, folder: int, *, shown: bool) -> int:
     return one_number(connection, "SELECT highest_modseq FROM folders WHERE folder_id = ?", (folder,))
 
 
-def file(connection: Connection, folder: int, filings: Sequence[Filing]) -> list[int]:
-    """New entries at the end of a folder; gives their keys."""
+def file(connection: Connection, filings: Sequence[Filing]) -> list[int]:
+    """New entries at the ends of their folders; gives their keys. All of them are one commit of the chain."""
+    keys: list[int] = []
+    for folder, ones in groupby(filings, attrgetter("folder_id")):
+        keys += _file_in(connection, folder, ones)
+    chain.go_on(connection, filed=keys)
+    return keys
+
+
+def _file_in(connection: Connection, folder: int, filings: Iterable[Filing]) -> list[int]:
     modseq = next_modseq(connection, folder, shown=True)
     uid = one_number(connection, "SELECT uid_next FROM folders WHERE folder_id = ?", (folder,))
     keys = []
@@ -115,21 +126,22 @@ def file(connection: Connection, folder: int, filings: Sequence[Filing]) -> list
             ),
         )
         keys.append(connection.last_insert_rowid())
-    connection.execute("UPDATE folders SET uid_next = ? WHERE folder_id = ?", (uid + len(filings), folder))
+    connection.execute("UPDATE folders SET uid_next = ? WHERE folder_id = ?", (uid + len(keys), folder))
     return keys
 
 
 def append(connection: Connection, letters: Sequence[Letter], email_ids: Sequence[str], now: float) -> list[int]:
     """Letters that are new here; one pulled before is passed over and has the key 0."""
-    keys = []
+    filings: list[Filing | None] = []
     for letter, email_id in zip(letters, email_ids, strict=True):
         content = letter.staged.content
         name = scans.folder_of(connection, letter)
         folder = folder_made(connection, name) if name in WITHHELD else folder_id(connection, name)
         if letter.origin and not pulls.remember(connection, letter.origin, content.sha256, email_id, now):
-            keys.append(0)
+            filings.append(None)
             continue
         filing = Filing(
+            folder_id=folder,
             content_id=contents.keep(connection, letter.staged),
             email_id=email_id,
             unique_id=letter.unique_id or email_id,
@@ -141,8 +153,9 @@ def append(connection: Connection, letters: Sequence[Letter], email_ids: Sequenc
             saved=now,
             prefix=letter.prefix,
         )
-        keys += file(connection, folder, [filing])
-    return keys
+        filings.append(filing)
+    keys = iter(file(connection, [filing for filing in filings if filing is not None]))
+    return [0 if filing is None else next(keys) for filing in filings]
 
 
 def remove(connection: Connection, keys: Sequence[int], viewer: str | None, leave: Leave) -> None:
@@ -171,8 +184,12 @@ def _times_removed(connection: Connection, entry: int) -> int:
 
 def forget(connection: Connection, entries: Sequence[int]) -> None:
     """Entries and what only they hold; the folder remembers their uids as vanished."""
-    if not entries:
-        return
+    if entries:
+        chain.go_on(connection, removed=entries)
+        _take_out(connection, entries)
+
+
+def _take_out(connection: Connection, entries: Sequence[int]) -> None:
     rows = connection.execute(
         "SELECT entry_id, folder_id, uid, content_id FROM carray(?) k CROSS JOIN entries ON entry_id = k.value",
         (apsw.carray(array("q", entries)),),
@@ -202,7 +219,8 @@ def move(connection: Connection, entries: Sequence[int], name: str, now: float) 
         uid += is_there
         connection.execute(HOLD_AGAIN, (entry,))
     connection.execute("UPDATE folders SET uid_next = ? WHERE folder_id = ?", (uid, folder))
-    forget(connection, entries)
+    chain.go_on(connection, filed=keys, removed=entries)
+    _take_out(connection, entries)
     return keys
 
 

@@ -22,6 +22,7 @@ from postoffice.database.migrate import prepare, version_of
 from postoffice.database.sqlite import Connection, open_reader, shut, store_error
 from postoffice.errors import DamagedStore, StoreError
 from postoffice.store.embedded.contents import digest_of
+from postoffice.store.embedded.following import Noted
 from postoffice.store.embedded.places import mailbox_path, office_path, removed_folder
 from postoffice.store.embedded.removal import (
     HALF_MADE,
@@ -81,9 +82,17 @@ def inspect(
 
 
 def inspect_mailbox(
-    path: Path, where: str, tally: Tally | None = None, vfs: str | None = None, key: Key | None = None
+    path: Path,
+    where: str,
+    tally: Tally | None = None,
+    vfs: str | None = None,
+    key: Key | None = None,
+    noted: Noted | None = None,
 ) -> Iterator[Damage]:
-    """Everything that is to be said about one mailbox file, at the office or at home."""
+    """Everything that is to be said about one mailbox file, at the office or at home.
+
+    With a `noted` commit, also whether the file goes on from that.
+    """
     tally = tally or Tally()
     tally.mailboxes += 1
     try:
@@ -95,7 +104,7 @@ def inspect_mailbox(
         if not version_of(connection, path, MAILBOX):
             yield Damage(where, "it is empty", "", "the next letter makes a mailbox of it", is_harmless=True)
             return
-        yield from mailbox_findings(connection, where, tally)
+        yield from mailbox_findings(connection, where, tally, noted)
     except StoreError as error:
         yield _cannot_open(where, error)
     finally:

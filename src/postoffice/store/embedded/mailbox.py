@@ -26,7 +26,7 @@ from postoffice.errors import DamagedStore, StoreError
 from postoffice.events import event
 from postoffice.net.pause import give_way
 from postoffice.store.base import MaildropLock
-from postoffice.store.embedded import contents, folders, pulls, scans, sight
+from postoffice.store.embedded import chain, contents, folders, pulls, scans, sight
 from postoffice.store.embedded.folders import Leave
 from postoffice.store.embedded.glimpse import Stillness, glimpse, stillness
 from postoffice.store.embedded.schema import HAS_SEARCH, MAILBOX
@@ -130,7 +130,12 @@ class MailboxFile:
             raise DamagedStore(f"{path} is not {MAILBOX.name}: it is not there")
         connection = open_writer(path, self._vfs, CACHE_OCTETS, self.key)
         if self._own_pool is not None:
-            connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES_AT_HOME}").fetchall()
+            try:
+                connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES_AT_HOME}").fetchall()
+                chain.begin(connection)
+            except apsw.Error as error:
+                shut(connection)
+                raise store_error(error, path) from error
         return connection
 
     # --- reading: at once -----------------------------------------------------------------------------------

@@ -204,9 +204,15 @@ class _Merging:
         notes = self._notes([at for _, letter in batch.letters for at in self._pulled_as[letter.email_id]])
 
         def change(connection: Connection) -> None:
-            for folder, staged, filing in filings:
-                kept = replace(filing, content_id=contents.keep(connection, staged))
-                folders.file(connection, folders.folder_made(connection, folder), [kept])
+            kept = [
+                replace(
+                    filing,
+                    folder_id=folders.folder_made(connection, folder),
+                    content_id=contents.keep(connection, staged),
+                )
+                for folder, staged, filing in filings
+            ]
+            folders.file(connection, kept)
             for source, ones in notes.items():
                 pulls.note(connection, source, ones)
 
@@ -226,6 +232,7 @@ class _Merging:
         self._unique_ids.add(unique_id)
         self._names.setdefault(letter.email_id, email_id)
         return Filing(
+            folder_id=0,
             content_id=0,
             email_id=email_id,
             unique_id=unique_id,

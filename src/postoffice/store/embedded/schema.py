@@ -137,9 +137,25 @@ CREATE TABLE scans (
     allowed TEXT NOT NULL
 ) WITHOUT ROWID;
 """,
+        """
+-- Nothing but the version: who does not know of `CHAIN` may not write beside it.
+""",
     ),
     functions=FUNCTIONS,
 )
+
+CHAIN = """
+CREATE TABLE chain (
+    number INTEGER PRIMARY KEY,
+    sum BLOB NOT NULL,
+    link BLOB NOT NULL,
+    letters INTEGER NOT NULL
+);
+"""
+"""The chain of the commits of a mailbox file at home (`chain`), made when it is first written there, and no step of
+`MAILBOX`, as the index is none. Its columns stand in an order in which `salvage` takes none of its rows for a chunk."""
+
+HAS_CHAIN = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'chain' AND type = 'table')"
 
 SEARCH = """
 CREATE VIRTUAL TABLE search USING fts5(

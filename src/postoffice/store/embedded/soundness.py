@@ -16,7 +16,9 @@ from zlib import crc32
 import apsw
 
 from postoffice.database.sqlite import Connection
+from postoffice.store.embedded.chain import Commit
 from postoffice.store.embedded.contents import INDEX_BITS, digest_of
+from postoffice.store.embedded.following import Noted, chain_findings
 from postoffice.store.embedded.rules import MAILBOX_RULES, REBUILD, RESTORE, Rule
 from postoffice.store.model import Damage
 
@@ -34,12 +36,16 @@ def _nothing() -> None:
 
 @dataclass(slots=True)
 class Tally:
-    """What was looked at so far. `tick` is called at every step, by the thread that looks."""
+    """What was looked at so far. `tick` is called at every step, by the thread that looks.
+
+    `commit` is the last one in the chain of the mailbox that was looked at last, None if it has no chain.
+    """
 
     accounts: int = 0
     mailboxes: int = 0
     letters: int = 0
     octets: int = 0
+    commit: Commit | None = None
     tick: Callable[[], None] = _nothing
 
     def count(self, octets: int) -> None:
@@ -52,11 +58,12 @@ def wrong_in_mailbox(connection: Connection, where: str, tally: Tally | None = N
     return (one for one in mailbox_findings(connection, where, tally or Tally()) if not one.is_harmless)
 
 
-def mailbox_findings(connection: Connection, where: str, tally: Tally) -> Iterator[Damage]:
-    """Everything that is to be said about a mailbox file."""
+def mailbox_findings(connection: Connection, where: str, tally: Tally, noted: Noted | None = None) -> Iterator[Damage]:
+    """Everything that is to be said about a mailbox file; also whether it goes on from a `noted` commit."""
     yield from integrity(connection, where)
     tally.letters += how_many(connection, "entries")
     yield from broken(connection, where, MAILBOX_RULES)
+    tally.commit = yield from chain_findings(connection, where, noted)
     yield from wrong_contents(connection, where, _entries_of, tally)
 
 

@@ -25,7 +25,7 @@ from postoffice.clock import Clock, system_clock
 from postoffice.database.sqlite import Connection, one_number, open_draft, sync_directory, transaction
 from postoffice.errors import DamagedStore, UsageError
 from postoffice.protocols.dots import Stuffer
-from postoffice.store.embedded import arrivals, contents
+from postoffice.store.embedded import arrivals, chain, contents
 from postoffice.store.embedded.backup.durable import disk_errors, sync_files, sync_folders
 from postoffice.store.embedded.backup.reading import Contents
 from postoffice.store.embedded.backup.vault import sheet_path
@@ -39,6 +39,7 @@ WORK: Final = "restoring"
 PARTS: Final = ("tls", SPOOL, "mailboxes", "removed")
 
 _NAMED = "SELECT content_id, sha256, wire_octets, spool FROM contents WHERE holds > 0"
+_ENTRIES = "SELECT entry_id FROM entries WHERE content_id = ?"
 _CONTENT = (
     "DELETE FROM chunks WHERE chunk_id >= ?1 << 20 AND chunk_id < (?1 + 1) << 20",
     "DELETE FROM contents WHERE content_id = ?",
@@ -221,6 +222,9 @@ class _Restoring:
                     _write_chunks(connection, content_id, name, self._wires(name, wire_octets))
             except DamagedStore as error:
                 troubles[name] = str(error)
+                if kind == "mailbox":
+                    entries = connection.execute(_ENTRIES, (content_id,)).fetchall()
+                    chain.go_on(connection, removed=[entry_id for (entry_id,) in entries])
                 for sql in (*_REFER_TO[kind], *_CONTENT):
                     connection.execute(sql, (content_id,))
         return troubles

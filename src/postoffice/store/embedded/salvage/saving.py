@@ -219,6 +219,7 @@ class Saving:
         email_id, date = pulled or (new_email_id(self._now), self._now)
         shown = self._findings.first("SELECT folder_id FROM shown WHERE unique_id = ?", (email_id,))
         filing = Filing(
+            folder_id=0,
             content_id=0,
             email_id=email_id,
             unique_id=email_id,
@@ -263,17 +264,18 @@ class Saving:
             return
 
         def put(connection: Connection) -> list[tuple[int, int]]:
-            pairs = []
-            for staged, filing, folder, entry_id in batch:
-                filed = replace(
+            filings = [
+                replace(
                     filing,
+                    folder_id=self._new_folder(connection, folder),
                     content_id=contents.keep(connection, staged),
                     surrogate_octets=staged.surrogate_octets(filing.prefix),
                     has_dot_lines=staged.content.has_dot_lines,
                 )
-                (key,) = folders.file(connection, self._new_folder(connection, folder), [filed])
-                pairs.append((key, entry_id))
-            return pairs
+                for staged, filing, folder, _ in batch
+            ]
+            keys = folders.file(connection, filings)
+            return [(key, entry_id) for key, (*_, entry_id) in zip(keys, batch, strict=True)]
 
         pairs = await self._mailbox.write(put)
         self._findings.connection.executemany("UPDATE saved SET new_entry = ? WHERE old_entry = ? AND old_entry", pairs)
@@ -377,6 +379,7 @@ def _note(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
 
 def _filing(row: Row) -> Filing:
     return Filing(
+        folder_id=0,
         content_id=0,
         email_id=row.email_id,
         unique_id=row.unique_id,
