@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 
 from postoffice.app.privilege import give_away
@@ -39,11 +41,11 @@ def data() -> Iterator[Path]:
         yield data
 
 
-def check(*words: object) -> tuple[int, list[str], str]:
+def check(*words: object, command: str = "check") -> tuple[int, list[str], str]:
     """Status, the lines of standard output, standard error."""
     program = "from postoffice.cli.main import main; main()"
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, "check", *map(str, words)],
+        [sys.executable, "-W", "error", "-c", program, command, *map(str, words)],
         capture_output=True,
         timeout=60,
         check=False,
@@ -139,6 +141,107 @@ def test_a_mailbox_file_at_home_is_looked_at_alone(tmp_path: Path) -> None:
     status, lines, _ = check(path)
     assert status == os.EX_DATAERR
     assert f"DAMAGED  {path}, content 2: " in lines[0]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A mailbox at home into which letters came twice."""
+    path = tmp_path / "home.mailbox"
+    grow(path, 1)
+    grow(path, 2)
+    return path
+
+
+def grow(path: Path, *numbers: int) -> None:
+    async def fill() -> None:
+        mailbox = MailboxFile.open(path, create=True)
+        await put(mailbox, *(text(number) for number in numbers))
+        await mailbox.close()
+
+    asyncio.run(fill())
+
+
+def change(path: Path, sql: str) -> None:
+    connection = apsw.Connection(str(path))
+    connection.execute(sql)
+    connection.close()
+
+
+def noted(path: Path) -> str:
+    """The commit that the last line names."""
+    _, lines, _ = check(path)
+    return lines[-1].partition(", commit ")[2]
+
+
+def test_the_last_line_names_the_last_commit_and_a_program_gets_all_of_it(home: Path) -> None:
+    assert re.fullmatch("2-[0-9a-f]{16}", noted(home))
+    status, lines, _ = check(home, "--json")
+    told = json.loads("\n".join(lines))
+    assert (status, told["commit"].startswith(noted(home)), len(told["commit"])) == (0, True, 66)
+
+
+def test_an_office_has_no_commits(data: Path) -> None:
+    for words in ((), (BOB,)):
+        _, [line], _ = check("--data", data, *words)
+        assert "commit" not in line
+    _, lines, _ = check("--data", data, "--json")
+    assert json.loads("\n".join(lines))["commit"] is None
+
+
+def test_verify_is_another_name_for_it(home: Path) -> None:
+    status, [line], said = check(home, command="verify")
+    assert (status, said) == (0, "")
+    assert line.startswith("all is sound: 2 letters, ")
+    assert check("--help", command="verify")[1][0].endswith(" verify [OPTIONS] [ADDRESS... | FILE]")
+
+
+@pytest.mark.parametrize(
+    ("sql", "where", "what"),
+    [
+        ("DELETE FROM entries WHERE uid = 1", "the chain of commits", "there are 1 letters, and were 2 after the last"),
+        (
+            "UPDATE entries SET prefix = x'41'",
+            "the chain of commits",
+            "the letters are not those that were there after",
+        ),
+        ("UPDATE entries SET internal_date = 0", "the chain of commits", "the letters are not those that were there"),
+        ("UPDATE chain SET letters = 5 WHERE number = 1", "commit 1", "it does not follow from the one before it"),
+        ("DELETE FROM chain WHERE number = 1", "commit 1", "it is not there"),
+    ],
+)
+def test_what_was_written_past_our_programs_is_damage(home: Path, sql: str, where: str, what: str) -> None:
+    change(home, sql)
+    status, lines, _ = check(home, command="verify")
+    assert status == os.EX_DATAERR
+    assert any(line.startswith(f"DAMAGED  {home}, {where}: {what}") for line in lines)
+
+
+def test_whether_a_file_goes_on_from_what_was_noted_of_it(home: Path, tmp_path: Path) -> None:
+    first, older = noted(home), home.read_bytes()
+    grow(home, 3)
+    second = noted(home)
+    for commit in (first, second):
+        assert check(home, "--after", commit)[0] == 0
+    home.write_bytes(older)
+    assert check(home)[0] == 0
+    status, [line, summary], _ = check(home, "--after", second)
+    assert status == os.EX_DATAERR
+    assert line.startswith(
+        f"DAMAGED  {home}: it does not go on from commit {second}: it ends at commit {first}; an older"
+    )
+    assert summary.startswith("1 damaged: ")
+    assert json.loads("\n".join(check(home, "--after", second, "--json")[1]))["sound"] is False
+
+
+def test_after_wants_a_commit_and_a_file(home: Path, data: Path) -> None:
+    for words in (
+        (home, "--after", "yesterday"),
+        (home, "--after", "2-3f9a"),
+        ("--after", noted(home), "--data", data),
+    ):
+        status, out, said = check(*words)
+        assert (status, out, said.count("\n")) == (os.EX_USAGE, [], 1)
+        assert said.startswith("postoffice: --after ")
 
 
 def test_what_cannot_be_looked_at_is_said(data: Path, tmp_path: Path) -> None:

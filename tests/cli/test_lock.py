@@ -118,16 +118,20 @@ def locked(file: Path, secret: Path) -> Path:
 
 async def test_the_letters_are_the_same_before_locked_and_after(file: Path, secret: Path) -> None:
     before = await letters_of(file, None)
+    [*_, commit] = well("check", file).split()
     out = well("lock", file, "--passphrase-file", secret)
     assert "5 letters" in out
     assert RECOVERY_KEY.search(out)
     assert file.read_bytes().startswith(MARK)
     assert await letters_of(file) == before
     assert "all is sound: 5 letters" in well("check", file, "--passphrase-file", secret)
+    well("passwd", file, "--passphrase-file", secret, "--new-passphrase-file", secret)
+    assert well("verify", file, "--after", commit, "--passphrase-file", secret).endswith(f", commit {commit}\n")
     out = well("unlock", file, "--for-good", "--passphrase-file", secret)
     assert "not encrypted any more" in out
     assert file.read_bytes().startswith(b"SQLite format 3\0")
     assert await letters_of(file, None) == before
+    assert well("check", file).endswith(f", commit {commit}\n")
     assert "word3" in well("search", file, "word3")
 
 

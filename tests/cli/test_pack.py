@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import pty
 import random
@@ -50,6 +51,15 @@ async def pull(file: Path, peer: Pop3Peer, port: int) -> Report:
         await mailbox.close()
 
 
+def commit_of(file: Path, after: str | None = None) -> str:
+    """The last one of the chain of a file that is sound, and goes on from another commit."""
+    status, told, _ = postoffice("verify", file, "--json", *(["--after", after] if after else []))
+    found = json.loads(told)
+    assert (status, found["found"]) == (0, [])
+    number, _, link = found["commit"].partition("-")
+    return f"{number}-{link[:16]}"
+
+
 def tables(file: Path) -> dict[str, list[tuple[object, ...]]]:
     """Every row of every table."""
     with closing(apsw.Connection(str(file))) as connection:
@@ -71,6 +81,7 @@ def file(tmp_path: Path) -> Iterator[Path]:
 def packed(file: Path) -> bytes:
     status, pack, said = postoffice("pack", file)
     assert (status, said.startswith("pack: 22 letters, ")) == (0, True), said
+    assert said.endswith(f", commit {commit_of(file)}\n")
     return pack
 
 
@@ -80,7 +91,7 @@ def test_what_comes_out_is_what_went_in(file: Path, packed: bytes) -> None:
     assert (status, said.startswith(b"%b: " % bytes(new))) == (0, True)
     assert tables(new) == tables(file)
     assert new.stat().st_mode & 0o777 == 0o600
-    assert postoffice("check", new)[0] == 0
+    assert commit_of(new) == commit_of(file)
     into = file.with_name("one.po")
     assert postoffice("pack", file, "--into", into)[0] == 0
     assert into.read_bytes() == packed, "the same moment is the same pack"
@@ -269,6 +280,7 @@ async def test_a_pull_after_open_and_after_merge_fetches_only_what_is_new(tmp_pa
     async with peer.listening() as port:
         home, away, third = (tmp_path / name for name in ("home", "away", "third"))
         assert (await pull(home, peer, port)).letters == 6
+        pulled = await asyncio.to_thread(commit_of, home)
         pack = (await asyncio.to_thread(postoffice, "pack", home))[1]
         assert (await asyncio.to_thread(lambda: postoffice("open", "-", "--into", away, stdin=pack)))[0] == 0
         peer.letters["id-6"] = text(6)
@@ -288,6 +300,8 @@ async def test_a_pull_after_open_and_after_merge_fetches_only_what_is_new(tmp_pa
         assert (report.letters, report.known) == (1, 7)
         expected = [text(number) for number in range(9)] + [text("written away")]
         assert sorted(await letters_of(home)) == sorted(expected)
+        for one in (home, away):
+            assert await asyncio.to_thread(commit_of, one, pulled) != pulled, "each goes on from where it was packed"
 
 
 async def test_what_only_the_other_one_pulled_is_known_here_also_where_it_was_removed(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_what_is_lost_is_named_and_the_rest_is_in_the_new_file(file: Path) -> No
     assert lost.endswith("'letter 7': its octets are not those it is named by")
     assert summary.startswith(f"{new}: {LETTERS - 1} letters saved (")
     assert "1 letter lost" in summary
+    assert "its chain of commits begins anew" in summary
 
     async def read() -> list[bytes]:
         mailbox = MailboxFile.open(new)

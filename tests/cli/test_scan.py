@@ -119,6 +119,8 @@ async def test_new_signatures_and_a_false_alarm(person: Person) -> None:
     assert out == "letter id-3: found New\n3 letters scanned; 1 found infected and put into quarantine\n"
     status, out, _ = await person.run("scan", "home.mailbox", "--release", "2")
     assert (status, out) == (0, "it is in INBOX now, and stays there if New is found in it again\n")
+    status, out, _ = await person.run("verify", "home.mailbox")
+    assert (status, ", commit 3-" in out) == (0, True), "a pull, a letter into quarantine, a letter out of it"
     assert (await person.run("scan", "home.mailbox", "--all", *by))[1] == "3 letters scanned\n"
     assert await person.shown() == {INBOX: [GOOD, LATER], QUARANTINE: [BAD]}
     status, out, _ = await person.run("scan", "home.mailbox", "--all", "--json", *by)

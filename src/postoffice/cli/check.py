@@ -1,4 +1,5 @@
-"""`postoffice check`: all that is kept is looked at, and what is not sound is told with what it means and what helps.
+"""`postoffice check`, or `verify`: all that is kept is looked at, and what is not sound is told with what it means and
+what helps.
 
 It may run while the office serves: it changes nothing, and holds nobody up.
 """
@@ -26,6 +27,8 @@ from postoffice.home.mailbox import must_be_no_other
 from postoffice.net.tls import server_context
 from postoffice.quantities import counted, size
 from postoffice.store.base import Store
+from postoffice.store.embedded.chain import SHOWN_DIGITS, Commit
+from postoffice.store.embedded.following import Noted
 from postoffice.store.embedded.inspection import inspect, inspect_mailbox
 from postoffice.store.embedded.soundness import Tally
 from postoffice.store.model import Damage
@@ -37,11 +40,15 @@ PRIVATE = stat.S_IRWXG | stat.S_IRWXO
 @click.command()
 @click.argument("what", nargs=-1, metavar="[ADDRESS... | FILE]")
 @data_option
+@click.option("--after", metavar="COMMIT", help="Does FILE go on from a commit that was noted? As 17-3f9a0b12c4d5e6f7.")
 @click.option("--json", "as_json", is_flag=True, help="For a program: one object, with all that was found.")
-def check(what: tuple[str, ...], data: Path | None, as_json: bool) -> None:
+def check(what: tuple[str, ...], data: Path | None, after: str | None, as_json: bool) -> None:
     """Look at all that an office keeps, at the mailboxes of some ADDRESSes alone, or at a mailbox FILE at home.
 
     Every page, index, hash and reference, every file and who may read it. A running office may go on meanwhile.
+
+    The last line names the last commit of FILE. Note it elsewhere: --after tells later whether FILE goes on from it, or
+    an older or another one was put in its place.
 
     A line for each thing that is found: where, what, what it means for letters, what helps. Exit status: 0 all is
     sound, or only untidy, 65 something is damaged.
@@ -52,7 +59,7 @@ def check(what: tuple[str, ...], data: Path | None, as_json: bool) -> None:
     if sys.stderr.isatty():
         tally.tick = progress.tick
     found = []
-    for one in _look(what, data, tally):
+    for one in _look(what, data, tally, _noted(after)):
         found.append(one)
         if not as_json:
             progress.clear()
@@ -62,6 +69,8 @@ def check(what: tuple[str, ...], data: Path | None, as_json: bool) -> None:
     seconds = round(time.monotonic() - begun, 1)
     if as_json:
         facts = {name: getattr(tally, name) for name in ("accounts", "mailboxes", "letters", "octets")}
+        commit = _commit_of(tally)
+        facts["commit"] = f"{commit.number}-{commit.link.hex()}" if commit is not None else None
         told = {"sound": not damages, **facts, "seconds": seconds, "found": [asdict(one) for one in found]}
         click.echo(json.dumps(told, indent=2))
     else:
@@ -69,8 +78,18 @@ def check(what: tuple[str, ...], data: Path | None, as_json: bool) -> None:
     sys.exit(os.EX_DATAERR if damages else 0)
 
 
-def _look(what: tuple[str, ...], data: Path | None, tally: Tally) -> Iterator[Damage]:
+def _noted(after: str | None) -> Noted | None:
+    noted = Noted.read(after) if after is not None else None
+    if after is not None and noted is None:
+        wanted = f"its number and {SHOWN_DIGITS} to 64 hexadecimal digits, as 17-3f9a0b12c4d5e6f7"
+        raise UsageError(f"--after wants a commit as check names it: {wanted}", os.EX_USAGE)
+    return noted
+
+
+def _look(what: tuple[str, ...], data: Path | None, tally: Tally, noted: Noted | None) -> Iterator[Damage]:
     files = [word for word in what if Path(word).is_file() or "@" not in word]
+    if noted is not None and not files:
+        raise UsageError("--after is about a mailbox FILE at home; name one", os.EX_USAGE)
     if files:
         if len(what) > 1:
             raise UsageError("a file is looked at alone, without others or addresses", os.EX_USAGE)
@@ -78,7 +97,7 @@ def _look(what: tuple[str, ...], data: Path | None, tally: Tally) -> Iterator[Da
         _must_be_readable(path)
         must_be_no_other(path)
         key = key_of(path)
-        yield from inspect_mailbox(path, str(path), tally, key=key)
+        yield from inspect_mailbox(path, str(path), tally, key=key, noted=noted)
         yield from _keys(path, is_locked=key is not None)
         return
     names = [normalized(word) for word in what]
@@ -159,10 +178,17 @@ def _line(one: Damage) -> str:
     return "; ".join(part for part in (f"{grade}  {one.where}: {one.what}", one.means, one.remedy) if part)
 
 
+def _commit_of(tally: Tally) -> Commit | None:
+    """The last one of the only mailbox that was looked at."""
+    return tally.commit if tally.mailboxes == 1 and not tally.accounts else None
+
+
 def _summary(tally: Tally, damages: int, untidy: int, seconds: float) -> str:
     seen = [counted(tally.letters, "letter"), size(tally.octets), f"{seconds:.1f} s"]
     if tally.accounts:
         seen.insert(0, counted(tally.accounts, "account"))
+    if (commit := _commit_of(tally)) is not None:
+        seen.append(f"commit {commit}")
     found = [f"{damages} damaged" if damages else "all is sound", *([f"{untidy} untidy"] if untidy else [])]
     return f"{', '.join(found)}: {', '.join(seen)}"
 

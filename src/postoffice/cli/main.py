@@ -67,6 +67,7 @@ COMMANDS = {
     "thread": ("postoffice.cli.reading", "thread", "Show the conversation of a letter."),
     "tui": ("postoffice.cli.tui", "tui", "Read a mailbox file on a terminal."),
     "unlock": ("postoffice.cli.lock", "unlock", "Open a locked mailbox file for a while, or for good."),
+    "verify": ("postoffice.cli.check", "check", "The same as check, for a mailbox file."),
     "why": ("postoffice.cli.why", "why", "Tell the life of a letter at home."),
 }
 """Every command: its module, its name there, and its line in `--help`."""
@@ -74,7 +75,7 @@ COMMANDS = {
 
 ON_FILES = frozenset(
     {"check", "export", "fetch", "import", "lock", "ls", "merge", "pack", "passwd", "read", "repair", "run", "save"}
-    | {"scan", "search", "serve", "thread", "tui", "unlock", "why"}
+    | {"scan", "search", "serve", "thread", "tui", "unlock", "verify", "why"}
 )
 """Those that open mailbox files, which may be locked: they have options that say where the passphrase is."""
 

@@ -47,8 +47,10 @@ def pack(file: Path, new: Path | None) -> None:
         packed = carrying.pack(file, sink, tick)
     for one in packed.damages:
         click.echo(f"DAMAGED  {'; '.join(part for part in (f'{one.where}: {one.what}', one.means) if part)}", err=True)
-    told = f"{counted(packed.letters, 'letter')}, {size(packed.octets)}, SHA-256 {packed.sha256.hex()}"
-    click.echo(f"{new or 'pack'}: {told}", err=new is None)
+    told = [counted(packed.letters, "letter"), size(packed.octets), f"SHA-256 {packed.sha256.hex()}"]
+    if packed.commit is not None:
+        told.append(f"commit {packed.commit}")
+    click.echo(f"{new or 'pack'}: {', '.join(told)}", err=new is None)
     sys.exit(os.EX_DATAERR if packed.damages else 0)
 
 

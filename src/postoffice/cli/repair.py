@@ -31,8 +31,8 @@ from postoffice.store.embedded.soundness import Tally
 def repair(file: Path, new: Path, as_json: bool) -> None:
     """Save what can be read of a damaged mailbox FILE into a new one.
 
-    Flags, dates, unique-ids, folders and what was pulled come with the letters. FILE is only read, and must not be in
-    use. What is saved of a locked one is locked, and opens by the same passphrase.
+    Flags, dates, unique-ids, folders and what was pulled come with the letters; the chain of commits begins anew. FILE
+    is only read, and must not be in use. What is saved of a locked one is locked, and opens by the same passphrase.
 
     A line for each letter that could not be saved. Exit status: 0 all were, 65 some were not.
     """
@@ -95,6 +95,7 @@ def _summary(report: Report, new: Path) -> str:
     if report.found:
         told.append(f"{report.found} of them in the folder {FOUND}")
     told.append(f"{report.pulled} pulls remembered")
+    told.append("its chain of commits begins anew")
     if report.lost:
         told.append(f"{counted(len(report.lost), 'letter')} lost")
     wrong = report.damaged_pages + report.blank_pages

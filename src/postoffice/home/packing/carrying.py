@@ -26,6 +26,7 @@ from postoffice.home.locking.beside import keys_path, put_slots, read_slots
 from postoffice.home.locking.finding import key_of
 from postoffice.home.locking.slots import read_record
 from postoffice.home.packing.container import Sink, Source, Tick, disclose, enclose, is_pack
+from postoffice.store.embedded.chain import Commit
 from postoffice.store.embedded.copying import bring_to_today, copy_mailbox, is_of_today, must_be_mailbox
 from postoffice.store.embedded.soundness import Tally, mailbox_findings
 from postoffice.store.model import Damage
@@ -37,10 +38,14 @@ BESIDE = ("-wal", "-journal", "-shm")
 
 @dataclass(slots=True)
 class Packed:
-    """What is in a pack: letters, the octets of the database, its SHA-256, and what of it is damaged."""
+    """What is in a pack: letters, the octets of the database, its SHA-256, and what of it is damaged.
+
+    `commit` is the last one of its chain, None for a file that has none.
+    """
 
     letters: int
     octets: int
+    commit: Commit | None = None
     sha256: bytes = b""
     damages: list[Damage] = field(default_factory=list)
 
@@ -61,7 +66,7 @@ def pack(file: Path, sink: Sink, tick: Tick) -> Packed:
             found = [one for one in mailbox_findings(connection, str(file), tally) if not one.is_harmless]
         database = copy.open("rb")
     with database:
-        packed = Packed(tally.letters, os.fstat(database.fileno()).st_size, damages=found)
+        packed = Packed(tally.letters, os.fstat(database.fileno()).st_size, tally.commit, damages=found)
         packed.sha256 = enclose(database, packed.octets, sink, tick, record)
     return packed
 
