@@ -34,6 +34,7 @@ from postoffice.store.embedded.salvage.views import DamagedFile
 from postoffice.store.embedded.salvage.wal import FRAME_HEAD_OCTETS, FRAME_OCTETS, HEAD_OCTETS
 from postoffice.store.model import REMOVED, Flag, Letter, Origin
 from postoffice.testing.check_store.walk import NOON, keys, large_text, staged, text
+from proof import tampering
 
 PAGE = Path(__file__).parents[1] / "docs" / "damage.md"
 SEEDS = 5
@@ -340,7 +341,8 @@ async def page() -> str:
     locked = {at_rest: await pattern(at_rest=at_rest, key=key) for at_rest in (True, False)}
     kinds = {name: damage for name, damage in KINDS.items() if name not in BY_WHAT_PAGES_SHOW}
     head = _HEAD.format(letters=len(sound.letters), gone=len(sound.gone), seeds=SEEDS)
-    return "\n".join((head + _TABLE, *lines, _LOCKED + _TABLE, *await _lines(locked, kinds))) + "\n" + _FOOT
+    tables = "\n".join((head + _TABLE, *lines, _LOCKED + _TABLE, *await _lines(locked, kinds)))
+    return f"{tables}\n{await tampering.table()}{_FOOT}"
 
 
 async def _lines(patterns: dict[bool, Pattern], kinds: dict[str, Damage]) -> list[str]:
