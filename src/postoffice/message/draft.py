@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from email.utils import formataddr, getaddresses
+from email.utils import formataddr
 from typing import Final
 
-from postoffice.message.header import unfolded
+from postoffice.message.header import names_and_addresses, unfolded
 from postoffice.message.received import date_time
 
 _FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:")
@@ -112,14 +112,14 @@ def _names(names: Iterable[bytes], before: bytes) -> frozenset[bytes]:
 
 def _recipients(field: bytes) -> list[str]:
     value = unfolded(field.partition(b":")[2]).decode("utf-8", "surrogateescape").strip()
-    addresses = [address for _, address in getaddresses([value])]
+    addresses = [address for _, address in names_and_addresses(value)]
     is_lost = "" in addresses and value.count("@") > "".join(addresses).count("@")
     return [value] if is_lost else [address for address in addresses if address]
 
 
 def _with_domain(field: bytes, domain: str) -> bytes:
     """A field that lists addresses; only if one has no domain it is written anew, one address a line."""
-    found = getaddresses([unfolded(field.partition(b":")[2]).decode("utf-8", "replace")])
+    found = names_and_addresses(unfolded(field.partition(b":")[2]).decode("utf-8", "replace"))
     if all("@" in address for _, address in found) or any(not address for _, address in found):
         return field
     listed = [formataddr((name, with_domain(address, domain))) for name, address in found]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterator
-from email.utils import parseaddr
+from email import utils
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -24,6 +24,7 @@ _UNSAFE: Final = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _LISTED_CHARACTERS: Final = 4000
+_LENIENT: Final[dict[str, bool]] = {"strict": False} if getattr(utils, "supports_strict_parsing", False) else {}
 _SPACE: Final = re.compile("[\t\r\n]+")
 
 
@@ -97,9 +98,18 @@ def name_and_address(written: str) -> tuple[str, str]:
     thousands.
     """
     try:
-        return parseaddr(written[:_LISTED_CHARACTERS])
+        return next(iter(names_and_addresses(written[:_LISTED_CHARACTERS])), ("", ""))
     except RecursionError:
         return "", ""
+
+
+def names_and_addresses(written: str) -> list[tuple[str, str]]:
+    """Of all whom a field lists, as far as they can be told; what cannot be is empty. Raises `RecursionError` for a
+    field with comments in comments.
+
+    Pythons since 2024, and older ones of some systems, would give nothing for a field that is wrong in one place.
+    """
+    return utils.getaddresses([written], **_LENIENT)
 
 
 def safe(text: str) -> str:

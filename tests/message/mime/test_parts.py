@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -115,6 +116,15 @@ def test_encodings_in_portions(octets: bytes, encoding: str, size: int) -> None:
     found = b"".join(one.feed(octets[at : at + size]) for at in range(0, len(octets), size)) + one.end()
     if encoding != "base64" or octets.count(b"=") < 2:
         assert found == decoded(octets, encoding)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_quoted_printable_in_portions_is_what_it_is_as_a_whole(size: int) -> None:
+    for length in range(5):
+        for octets in map(bytes, product(b"=\r\n4A ", repeat=length)):
+            one = decoder("quoted-printable")
+            found = b"".join(one.feed(octets[at : at + size]) for at in range(0, length, size)) + one.end()
+            assert found == binascii.a2b_qp(octets), octets
 
 
 @given(st.binary(max_size=300), st.integers(1, 90))

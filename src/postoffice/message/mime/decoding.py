@@ -53,6 +53,10 @@ def decoded(octets: bytes, encoding: str) -> bytes:
     return b"".join([*map(one.feed, portions), one.end()])
 
 
+_BEGUN: Final = re.compile(rb"(?<!=)(?:==)*(=(?:\r|[0-9A-Fa-f]?\Z))")
+"""In a line without its end: what stands for one octet, or none, and may not be all here."""
+
+
 class _Plain:
     def feed(self, octets: bytes) -> bytes:
         return octets
@@ -91,14 +95,16 @@ def _padded(clean: bytes) -> bytes:
 
 
 class _QuotedPrintable:
+    """What `binascii` makes of the whole, whose `==` is an equals sign, and whose `=CR` hides all up to the next LF."""
+
     def __init__(self) -> None:
         self._held = b""
 
     def feed(self, octets: bytes) -> bytes:
         data = self._held + octets
-        cut = data.rfind(b"=", max(len(data) - 3, 0))
-        cut = len(data) if cut < 0 else cut
-        self._held = data[cut:]
+        begun = _BEGUN.search(data, data.rfind(b"\n") + 1)
+        cut = begun.start(1) if begun else len(data)
+        self._held = data[cut : cut + 2]
         return binascii.a2b_qp(data[:cut])
 
     def end(self) -> bytes:
