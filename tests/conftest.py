@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from postoffice.store.base import Store
@@ -22,6 +23,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.register_profile("whatever the machine is doing", deadline=None)
+    hypothesis.settings.load_profile("whatever the machine is doing")
     if config.getoption("--all"):
         config.option.markexpr = ""
 

@@ -92,6 +92,16 @@ async def test_what_was_handed_over_is_not_pulled_again(person: Person) -> None:
     assert (await person.run("ls", str(person.spool)))[1] == ""
 
 
+async def test_what_only_passes_through_leaves_no_chain_of_commits(person: Person) -> None:
+    await person.fetch("maildir:Mail")
+    _, out, _ = await person.run("check", str(person.spool))
+    assert "all is sound: 0 letters" in out
+    assert "commit" not in out
+    await person.fetch("kept.mailbox")
+    _, out, _ = await person.run("check", "kept.mailbox")
+    assert "commit" in out
+
+
 async def test_a_letter_may_go_from_the_server_when_its_target_has_it(person: Person) -> None:
     """`removed` is a rule about letters that are not here any more; out of a spool they go no other way."""
     refuses_one = 'command:! grep -q "^Subject: 0"'

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from postoffice.database.key import MARK, Key, new_key
@@ -60,7 +60,6 @@ def test_a_slot_that_was_changed_or_moved_opens_nothing(way: Way) -> None:
     assert slot.opened(new_key().salt, b"open") is None
 
 
-@settings(deadline=None)
 @given(st.integers(0, RECORD_OCTETS * 8 - 1))
 def test_any_bit_that_was_changed_is_told(bit: int) -> None:
     octets = bytearray(RECORD)
@@ -69,7 +68,6 @@ def test_any_bit_that_was_changed_is_told(bit: int) -> None:
         read_record(bytes(octets), "here")
 
 
-@settings(deadline=None)
 @given(st.integers(0, RECORD_OCTETS - 1))
 def test_a_record_that_was_cut_is_told(octets: int) -> None:
     with pytest.raises(DamagedStore, match="here is damaged"):

@@ -6,7 +6,7 @@ import getpass
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from postoffice.client.url import format_url, parse_url
@@ -228,7 +228,6 @@ PARSERS = {"fetchmail": (fetchmail.parse, FETCHMAIL), "mpop": (mpop.parse, MPOP)
 
 @pytest.mark.parametrize("name", PARSERS)
 @given(st.data())
-@settings(deadline=None)
 def test_any_text_is_read_or_told(name: str, data: st.DataObject) -> None:
     parse, sample = PARSERS[name]
     word = st.sampled_from(sample.split(" ")) | st.text(max_size=5) | st.sampled_from(["\n", "=", '"', "no", "\\"])
@@ -243,7 +242,6 @@ def test_any_text_is_read_or_told(name: str, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("name", PARSERS)
 @given(st.data())
-@settings(deadline=None)
 def test_a_file_that_is_cut_anywhere_is_read_or_told(name: str, data: st.DataObject) -> None:
     parse, sample = PARSERS[name]
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from proof.fuzz.__main__ import WORDS, seeds
 from proof.fuzz.cuts import control_and_octets, cut
@@ -17,7 +17,6 @@ inputs = st.tuples(st.integers(0, 255), st.lists(pieces, max_size=25)).map(lambd
 
 @pytest.mark.parametrize("name", TARGETS)
 @given(inputs)
-@settings(deadline=None)
 def test_any_octets_keep_every_promise(name: str, data: bytes) -> None:
     TARGETS[name](data)
 
@@ -29,7 +28,6 @@ def test_what_the_transcripts_say_keeps_every_promise(name: str) -> None:
 
 
 @given(inputs)
-@settings(deadline=None)
 def test_a_cut_loses_nothing(data: bytes) -> None:
     control, octets = control_and_octets(data)
     assert b"".join(cut(octets, control)) == octets

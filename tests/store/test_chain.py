@@ -507,7 +507,7 @@ async def test_a_repaired_file_has_a_chain_of_its_own(path: Path, tmp_path: Path
 Step = tuple[str, int]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(("put", "remove", "move", "aside")), st.integers(0, 5)), max_size=12))
 async def test_the_sum_is_that_of_the_letters_whatever_was_done(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Step]

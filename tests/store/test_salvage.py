@@ -55,7 +55,7 @@ async def test_every_intact_letter_is_saved_and_none_wrongly(
         must_be_right(await judge(sound, KINDS[kind], seed, folder), sound)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from((True, False)),
     st.lists(

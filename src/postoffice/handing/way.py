@@ -45,6 +45,11 @@ class Way:
         """Where letters are to be looked for: what has a name in the file system, else the spool."""
         return self.target.path if isinstance(self.target, InMaildir | InMbox) else self.file
 
+    @property
+    def is_spool(self) -> bool:
+        """Whether letters only pass through `file`."""
+        return not isinstance(self.target, InFile)
+
     async def through(self, mailbox: Mailbox, pull: Callable[[], Awaitable[T]]) -> tuple[T, Handed]:
         """Pull into the open `file`, and hand over what lies there; that also if the pull fails.
 

@@ -35,9 +35,10 @@ _SET: Final = getattr(fcntl, "F_OFD_SETLK", fcntl.F_SETLK)
 
 
 def opening(
-    file: Path, *, create: bool = False, sweeps: bool = True, key: Key | None = None
+    file: Path, *, create: bool = False, sweeps: bool = True, key: Key | None = None, is_spool: bool = False
 ) -> Callable[[], MailboxFile]:
-    """Opens `file`; whether that can be is looked at now. Unless it `sweeps`, that changes nothing in it.
+    """Opens `file`; whether that can be is looked at now. Unless it `sweeps`, that changes nothing in it. A spool, that
+    is where letters only pass through, begins no chain.
 
     If it is locked and no `key` is given, `locking.finding.key_of` is asked now, which may ask a person.
     """
@@ -50,7 +51,7 @@ def opening(
 
     def opened() -> MailboxFile:
         try:
-            return MailboxFile.open(file, create=create, sweeps=sweeps, key=found)
+            return MailboxFile.open(file, create=create, sweeps=sweeps, key=found, begins_chain=not is_spool)
         except DamagedStore:
             if found is None and salt_of(file):
                 raise UsageError(f"{file}: was locked just now; try again", os.EX_TEMPFAIL) from None
@@ -151,13 +152,13 @@ def _must_not_be_missed(file: Path) -> None:
 
 
 @asynccontextmanager
-async def pulling_into(file: Path, key: Key | None = None) -> AsyncIterator[MailboxFile]:
+async def pulling_into(file: Path, key: Key | None = None, *, is_spool: bool = False) -> AsyncIterator[MailboxFile]:
     """The mailbox in `file`, which is made if it is not there, while nobody else pulls into it.
 
     Raises UsageError; its status is 75 where somebody else does. The lock is taken before the mailbox is opened and
     given back after it is closed: when a process closes any descriptor of a file, SQLite's locks there are lost.
     """
-    opened = opening(file, create=True, key=key)
+    opened = opening(file, create=True, key=key, is_spool=is_spool)
     if not file.exists():
         await opened().close()
     descriptor = hold_pulls(file)

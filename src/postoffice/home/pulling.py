@@ -109,7 +109,7 @@ async def pull_into(wanted: Pull, quiet: Quiet | None = None) -> Outcome:
     scans = _scans(wanted.scanning, there.file)
     came: list[bytes] = []
     try:
-        async with pulling_into(there.file, wanted.key) as mailbox:
+        async with pulling_into(there.file, wanted.key, is_spool=there.is_spool) as mailbox:
 
             async def pulled() -> Report:
                 before = set((await mailbox.snapshot()).keys) if hooks.new_mail else set()

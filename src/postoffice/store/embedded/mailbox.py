@@ -86,6 +86,7 @@ class MailboxFile:
         self._vfs = vfs
         self._pool = pool
         self._own_pool: ThreadPoolExecutor | None = None
+        self._begins_chain = False
         self._near: Connection | None = None
         self._watch: Watch | None = None
         self.desk = Desk(path, pool, self._open_writer)
@@ -106,15 +107,18 @@ class MailboxFile:
         vfs: str | None = None,
         sweeps: bool = True,
         key: Key | None = None,
+        begins_chain: bool = True,
     ) -> MailboxFile:
         """A mailbox at home. A damaged or foreign file, or one of a newer version, is a `DamagedStore`.
 
         `sweeps`: what nothing refers to is taken away now. `key` is that of a file that is encrypted, or shall be.
+        `begins_chain`: what is done to its letters shall be told by a `chain`, which nobody needs of a spool.
         """
         prepare(path, MAILBOX, create=create, vfs=vfs, key=key)
         pool = ThreadPoolExecutor(2, thread_name_prefix="mailbox")
         mailbox = cls(path, pool, clock, vfs, key)
         mailbox._own_pool = pool
+        mailbox._begins_chain = begins_chain
         try:
             if sweeps and mailbox.ask(contents.needs_sweep):
                 mailbox.desk.run_here(contents.sweep)
@@ -132,7 +136,8 @@ class MailboxFile:
         if self._own_pool is not None:
             try:
                 connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES_AT_HOME}").fetchall()
-                chain.begin(connection)
+                if self._begins_chain:
+                    chain.begin(connection)
             except apsw.Error as error:
                 shut(connection)
                 raise store_error(error, path) from error
