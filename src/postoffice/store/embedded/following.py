@@ -108,7 +108,7 @@ def _not_after(connection: Connection, where: str, noted: Noted, last: Commit | 
     if last is None:
         what, means = "it has no chain of commits", "it is another file than the one that was noted"
     elif noted.number > last.number:
-        what, means = f"it ends at commit {last}", "an older file was put back, or is another one"
+        what, means = f"it ends at commit {last}", "an older file, or another one, was put in its place"
     else:
         what = f"its commit {noted.number} is another one"
         means = "another file was put in its place, or what was written by then was changed"
