@@ -11,14 +11,14 @@ LARGEST_OCTETS: Final = 32 * 1024 * 1024
 """The most that the GNU C library takes for what a buffer may have and still not be mapped for itself."""
 
 
-def keep_freed_memory(octets: int) -> None:
+def keep_freed_memory(octets: int, largest_octets: int = LARGEST_OCTETS) -> None:
     """Let the C library keep up to so many octets that were freed, instead of giving back each buffer that held a piece
     of a letter, and asking for it again: what the kernel gives it fills with zeros first, page by page, which takes
-    longer than to read the letter.
+    longer than to read the letter. A buffer of more than `largest_octets` is given back at once.
 
     Another C library than that of GNU has no such thing, and goes on as it is.
     """
     with suppress(OSError, AttributeError):
         tune = ctypes.CDLL(None).mallopt
         tune(_TRIM_THRESHOLD, octets)
-        tune(_MMAP_THRESHOLD, LARGEST_OCTETS)
+        tune(_MMAP_THRESHOLD, largest_octets)

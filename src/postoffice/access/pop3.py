@@ -428,11 +428,14 @@ class _Session:
         surrogate = SurrogateReader() if self._the_view.is_surrogate(number) else None
         self._dialogue.send(self._machine.ok_letter(f"{octets} octets"))
         self._dialogue.send(surrogate.feed(piece.wire) if surrogate else piece.wire)
-        index = 0
-        while piece.more:
+        more, index = piece.more, 0
+        del piece  # while the next one is fetched, nobody needs it but the connection
+        while more:
             index += 1
             piece = await self._next_piece(number, index)
             self._dialogue.send(surrogate.feed(piece.wire) if surrogate else piece.wire)
+            more = piece.more
+            del piece
         self._dialogue.send(END_OF_LETTER)
         self._sent_letters += 1
         self._send_ready(flights)

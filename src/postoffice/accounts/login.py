@@ -102,7 +102,7 @@ RECENT = "recent:"
 
 
 class Login:
-    """One per process."""
+    """One per process. `threads` verify passwords, one per core if nothing is said."""
 
     def __init__(
         self,
@@ -111,6 +111,7 @@ class Login:
         clock: Clock = system_clock,
         tokens: Tokens | None = None,
         guard: Guard | None = None,
+        threads: int | None = None,
     ) -> None:
         self.bylaws = Bylaws(directory, clock)
         self.guard = guard or Guard(clock=clock)
@@ -118,7 +119,7 @@ class Login:
         self._directory = directory
         self._settings = settings or LoginSettings()
         self._clock = clock
-        self._pool = PasswordPool()
+        self._pool = PasswordPool(threads)
         self._remembered: OrderedDict[bytes, tuple[Admission, float]] = OrderedDict()
         self._generation = -1
         self._announced: dict[tuple[bool, bool], tuple[tuple[bytes, ...], Announced]] = {}

@@ -38,7 +38,7 @@ def make_verifier(password: str) -> str:
 
 
 class PasswordPool:
-    """Verifies passwords in threads, one per core."""
+    """Verifies passwords in threads, one per core if nothing is said. Each needs 19 MiB while it works."""
 
     def __init__(self, threads: int | None = None) -> None:
         self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="password")

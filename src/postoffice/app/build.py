@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -68,7 +69,7 @@ class OpenOffice:
         crowd = crowd or Crowd(config.crowd, tuple(DOORS), config.guard.trusted_networks)
         self._switchboard = Switchboard(tracer, crowd)
         guard = guard or Guard(config.guard, clock=clock)
-        self._login = Login(store.directory, config.login, clock, _tokens(config, clock), guard)
+        self._login = Login(store.directory, config.login, clock, _tokens(config, clock), guard, _threads(config))
         self._visits = VisitBook(store.visits, clock)
         self._devices = Devices(store, self._login.bylaws, host, clock)
         self._retention = Retention(store.office, store.directory, store.attic, self._login.bylaws, clock)
@@ -175,6 +176,12 @@ class OpenOffice:
                 await self._visits.write()
             except StoreError as error:
                 event("visits.failed", error=str(error))
+
+
+def _threads(config: Config) -> int:
+    """How many verify passwords in this process: those of all workers together keep every core busy."""
+    cores = os.cpu_count() or 1
+    return max(1, cores // (config.office.workers or cores))
 
 
 def _tokens(config: Config, clock: Clock) -> Tokens | None:

@@ -42,6 +42,8 @@ from postoffice.store.embedded.remote import RemoteCommitter
 
 HEARTBEAT_SECONDS = 1.0
 KEPT_OCTETS = 8 * 1024 * 1024
+PIECE_OCTETS = 1024 * 1024
+"""More than any piece of a letter has, and less than the 19 MiB that the hash of a password needs for a moment."""
 """Of memory that was freed, for the next letters."""
 
 READY = b"r"
@@ -75,7 +77,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 def work(job: Work, status: int, lifeline: socket.socket) -> None:
     """Serve. Returns when drained."""
-    keep_freed_memory(KEPT_OCTETS)
+    keep_freed_memory(KEPT_OCTETS, PIECE_OCTETS)
     log = Log(job.config.log, open_log(job.config.log))
     count_events(partial(job.board.note, f"worker {job.index}"))
     sys.unraisablehook = _tell_unraisable

@@ -18,7 +18,10 @@ from postoffice.store.embedded import contents
 from postoffice.store.model import CHUNK_OCTETS, Piece, Staged
 
 SPILL_CHUNKS = 8
-"""How many chunks are gathered before they leave memory."""
+"""How many chunks of a letter are gathered before they leave memory."""
+
+SPILL_CHUNKS_IN_ALL = 64
+"""The same for all large letters that come into a process: the more they are, the fewer of each, but one at least."""
 
 
 class Overflow(Protocol):
@@ -41,21 +44,36 @@ class Overflow(Protocol):
 class GrowingStage:
     """A `Stage` for any size. Holds `SPILL_CHUNKS` chunks that come in and as many that leave memory, at most."""
 
+    _large = 0
+
     def __init__(self, overflow: Overflow) -> None:
         self._overflow = overflow
         self._reader = ContentReader()
         self._buffer = bytearray()
-        self._has_spilled = False
+        self._has_spilled = self._is_large = False
         self._wire_octets = 0
         self._leaving: asyncio.Future[None] | None = None
 
     async def write(self, wire: bytes) -> None:
         self._buffer += self._reader.add(wire)
         # One octet beyond full chunks stays here, so that the last chunk is known when it is written.
-        if len(self._buffer) > SPILL_CHUNKS * CHUNK_OCTETS:
+        if len(self._buffer) > CHUNK_OCTETS and len(self._buffer) > self._most_octets():
             await self._spill((len(self._buffer) - 1) // CHUNK_OCTETS * CHUNK_OCTETS, None)
 
+    def _most_octets(self) -> int:
+        """What may be gathered of a large letter."""
+        if not self._is_large:
+            self._is_large = True
+            GrowingStage._large += 1
+        return max(1, min(SPILL_CHUNKS, SPILL_CHUNKS_IN_ALL // GrowingStage._large)) * CHUNK_OCTETS
+
+    def _is_over(self) -> None:
+        """It gathers no more."""
+        GrowingStage._large -= self._is_large
+        self._is_large = False
+
     async def finish(self) -> Staged:
+        self._is_over()
         content = self._reader.content()
         if not self._has_spilled and len(self._buffer) <= CHUNK_OCTETS:
             return Staged(content, self._reader.head, bytes(self._buffer), self._reader.has_bare_line_ends)
@@ -70,6 +88,7 @@ class GrowingStage:
         return Piece(bytes(self._buffer), more=False)
 
     async def abandon(self) -> None:
+        self._is_over()
         self._buffer.clear()
         if self._has_spilled:
             with suppress(StoreError):  # who could not write it does not want it now
