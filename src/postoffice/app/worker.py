@@ -42,9 +42,10 @@ from postoffice.store.embedded.remote import RemoteCommitter
 
 HEARTBEAT_SECONDS = 1.0
 KEPT_OCTETS = 8 * 1024 * 1024
+"""Of memory that was freed, for the next letters."""
+
 PIECE_OCTETS = 1024 * 1024
 """More than any piece of a letter has, and less than the 19 MiB that the hash of a password needs for a moment."""
-"""Of memory that was freed, for the next letters."""
 
 READY = b"r"
 ALIVE = b"."
