@@ -99,3 +99,22 @@ async def test_not_everybody_is_remembered_for_ever(
     day.now += intake.REMEMBERED_SECONDS
     await door.recipient(BOB)
     assert asked == [str(BOB)] * 2
+
+
+async def test_what_is_looked_up_while_the_directory_changes_is_not_remembered(
+    door: Intake, day: Day, store: Store, bob: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_domain = store.directory.has_domain
+
+    async def slowly(domain: str) -> bool:
+        found = await has_domain(domain)
+        monkeypatch.undo()
+        await store.directory.add_domain(THERE.domain)
+        day.now += intake.REMEMBERED_SECONDS
+        await door.recipient(BOB)
+        return found
+
+    monkeypatch.setattr(store.directory, "has_domain", slowly)
+    assert (await door.recipient(THERE)).account is None
+    carol = await store.directory.add_account(str(THERE), 0.0)
+    assert (await door.recipient(THERE)).account == carol

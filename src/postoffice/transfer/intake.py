@@ -83,10 +83,11 @@ class Intake:
         missing by the acceptance, which is a temporary failure; then it is asked anew.
         """
         await self._forget_outdated()
-        known = self._known.get(address)
-        if known is None:
-            known = self._known[address] = await self._look_up(address)
-        return known
+        known = self._known  # what is looked up while all is forgotten is forgotten too
+        recipient = known.get(address)
+        if recipient is None:
+            recipient = known[address] = await self._look_up(address)
+        return recipient
 
     async def _look_up(self, address: Address) -> Recipient:
         if not address.domain:  # the bare postmaster of RFC 5321 §4.5.1
@@ -129,7 +130,7 @@ class Intake:
         self._free_octets = None
         generation = await self._directory.generation()
         if generation != self._generation or len(self._known) > MOST_KNOWN:
-            self._known.clear()
+            self._known = {}
         self._generation = generation
 
     async def stage(self) -> Stage:
@@ -167,7 +168,7 @@ class Intake:
         try:
             await self._office.accept(acceptance)
         except StoreError:
-            self._known.clear()
+            self._known = {}
             raise
         event(
             "letter.accepted",
