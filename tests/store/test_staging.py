@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from weakref import WeakSet
 
 import pytest
 
@@ -11,6 +12,12 @@ from postoffice.store.embedded.staging import SPILL_CHUNKS, SPILL_CHUNKS_IN_ALL,
 from postoffice.store.model import CHUNK_OCTETS
 
 LINE = b"x" * 62 + b"\r\n"
+
+
+@pytest.fixture(autouse=True)
+def no_other_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A letter that an earlier test left half-way and something still holds takes no share here."""
+    monkeypatch.setattr(GrowingStage, "_large", WeakSet())
 
 
 class Noted:
@@ -71,4 +78,12 @@ async def test_a_letter_that_is_finished_takes_no_share() -> None:
         stage = GrowingStage(Noted())
         await stage.write(LINE * (CHUNK_OCTETS // len(LINE) + 1))
         await stage.finish()
+    assert await chunks_together() == SPILL_CHUNKS
+
+
+async def test_a_letter_that_nobody_holds_any_more_takes_no_share() -> None:
+    for _ in range(SPILL_CHUNKS_IN_ALL):
+        stage = GrowingStage(Noted())
+        await stage.write(LINE * (CHUNK_OCTETS // len(LINE) + 1))
+    del stage
     assert await chunks_together() == SPILL_CHUNKS

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Protocol
+from typing import ClassVar, Protocol
+from weakref import WeakSet
 
 from postoffice.database.sqlite import Connection, Desk, transaction
 from postoffice.errors import StoreError
@@ -44,13 +45,14 @@ class Overflow(Protocol):
 class GrowingStage:
     """A `Stage` for any size. Holds `SPILL_CHUNKS` chunks that come in and as many that leave memory, at most."""
 
-    _large = 0
+    _large: ClassVar[WeakSet[GrowingStage]] = WeakSet()
+    """The large letters of this process that are coming in. One that nobody holds any more takes no share."""
 
     def __init__(self, overflow: Overflow) -> None:
         self._overflow = overflow
         self._reader = ContentReader()
         self._buffer = bytearray()
-        self._has_spilled = self._is_large = False
+        self._has_spilled = False
         self._wire_octets = 0
         self._leaving: asyncio.Future[None] | None = None
 
@@ -62,18 +64,11 @@ class GrowingStage:
 
     def _most_octets(self) -> int:
         """What may be gathered of a large letter."""
-        if not self._is_large:
-            self._is_large = True
-            GrowingStage._large += 1
-        return max(1, min(SPILL_CHUNKS, SPILL_CHUNKS_IN_ALL // GrowingStage._large)) * CHUNK_OCTETS
-
-    def _is_over(self) -> None:
-        """It gathers no more."""
-        GrowingStage._large -= self._is_large
-        self._is_large = False
+        self._large.add(self)
+        return max(1, min(SPILL_CHUNKS, SPILL_CHUNKS_IN_ALL // len(self._large))) * CHUNK_OCTETS
 
     async def finish(self) -> Staged:
-        self._is_over()
+        self._large.discard(self)
         content = self._reader.content()
         if not self._has_spilled and len(self._buffer) <= CHUNK_OCTETS:
             return Staged(content, self._reader.head, bytes(self._buffer), self._reader.has_bare_line_ends)
@@ -88,7 +83,7 @@ class GrowingStage:
         return Piece(bytes(self._buffer), more=False)
 
     async def abandon(self) -> None:
-        self._is_over()
+        self._large.discard(self)
         self._buffer.clear()
         if self._has_spilled:
             with suppress(StoreError):  # who could not write it does not want it now
