@@ -6,11 +6,13 @@ import asyncio
 import ssl
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from postoffice.errors import ConnectionLost
 from postoffice.net.dialogue import Dialogue, M
 from postoffice.net.switchboard import Switchboard
+from postoffice.net.tunnel import Tunnel, settle
 from postoffice.net.words import in_words
 
 T = TypeVar("T")
@@ -36,7 +38,7 @@ async def dial(
     loop = asyncio.get_running_loop()
     finished: asyncio.Future[T] = loop.create_future()
 
-    def settle(result: T, problem: BaseException | None) -> None:
+    def finish(result: T, problem: BaseException | None) -> None:
         if finished.done():
             return
         if problem is None:
@@ -49,7 +51,7 @@ async def dial(
 
     def make() -> Dialogue[M]:
         nonlocal dialogue
-        dialogue = Dialogue(machine, converse, switchboard, is_server=False, on_end=settle)
+        dialogue = Dialogue(machine, converse, switchboard, is_server=False, on_end=finish)
         dialogue.on_lost = closed.set
         return dialogue
 
@@ -59,8 +61,10 @@ async def dial(
                 await loop.create_unix_connection(make, address)
             else:
                 host, port = address
-                name = (server_hostname or host) if tls else None
-                await loop.create_connection(make, host, port, ssl=tls, server_hostname=name)
+                if tls is None:
+                    await loop.create_connection(make, host, port)
+                else:
+                    await _secured(make, host, port, tls, server_hostname or host)
     except (OSError, ssl.SSLError, TimeoutError) as error:
         where = address if isinstance(address, str) else f"{address[0]} port {address[1]}"
         raise ConnectionLost(f"cannot reach {where}: {in_words(error)}") from error
@@ -79,3 +83,23 @@ async def dial(
                 async with asyncio.timeout(close_seconds):
                     await closed.wait()
             dialogue.abort()
+
+
+async def _secured(
+    make: Callable[[], Dialogue[Any]], host: str, port: int, tls: ssl.SSLContext, server_hostname: str
+) -> None:
+    """Connect, and see a handshake to its end."""
+    loop = asyncio.get_running_loop()
+    secured: asyncio.Future[None] = loop.create_future()
+
+    def tunnel() -> Tunnel:
+        return Tunnel(
+            make(), tls, is_server=False, server_hostname=server_hostname, on_secured=partial(settle, secured)
+        )
+
+    transport, _ = await loop.create_connection(tunnel, host, port)
+    try:
+        await secured
+    except BaseException:
+        transport.abort()
+        raise

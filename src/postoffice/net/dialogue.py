@@ -25,11 +25,13 @@ import struct
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 
 from postoffice.errors import ConnectionLost, Disconnected, Draining, PatienceLost
 from postoffice.events import event
 from postoffice.net.pace import is_fair, octets_under_way
+from postoffice.net.tunnel import HANDSHAKE_SECONDS, Tunnel, settle
 from postoffice.net.words import in_words
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
     begun that may come to its end before we stop; a conversation sets them as its state demands.
     `is_encrypted`: the other side speaks TLS, with us (`tls` is that connection) or with a balancer whom we believe.
     `door` is where a caller came in, `limit` why there is no room for him: then he is only told so;
-    `counted_as` is the host for which a gate or the switchboard counted him, `has_begun` whether he got in.
+    `counted_as` is the host for which a gate or the switchboard counted him.
     `on_end` hears the result of the conversation or the exception that ended it, `on_lost` that the connection is
     closed.
     """
@@ -115,7 +117,6 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         "begun",
         "counted_as",
         "door",
-        "has_begun",
         "is_amid",
         "is_encrypted",
         "limit",
@@ -152,7 +153,6 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self.door = ""
         self.limit: Limit | None = None
         self.counted_as: str | None = None
-        self.has_begun = False
         self.on_end = on_end
         self._told: tuple[Address, Address] | None = None
         self._told_tls = ""
@@ -238,24 +238,26 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         transport = self._transport
         assert transport is not None
         self._held = b""
-        loop = asyncio.get_running_loop()
+        secured = asyncio.get_running_loop().create_future()
+        tunnel = Tunnel(
+            self,
+            context,
+            is_server=self._role == "S",
+            server_hostname=server_hostname if self._role == "C" else None,
+            seconds=min(self.patience, HANDSHAKE_SECONDS),
+            on_secured=partial(settle, secured),
+        )
+        self._transport = tunnel
+        tunnel.begin(transport)
+        if not self._reading:
+            self._reading = True
+            tunnel.resume_reading()
         try:
-            secured = await loop.start_tls(
-                transport,
-                self,
-                context,
-                server_side=self._role == "S",
-                server_hostname=server_hostname if self._role == "C" else None,
-                ssl_handshake_timeout=min(self.patience, 60.0),
-            )
-        except (OSError, ssl.SSLError) as error:
+            await secured
+        except OSError as error:
             self._lost = True
-            transport.abort()
             raise ConnectionLost(f"the TLS handshake failed: {in_words(error)}") from error
-        if secured is None:
-            raise ConnectionLost("the connection was lost in the TLS handshake")
-        self._transport = secured
-        self.tls = secured.get_extra_info("ssl_object")
+        self.tls = tunnel.get_extra_info("ssl_object")
         self.is_encrypted = True
         if self._tracer:
             self._tracer("!", b"TLS")
@@ -308,7 +310,6 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self.is_encrypted = self.is_encrypted or self.tls is not None
         if self.is_encrypted and self._tracer:
             self._tracer("!", b"TLS")
-        self.has_begun = True
         self.begun = self._switchboard.now()
         self.limit = self._switchboard.add(self)
         self._conversation = self._converse(self)

@@ -24,6 +24,7 @@ from postoffice.events import event
 from postoffice.net.crowd import Crowd
 from postoffice.net.dialogue import Dialogue
 from postoffice.net.networks import Network, is_in
+from postoffice.net.tunnel import Tunnel
 from postoffice.protocols.proxy import Caller, header_octets, parse
 
 HEADER_SECONDS = 10.0
@@ -108,15 +109,17 @@ class Gate:
                 connection.close()
                 return
             dialogue.counted_as = host
+
+        def is_over(problem: OSError | None) -> None:
+            if problem is not None and dialogue.counted_as is not None and crowd is not None:
+                crowd.leave(dialogue.door, dialogue.counted_as)  # no handshake, no conversation
+
+        inside = dialogue if tls is None else Tunnel(dialogue, tls, on_secured=is_over)
         try:
-            await self._loop.connect_accepted_socket(
-                lambda: dialogue, connection, ssl=tls, ssl_handshake_timeout=60 if tls else None
-            )
-        except (OSError, ssl.SSLError):
-            connection.close()  # no handshake, no conversation
-        finally:
-            if dialogue.counted_as is not None and not dialogue.has_begun and crowd is not None:
-                crowd.leave(dialogue.door, dialogue.counted_as)
+            await self._loop.connect_accepted_socket(lambda: inside, connection)
+        except OSError as error:
+            connection.close()
+            is_over(error)
 
     async def _header(self, connection: socket.socket) -> bytes:
         """The whole header, and not an octet of what follows."""

@@ -17,6 +17,7 @@ from postoffice.net.crowd import Crowd
 from postoffice.net.dialogue import Dialogue
 from postoffice.net.gate import Answerer, Gate
 from postoffice.net.networks import Network
+from postoffice.net.tunnel import Tunnel
 
 BACKLOG = 1024
 LONGEST_KEEPALIVE_SECONDS = 32_767.0
@@ -149,6 +150,11 @@ def _at(name: str, make: Callable[[], Dialogue[Any]]) -> Callable[[], Dialogue[A
     return made
 
 
+def _inside(tls: ssl.SSLContext, make: Callable[[], Dialogue[Any]]) -> Callable[[], Tunnel]:
+    """What makes them inside TLS."""
+    return lambda: Tunnel(make(), tls)
+
+
 class Answering(Protocol):
     """A socket at which somebody answers."""
 
@@ -170,6 +176,7 @@ async def answer(
     loop = asyncio.get_running_loop()
     servers: list[Answering] = []
     make = _at(door.name, make)
+    begin = make if tls is None else _inside(tls, make)
     for sock in door.sockets:
         # A gate costs a TLS session 5 %; where only those whom we trust get to, it has nobody to count.
         has_strangers = tls is not None and crowd is not None and not crowd.trusts(str(sock.getsockname()[0]))
@@ -177,8 +184,7 @@ async def answer(
             servers.append(Gate(sock, Answerer(make, tls, balancers, crowd)))
             continue
         create = loop.create_unix_server if sock.family is socket.AF_UNIX else loop.create_server
-        patience = 60 if tls else None
-        servers.append(await create(make, sock=sock, ssl=tls, backlog=BACKLOG, ssl_handshake_timeout=patience))
+        servers.append(await create(begin, sock=sock, backlog=BACKLOG))
     return servers
 
 

@@ -10,7 +10,8 @@ A server may have several certificates, and shows the one that is for the name w
 A client may instead know the server's key beforehand (a pin, RFC 7858 §4.2 has the form): then whoever has that key is
 the server, whatever its certificate says, and nobody else is.
 
-Nothing below TLS 1.2 (RFC 8996). Session tickets are on; clients that come back every minute resume.
+Nothing below TLS 1.2 (RFC 8996). Session tickets are on; clients that come back every minute resume. A connection
+gets one ticket, and with it the next one: who calls by several at once is rare here, and a ticket costs 40 µs.
 """
 
 from __future__ import annotations
@@ -98,6 +99,7 @@ def _context(pair: Pair, clients: Path | None) -> ServerContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_TLS12_CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.num_tickets = 1
     show(context, pair.certificate, pair.key)
     first = ssl.PEM_cert_to_DER_cert(_first_certificate(pair.certificate))
     context.end_point = _hash(first)
