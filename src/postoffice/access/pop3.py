@@ -10,10 +10,10 @@ commands that arrived together leave together, and letters asked for together ar
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 from postoffice import counts
 from postoffice.access.flights import Flights
@@ -125,17 +125,13 @@ class Pop3Door:
             self._capabilities[mechanisms, policy, can_start_tls] = known
         return known
 
-    async def _converse(self, dialogue: Dialogue[Pop3Server]) -> None:
-        if dialogue.limit is not None:
-            dialogue.send(format_error("too many connections, try again later", Code.SYS_TEMP))
-            return
-        session, place = _Session(self, dialogue), _OPEN[self.name]
-        counts.sheet[place] += 1
-        try:
-            await session.talk()
-        finally:
-            counts.sheet[place] -= 1
-            await session.leave()
+    def _converse(self, dialogue: Dialogue[Pop3Server]) -> Coroutine[Any, Any, None]:
+        return _turn_away(dialogue) if dialogue.limit is not None else _Session(self, dialogue).talk()
+
+
+async def _turn_away(dialogue: Dialogue[Pop3Server]) -> None:
+    """There is no room for him."""
+    dialogue.send(format_error("too many connections, try again later", Code.SYS_TEMP))
 
 
 class _Session:
@@ -176,24 +172,27 @@ class _Session:
     async def talk(self) -> None:
         dialogue, machine = self._dialogue, self._machine
         dialogue.patience = self._door.settings.login_seconds
-        longest = LOGIN_PATIENCES * dialogue.patience
+        latest = perf_counter() + LOGIN_PATIENCES * dialogue.patience
+        counts.sheet[_OPEN[self._door.name]] += 1
         stamp = self._door.make_stamp() if self._door.make_stamp and self._door.settings.apop else ""
         dialogue.send(machine.greet(f"{self._door.host} POP3 server ready", stamp))
         try:
-            while machine.state is not _CLOSED:
+            while True:
                 command = machine.next_command()
                 if command is NEED_DATA:
+                    if machine.state is _CLOSED:
+                        break
                     await dialogue.more()
                     if self._flights is not None:
                         self._send_ready(self._flights)
                     continue
                 assert not isinstance(command, Oddity)
-                if self._maildrop is None and dialogue.seconds > longest and self._may_be_let_go(command):
+                begun = perf_counter()
+                if self._maildrop is None and begun > latest and self._may_be_let_go(command):
                     self._ending = "no login"
                     dialogue.send(machine.error("no login for too long, closing"))
                     return
                 if isinstance(command, Command):
-                    begun = perf_counter()
                     try:
                         answering = _ANSWERS[command.keyword](self, command)
                         if answering is not None:
@@ -219,8 +218,11 @@ class _Session:
         except Draining:
             self._ending = "drained"
             raise
+        finally:
+            counts.sheet[_OPEN[self._door.name]] -= 1
+            await self._leave()
 
-    async def leave(self) -> None:
+    async def _leave(self) -> None:
         """Whatever the end was: the lock is free again, and one line tells of the session; who left before a login is
         told apart."""
         maildrop, dialogue = self._maildrop, self._dialogue

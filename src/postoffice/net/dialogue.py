@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import socket
 import ssl
 import struct
@@ -69,7 +68,7 @@ class Wait(Enum):
     ROOM = "room to write"
 
     def __await__(self) -> Generator[Wait, None, None]:
-        yield self
+        return iter((self,))  # type: ignore[return-value]  # as a generator would yield it, in a third of the time
 
 
 NOTHING: Final = Wait.NOTHING
@@ -86,6 +85,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
     wait.
     `patience` is how many seconds the other side may be silent, `is_amid` whether what comes next belongs to something
     begun that may come to its end before we stop; a conversation sets them as its state demands.
+    `is_full`: the other side should read before we say more; then `await flush()`.
     `is_encrypted`: the other side speaks TLS, with us (`tls` is that connection) or with a balancer whom we believe.
     `door` is where a caller came in, `limit` why there is no room for him: then he is only told so;
     `counted_as` is the host for which a gate or the switchboard counted him.
@@ -98,12 +98,12 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         "_conversation",
         "_converse",
         "_eof",
-        "_full",
+        "_flight_end",
         "_heard",
         "_held",
         "_lost",
+        "_other_role",
         "_out",
-        "_out_octets",
         "_reading",
         "_role",
         "_switchboard",
@@ -113,16 +113,17 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         "_transport",
         "_under_way",
         "_wait",
-        "_written_octets",
         "begun",
         "counted_as",
         "door",
         "is_amid",
         "is_encrypted",
+        "is_full",
         "limit",
         "machine",
         "name",
         "octets_in",
+        "octets_out",
         "on_end",
         "on_lost",
         "patience",
@@ -141,9 +142,9 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         on_end: Callable[[Any, BaseException | None], None] | None = None,
     ) -> None:
         self.machine = machine
-        self.name = f"{os.getpid()}-{next(_numbers)}"
+        self.name = f"{switchboard.process}-{next(_numbers)}"
         self.begun = 0.0
-        self.octets_in = self._written_octets = 0
+        self.octets_in = self.octets_out = 0
         self.patience = 60.0
         self.is_amid = False
         self.since = 0.0
@@ -161,48 +162,38 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self._conversation: Coroutine[Any, Any, Any] | None = None
         self._switchboard = switchboard
         self._tracer = switchboard.tracer(self) if switchboard.tracer else None
-        self._role = "S" if is_server else "C"
+        self._role, self._other_role = ("S", "C") if is_server else ("C", "S")
         self._transport: asyncio.Transport | None = None
         self._wait = NOTHING
         self._out: list[bytes] = []
-        self._out_octets = 0
+        self._flight_end = FLIGHT_OCTETS
         self._reading = True
-        self._heard = 0  # since we last said something or were the slow side; the first of it came when it `_began`
-        self._began = 0.0
+        self._heard = 0  # of `octets_in`, before we last said something or were the slow side
+        self._began = 0.0  # when the first behind it came
         self._under_way = -1  # what the other side had to take when we began to wait for it; -1: we did not look
         self._held: bytes | None = None
-        self._eof = self._lost = self._full = False
+        self._eof = self._lost = self.is_full = False
 
     # --- what a conversation calls
 
     def send(self, octets: bytes) -> None:
         """Say something; it leaves when the conversation next waits, or when a flight is full."""
         self._out.append(octets)
-        self._out_octets += len(octets)
-        if self._out_octets >= FLIGHT_OCTETS:
+        self.octets_out += len(octets)
+        if self.octets_out >= self._flight_end:
             self._write()
 
     def send_all(self, octets: Sequence[bytes]) -> None:
         """The same, of parts that are joined once only; they are a flight together at most."""
         self._out.extend(octets)
-        self._out_octets += sum(map(len, octets))
-        if self._out_octets >= FLIGHT_OCTETS:
+        self.octets_out += sum(map(len, octets))
+        if self.octets_out >= self._flight_end:
             self._write()
-
-    @property
-    def octets_out(self) -> int:
-        """How many octets were said."""
-        return self._written_octets + self._out_octets
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the other side should read before we say more: then `await flush()`."""
-        return self._full
 
     async def flush(self) -> None:
         """Send what was said, and wait until the other side has room for more."""
         self._write()
-        while self._full and not self._lost:
+        while self.is_full and not self._lost:
             await ROOM
         if self._lost:
             raise ConnectionLost("the connection was lost while sending")
@@ -210,15 +201,20 @@ class Dialogue(asyncio.Protocol, Generic[M]):
     def more(self) -> Awaitable[None]:
         """Send what was said and wait until more octets have come. Ends with a `Disconnected`."""
         self._write()
-        is_hindered = self._full or self._lost or self._eof or self._switchboard.is_draining
-        return self._more() if is_hindered or not self._reading or self._held is not None else MORE
+        if self.is_full or self._eof or self._held is not None or not self._reading or self._switchboard.is_draining:
+            return self._more()
+        return MORE
 
     async def _more(self) -> None:
-        if self._full or self._lost:
+        if self.is_full or self._lost:
             await self.flush()
         held, self._held = self._held, None
         if held:
-            self._receive(held)
+            if self._tracer:
+                self._tracer(self._other_role, held)
+            self.octets_in += len(held)
+            self._heard = self.octets_in
+            self.machine.receive(held)
             return
         if self._eof:
             raise ConnectionLost("the other side closed the connection")
@@ -255,7 +251,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         try:
             await secured
         except OSError as error:
-            self._lost = True
+            self._eof = self._lost = True
             raise ConnectionLost(f"the TLS handshake failed: {in_words(error)}") from error
         self.tls = tunnel.get_extra_info("ssl_object")
         self.is_encrypted = True
@@ -319,10 +315,12 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         if self._held is not None:
             self._held += octets
             return
-        if not self._heard:
+        if self._heard == self.octets_in:
             self._began = self._switchboard.now()
-        self._heard += len(octets)
-        self._receive(octets)
+        if self._tracer:
+            self._tracer(self._other_role, octets)
+        self.octets_in += len(octets)
+        self.machine.receive(octets)
         if self._wait is MORE:
             self._step()
         elif self._role == "C" and self._wait is ROOM:
@@ -348,10 +346,10 @@ class Dialogue(asyncio.Protocol, Generic[M]):
             self._step(ConnectionLost("the connection was lost" if exc is None else f"the connection was lost: {exc}"))
 
     def pause_writing(self) -> None:
-        self._full = True
+        self.is_full = True
 
     def resume_writing(self) -> None:
-        self._full = False
+        self.is_full = False
         if self._wait is ROOM:
             self._step()
 
@@ -369,10 +367,11 @@ class Dialogue(asyncio.Protocol, Generic[M]):
             if self._takes_what_we_said():
                 self.since = now
             else:
-                self._lose_patience("reads too slowly" if self._full else "silent")
-        elif self._wait is MORE and self._role == "S" and self._heard and now - self._began > self.patience:
-            if is_fair(self._heard, now - self._began):
-                self._heard = 0
+                self._lose_patience("reads too slowly" if self.is_full else "silent")
+        elif self._wait is MORE and self._role == "S" and now - self._began > self.patience:
+            heard = self.octets_in - self._heard
+            if not heard or is_fair(heard, now - self._began):
+                self._heard = self.octets_in
             else:
                 self._lose_patience("writes too slowly")
 
@@ -440,7 +439,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
                 event("dialogue.crashed", peer=self.peer[0], error="".join(traceback.format_exception(error)))
             self._end(None, error)
         else:
-            if isinstance(wanted, Wait):
+            if wanted is MORE or wanted is ROOM:
                 self._wait = wanted
                 self.since = self._switchboard.now()
                 self._under_way = -1
@@ -456,31 +455,27 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         finally:
             turn.session = outer
 
-    def _receive(self, octets: bytes) -> None:
-        if self._tracer:
-            self._tracer("C" if self._role == "S" else "S", octets)
-        self.octets_in += len(octets)
-        self.machine.receive(octets)
-
     def _future_done(self, _: Any) -> None:
-        self._heard = 0
+        self._heard = self.octets_in
         self._step()
 
     def _write(self) -> None:
-        if not self._out:
+        out = self._out
+        if not out:
             return
-        octets = self._out[0] if len(self._out) == 1 else b"".join(self._out)
-        self._out.clear()
-        self._out_octets = self._heard = 0
-        if self._transport is not None and not self._lost:
+        octets = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        self._flight_end = self.octets_out + FLIGHT_OCTETS
+        self._heard = self.octets_in
+        transport = self._transport
+        if transport is not None:
             if self._tracer:
                 self._tracer(self._role, octets)
-            self._written_octets += len(octets)
-            self._transport.write(octets)
+            transport.write(octets)
 
     def _end(self, result: Any, problem: BaseException | None) -> None:
         self._conversation = None
-        is_stuck = self._full
+        is_stuck = self.is_full
         self._write()
         if self._transport is not None:
             # Whoever does not read would keep what is written, and the connection, for ever.
@@ -490,7 +485,7 @@ class Dialogue(asyncio.Protocol, Generic[M]):
                 self._transport.close()
         self._switchboard.remove(self)
         if self._tracer:
-            closes = ("S" if self._role == "C" else "C") if self._eof else self._role
+            closes = self._other_role if self._eof else self._role
             self._tracer("!", closes.encode() + b" closes")
         if self.on_end is not None:
             self.on_end(result, problem)

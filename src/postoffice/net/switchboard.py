@@ -7,6 +7,7 @@ A conversation that waits for *us* (the store, a password hash) is never timed.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ SWEEP_SECONDS = 1.0
 class Switchboard:
     """Made inside a running loop. `tracer` gives a listener for the octets of each conversation, if one is wanted;
     `crowd` knows how many callers there may be: without one, they are not counted; `turn` says whose it is in the
-    loop's thread."""
+    loop's thread; `process` is our own number."""
 
     def __init__(
         self, tracer: Callable[[Dialogue[Any]], Tracer | None] | None = None, crowd: Crowd | None = None
@@ -34,6 +35,7 @@ class Switchboard:
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         self.turn = turn()
+        self.process = os.getpid()
         self._timer = self._loop.call_later(SWEEP_SECONDS, self._tick)
         self._emptied: asyncio.Future[None] | None = None
 

@@ -60,25 +60,29 @@ class LineReader:
 
     def take(self) -> bytes | Oddity:
         """The next line without its end."""
-        start = self._position
-        if start == len(self._buffer):
+        buffer, start = self._buffer, self._position
+        if start == len(buffer):
             return NEED_DATA
-        end = self._buffer.find(b"\n", max(start, self._searched))
+        end = buffer.find(b"\n", self._searched)
         if end < 0:
-            if len(self._buffer) - start >= self.limit:
-                self._discarding = True
-                self._buffer = b""
-                self._position = self._searched = 0
-            else:
-                self._searched = len(self._buffer)
+            self._wait_for_end()
             return NEED_DATA
         self._position = self._searched = end + 1
-        if self._discarding or end + 1 - start > self.limit:
+        if self._discarding or end - start >= self.limit:
             self._discarding = False
             return TOO_LONG
-        if end > start and self._buffer[end - 1] == 13:
-            return self._buffer[start : end - 1]
-        return BARE_LF if self.strict else self._buffer[start:end]
+        if end > start and buffer[end - 1] == 13:
+            return buffer[start : end - 1]
+        return BARE_LF if self.strict else buffer[start:end]
+
+    def _wait_for_end(self) -> None:
+        """Keep what came of a line, or throw it away."""
+        if len(self._buffer) - self._position >= self.limit:
+            self._discarding = True
+            self._buffer = b""
+            self._position = self._searched = 0
+        else:
+            self._searched = len(self._buffer)
 
     def ahead(self, pattern: re.Pattern[bytes]) -> bytes:
         """What matches at the front of the octets not yet taken, which it leaves there; empty if nothing does."""

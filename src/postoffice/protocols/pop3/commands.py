@@ -63,7 +63,7 @@ _MECHANISM = re.compile(rb"([A-Za-z0-9_-]{1,20})(?: (=|[A-Za-z0-9+/]+={0,2}))?")
 
 def parse(line: bytes) -> Command | Invalid:
     """The command of a line, given without its end."""
-    alone = _ALONE.get(line)
+    alone = ALONE.get(line)
     if alone is not None:
         return alone
     word, space, rest = line.partition(b" ")
@@ -80,7 +80,7 @@ def parse(line: bytes) -> Command | Invalid:
 
 
 _MAY_BE_EMPTY = frozenset({Arguments.NONE, Arguments.OPTIONAL_NUMBER, Arguments.OPTIONAL_RANGE, Arguments.MECHANISM})
-_ALONE = {word: Command(keyword) for word, (keyword, kind) in _KEYWORDS.items() if kind in _MAY_BE_EMPTY}
+ALONE = {word: Command(keyword) for word, (keyword, kind) in _KEYWORDS.items() if kind in _MAY_BE_EMPTY}
 """What a line is that holds a keyword alone."""
 
 

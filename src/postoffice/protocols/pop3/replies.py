@@ -63,7 +63,7 @@ def format_error(text: str, code: Code | None = None, charset: str = "ascii") ->
 def _line(start: str, text: str, charset: str) -> bytes:
     if text.startswith("["):
         text = " " + text  # free text must not look like a response code (RFC 2449 §8)
-    line = (start + text).encode(charset, "replace")
-    if len(line) > RESPONSE_OCTETS - 2:
-        line = line[: RESPONSE_OCTETS - 2].decode(errors="ignore").encode()  # no character is cut in two
-    return line + b"\r\n"
+    line = f"{start}{text}\r\n".encode(charset, "replace")
+    if len(line) > RESPONSE_OCTETS:
+        line = line[: RESPONSE_OCTETS - 2].decode(errors="ignore").encode() + b"\r\n"  # no character is cut in two
+    return line

@@ -14,7 +14,7 @@ from typing import Final
 from postoffice.counts import Outcome
 from postoffice.errors import LocalProtocolError
 from postoffice.protocols.lines import NEED_DATA, TOO_LONG, LineReader, Oddity
-from postoffice.protocols.pop3.commands import Command, Invalid, parse
+from postoffice.protocols.pop3.commands import ALONE, Command, Invalid, parse
 from postoffice.protocols.pop3.replies import Code, format_error, format_ok
 from postoffice.protocols.pop3.table import COMMAND_OCTETS, EXCHANGE_OCTETS, RULES, Keyword, Shape, State
 
@@ -28,8 +28,16 @@ _MAY_CHANGE: Final = frozenset({Code.IN_USE, Code.LOGIN_DELAY, Code.SYS_TEMP})
 # Looked at for every command: a name of a module is found in a third of the time of an enum's member.
 _CLOSED: Final = State.CLOSED
 _TRANSACTION: Final = State.TRANSACTION
-_QUIT: Final = Keyword.QUIT
-_UTF8: Final = Keyword.UTF8
+_CHANGING: Final = {keyword for keyword, rule in RULES.items() if rule.after is not None} | {Keyword.UTF8}
+_PLAIN: Final = {
+    state: {
+        line: command
+        for line, command in ALONE.items()
+        if state in RULES[command.keyword].states and command.keyword is not Keyword.QUIT
+    }
+    for state in State
+}
+"""By state: lines that hold a keyword alone, are allowed and change nothing by being heard."""
 _OK: Final = Outcome.OK
 
 
@@ -82,17 +90,17 @@ class Pop3Server:
             return NEED_DATA
         if self._in_exchange:
             return Response(b"" if isinstance(line, Oddity) else line) if line is not TOO_LONG else Response(b"*")
-        command: Command | Invalid
-        if isinstance(line, Oddity):
-            command = _TOO_LONG
-        else:
-            command = parse(line)
-            if isinstance(command, Command):
-                if self.state not in RULES[command.keyword].states:
-                    command = Invalid(f"{command.keyword.value.decode()} is not allowed now")
-                elif command.keyword is _QUIT and self.state is _TRANSACTION:
-                    self.state = State.UPDATE
+        command = _TOO_LONG if isinstance(line, Oddity) else _PLAIN[self.state].get(line) or self._weighed(parse(line))
         self._owed = command
+        return command
+
+    def _weighed(self, command: Command | Invalid) -> Command | Invalid:
+        """What it is here and now."""
+        if isinstance(command, Command):
+            if self.state not in RULES[command.keyword].states:
+                return Invalid(f"{command.keyword.value.decode()} is not allowed now")
+            if command.keyword is Keyword.QUIT and self.state is _TRANSACTION:
+                self.state = State.UPDATE
         return command
 
     def upcoming_letters(self) -> list[int]:
@@ -122,17 +130,14 @@ class Pop3Server:
 
     def ok(self, text: str = "") -> bytes:
         """+OK to the command that is owed an answer, and the state that follows."""
-        owed = self._take_owed()
-        if isinstance(owed, Invalid):
+        owed = self._owed
+        if not isinstance(owed, Command):
             raise LocalProtocolError("+OK to a line that is no command")
+        self._owed = None
+        self._in_exchange = False
         self.outcome = _OK
-        after = owed.after
-        if after is not None:
-            self.state = after
-            if after is _TRANSACTION:
-                self._lines.limit = COMMAND_OCTETS
-        elif owed.keyword is _UTF8:
-            self.is_utf8 = True
+        if owed.keyword in _CHANGING:
+            self._change(owed)
         if self.translate is None:
             return format_ok(text)
         return format_ok(text if owed.shape is Shape.FACTS else self.translate(text), "utf-8")
@@ -169,6 +174,15 @@ class Pop3Server:
         self._lines = LineReader(EXCHANGE_OCTETS)
         self.is_utf8 = False
         self.translate = None
+
+    def _change(self, command: Command) -> None:
+        """What +OK to it leads to."""
+        if command.keyword is Keyword.UTF8:
+            self.is_utf8 = True
+        elif command.after is not None:
+            self.state = command.after
+            if self.state is _TRANSACTION:
+                self._lines.limit = COMMAND_OCTETS
 
     def _take_owed(self) -> Command | Invalid:
         owed = self._owed

@@ -19,6 +19,7 @@ from postoffice.database.sqlite import Connection
 from postoffice.errors import DamagedStore
 from postoffice.protocols.dots import Unstuffer, stuff
 from postoffice.store.embedded import folders
+from postoffice.store.embedded.words import LONG_CHARACTERS, words
 from postoffice.store.model import Changes, Entry, Flag, Folder, Head, Piece, Snapshot
 
 SHOWN_TO_ALL = "SELECT entry_id, octets, unique_id, surrogate_octets FROM entries WHERE folder_id = ? ORDER BY uid"
@@ -30,7 +31,6 @@ IN_COLUMNS = (
     "SELECT group_concat(entry_id, ','), group_concat(octets, ','), group_concat(unique_id, ' '), group_concat("
     "CASE WHEN surrogate_octets != octets THEN entry_id || ',' || surrogate_octets END, ',') FROM ({})"
 )
-LONG_CHARACTERS = 100_000
 LARGE_OCTETS = 64 * 1024
 """From here on a row's data is read by a handle, straight into what is handed out. A statement would copy it twice, in
 memory had anew each time: 470 µs for 256 KiB, and 95 by a handle."""
@@ -62,7 +62,7 @@ class Columns:
 
     keys: array[int]
     octets: array[int]
-    unique_ids: list[str]
+    unique_ids: Sequence[str]
     surrogates: dict[int, int]
     last: str
     viewer_id: int
@@ -74,22 +74,22 @@ class Columns:
 
 def split(
     keys: str | None, octets: str | None, unique_ids: str | None, surrogates: str | None
-) -> tuple[array[int], array[int], list[str], dict[int, int]]:
+) -> tuple[array[int], array[int], Sequence[str], dict[int, int]]:
     """Long texts as columns; the last one names each letter that has a surrogate before its octets."""
     if keys is None or octets is None or unique_ids is None:
         return array("q"), array("q"), [], {}
     numbers = iter(_numbers(surrogates) if surrogates else ())
     pairs = dict(zip(numbers, numbers, strict=True))
-    return _numbers(keys), _numbers(octets), unique_ids.split(" "), pairs
+    return _numbers(keys), _numbers(octets), words(unique_ids), pairs
 
 
 def _numbers(text: str) -> array[int]:
-    """Long ones by way of JSON, in half the time: 100,000 in 15 ms and not in 30. To import it costs 3."""
+    """Long ones by way of JSON, in a quarter of the time: 100,000 in 6 ms and not in 25. To import it costs 6."""
     if len(text) < LONG_CHARACTERS:
         return array("q", map(int, text.split(",")))
-    import json
+    import msgspec
 
-    return array("q", json.loads(f"[{text}]"))
+    return array("q", msgspec.json.decode(f"[{text}]", type=list[int]))
 
 
 def columns(connection: Connection, viewer: str | None, folder: str) -> Columns:
