@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from bench.contender import PASSWORD, Mail
 from bench.process import Server, ServerFailed
@@ -23,9 +26,11 @@ from postoffice.app.privilege import give_away
 from postoffice.protocols.dots import stuff
 from postoffice.store.base import Store
 from postoffice.store.embedded import EmbeddedStore
+from postoffice.store.embedded.places import mailbox_path
 from postoffice.store.model import Account, Credential, Letter
 
 _PLACED_AT_ONCE = 250
+_ASKED_AT_ONCE = 256
 
 _CONFIG = """
 [office]
@@ -127,24 +132,45 @@ def command() -> list[str]:
 
 
 async def _fill(data: Path, first: str, addresses: Sequence[str], mail: Mail, *, in_clear: bool) -> None:
-    """More accounts, and the letters in every mailbox. The command line would take a process for each."""
+    """More accounts, and the letters in every mailbox. The command line would take a process for each.
+
+    The letters are placed once, and the file that has them is copied for all the others.
+    """
     store = EmbeddedStore.open(data)
     try:
+        now = time.time()
+        await _several(store.directory.add_account(address, now) for address in addresses)
+        accounts = await store.directory.accounts()
         verifier = of_clear(PASSWORD) if in_clear else of_own(PASSWORD)
         with_scram = of_clear_with_scram if in_clear else of_own_with_scram
         secret = await store.directory.secret()
-        for address in addresses:
-            await store.directory.add_account(address, time.time())
-        for address in (first, *addresses):
-            account = await store.directory.find(address)
-            assert account is not None
-            kept = with_scram(PASSWORD, address, secret) if mail.with_scram else verifier
-            await store.directory.set_credential(Credential(account.account_id, "password", kept))
-        for account in await store.directory.accounts():
-            for at in range(0, len(mail.letters), _PLACED_AT_ONCE):
-                await _place(store, account, mail.letters[at : at + _PLACED_AT_ONCE])
+        await _several(
+            store.directory.set_credential(
+                Credential(
+                    account.account_id,
+                    "password",
+                    with_scram(PASSWORD, account.address, secret) if mail.with_scram else verifier,
+                )
+            )
+            for account in accounts
+        )
+        for at in range(0, len(mail.letters), _PLACED_AT_ONCE):
+            await _place(store, accounts[0], mail.letters[at : at + _PLACED_AT_ONCE])
     finally:
         await store.close()
+    if mail.letters:
+        placed, *others = [mailbox_path(data, account.account_id) for account in accounts]
+        for path in others:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            shutil.copyfile(placed, path)
+            path.chmod(0o600)
+
+
+async def _several(verbs: Iterable[Coroutine[Any, Any, object]]) -> None:
+    """Many at once, so that they are committed together."""
+    waiting = iter(verbs)
+    while some := list(islice(waiting, _ASKED_AT_ONCE)):
+        await asyncio.gather(*some)
 
 
 async def _place(store: Store, account: Account, contents: Sequence[bytes]) -> None:

@@ -9,10 +9,10 @@ is streamed into a stage as it comes, never whole in memory, with no lock held w
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from postoffice import counts
 from postoffice.accounts import attempts
@@ -125,17 +125,13 @@ class SmtpDoor:
     def _session(self, dialogue: Dialogue[SmtpServer]) -> Session:
         return Session(self, dialogue)
 
-    async def _converse(self, dialogue: Dialogue[SmtpServer]) -> None:
-        if dialogue.limit is not None:
-            dialogue.send(dialogue.machine.hang_up(_TOO_MANY))
-            return
-        session, place = self._session(dialogue), _OPEN[self.policy.name]
-        counts.sheet[place] += 1
-        try:
-            await session.talk()
-        finally:
-            counts.sheet[place] -= 1
-            session.leave()
+    def _converse(self, dialogue: Dialogue[SmtpServer]) -> Coroutine[Any, Any, None]:
+        return _turn_away(dialogue) if dialogue.limit is not None else self._session(dialogue).talk()
+
+
+async def _turn_away(dialogue: Dialogue[SmtpServer]) -> None:
+    """There is no room for him."""
+    dialogue.send(dialogue.machine.hang_up(_TOO_MANY))
 
 
 class Session:
@@ -188,6 +184,7 @@ class Session:
         has_login = self._door.policy.offers_login
         dialogue.patience = self._door.settings.patience_seconds
         machine.is_encrypted = dialogue.is_encrypted
+        counts.sheet[_OPEN[self._door.policy.name]] += 1
         dialogue.send(machine.greet(self._door.host))
         try:
             while machine.state is not _CLOSED:
@@ -224,8 +221,11 @@ class Session:
             self._ending = "drained"
             dialogue.send(machine.hang_up(_CLOSING))
             raise
+        finally:
+            counts.sheet[_OPEN[self._door.policy.name]] -= 1
+            self._leave()
 
-    def leave(self) -> None:
+    def _leave(self) -> None:
         """One line tells of the session."""
         dialogue = self._dialogue
         cipher = describe(dialogue.tls)[1] if dialogue.tls else ""
