@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 import ssl
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -77,6 +76,7 @@ class Door:
 async def door(tls: ssl.SSLContext, seconds: float = 20) -> AsyncIterator[tuple[Door, int]]:
     made = Door(tls, seconds)
     server = await asyncio.get_running_loop().create_server(made.tunnel, "127.0.0.1", 0)
+    server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)  # the system may not hold all
     async with server:
         yield made, server.sockets[0].getsockname()[1]
 
@@ -113,13 +113,13 @@ async def with_client(contexts: Contexts, call: Callable[[ssl.SSLSocket], None])
 
 
 async def test_what_is_large_comes_whole_both_ways(contexts: Contexts) -> None:
-    def call(connection: ssl.SSLSocket) -> None:
-        sender = threading.Thread(target=connection.sendall, args=(LARGE,))
-        sender.start()
-        assert everything(connection, len(LARGE)) == LARGE
-        sender.join()
-
-    assert (await with_client(contexts, call)).lost.result() is None
+    async with door(contexts[0]) as (there, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=contexts[1], server_hostname="localhost")
+        writer.write(LARGE)
+        assert await reader.readexactly(len(LARGE)) == LARGE
+        writer.close()
+        await writer.wait_closed()
+        assert await there.made[0].lost is None
 
 
 @pytest.mark.parametrize("octets", [1, 16384, 16385, PORTION_OCTETS, PORTION_OCTETS + 1])
@@ -164,25 +164,17 @@ async def test_a_record_that_comes_octet_by_octet_is_waited_for(contexts: Contex
 
 
 async def test_who_reads_slowly_is_waited_for(contexts: Contexts) -> None:
-    def call(connection: ssl.SSLSocket) -> None:
-        sender = threading.Thread(target=connection.sendall, args=(LARGE,))
-        sender.start()
-        told.wait(20)
-        assert everything(connection, len(LARGE)) == LARGE
-        sender.join()
-
-    told = threading.Event()
     async with door(contexts[0]) as (there, port):
-
-        def client() -> None:
-            with secured(port, contexts[1]) as connection:
-                call(connection)
-
-        calling = asyncio.create_task(asyncio.to_thread(client))
-        await there.secured
-        await there.made[0].paused.wait()
-        told.set()
-        await calling
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+            reader, writer = await asyncio.open_connection(sock=sock, ssl=contexts[1], server_hostname="localhost")
+            writer.write(LARGE)  # nobody reads: the stream takes what it has room for, and no more
+            await there.made[0].paused.wait()
+            assert await reader.readexactly(len(LARGE)) == LARGE
+            writer.close()
+            await writer.wait_closed()
 
 
 async def test_who_says_that_this_was_all_hears_the_same(contexts: Contexts) -> None:
