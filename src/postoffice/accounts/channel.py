@@ -14,12 +14,12 @@ def channel_of(dialogue: Dialogue[Any], host: str, ports: frozenset[int]) -> Cha
     tls = dialogue.tls
     if tls is None:
         return Channel(host=host)
-    context = tls.context
+    context, local = tls.context, dialogue.local
     shown = context.names if isinstance(context, ServerContext) else frozenset()
     return Channel(
         end_point(tls),
         certificate=client_certificate(tls),
         host=host,
-        names=shown | {host, dialogue.local[0]},
-        ports=ports | {dialogue.local[1]},
+        names=shown | {host, local[0]},
+        ports=ports | {local[1]},
     )

@@ -82,7 +82,7 @@ class Tunnel(asyncio.Protocol, asyncio.Transport):
             self._shake_hands()
 
     def data_received(self, octets: bytes) -> None:
-        if len(octets) <= PORTION_OCTETS:
+        if self._handshake is None and len(octets) <= PORTION_OCTETS:
             self._take(octets)
         else:
             view = memoryview(octets)
@@ -119,6 +119,10 @@ class Tunnel(asyncio.Protocol, asyncio.Transport):
         """Say something, unless the connection is closing. Nobody says anything before the handshake is over."""
         if self._is_closing:
             return
+        if len(data) <= RECORD_OCTETS:
+            self._tls.write(data)
+            self._transport.write(self._outgoing.read())
+            return
         view = memoryview(data)
         write, read = self._tls.write, self._outgoing.read
         records: list[bytes] = []
@@ -126,10 +130,7 @@ class Tunnel(asyncio.Protocol, asyncio.Transport):
         while at < end:
             at += write(view[at : at + RECORD_OCTETS])
             records.append(read())
-        if len(records) == 1:
-            self._transport.write(records[0])
-        else:
-            self._transport.writelines(records)
+        self._transport.writelines(records)
 
     def writelines(self, list_of_data: Iterable[Octets]) -> None:
         self.write(b"".join(list_of_data))
@@ -200,29 +201,32 @@ class Tunnel(asyncio.Protocol, asyncio.Transport):
             on_secured(problem)
 
     def _take(self, octets: Octets) -> None:
-        self._incoming.write(octets)
+        """Hand on what is in them."""
+        incoming = self._incoming
+        incoming.write(octets)
         if self._handshake is not None:
             self._shake_hands()
-        if self._handshake is None and not self._is_closing and self._incoming.pending:
-            self._read()
-
-    def _read(self) -> None:
-        """Hand on all that came."""
-        read, incoming = self._tls.read, self._incoming
-        heard: list[bytes] = []
+            if self._handshake is not None or not incoming.pending:
+                return
+        if self._is_closing:
+            return
+        said = b""
         is_over = False
         try:
-            while incoming.pending and not is_over:
-                octets = read(RECORD_OCTETS)
-                heard.append(octets)
-                is_over = not octets
+            while True:
+                record = self._tls.read(RECORD_OCTETS)
+                if not record:
+                    is_over = True
+                    break
+                said = said + record if said else record
+                if not incoming.pending:
+                    break
         except ssl.SSLWantReadError:
             pass  # a part of a record, or one that is not for us
         except ssl.SSLError as error:
             self._problem = error
         if self._outgoing.pending:
             self._pass_on()
-        said = heard[0] if len(heard) == 1 else b"".join(heard)
         if said:
             self._inside.data_received(said)
         if is_over:
