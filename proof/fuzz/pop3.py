@@ -88,7 +88,7 @@ class _Door:
             case Shape.EXCHANGE:
                 return machine.challenge(b"")
             case Shape.LISTING:
-                return machine.ok_listing("", b"1 120\r\n")
+                return b"".join(machine.ok_listing("", b"1 120\r\n"))
             case Shape.LETTER:
                 return machine.ok_letter("") + b"..\r\n.\r\n"
             case _:

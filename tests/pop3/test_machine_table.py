@@ -111,7 +111,7 @@ def test_both_ends_are_in_the_same_state_after_every_reply(state: State, keyword
     server.receive(client.send(SAMPLES[keyword]))
     server.next_command()
     has_body = SAMPLES[keyword].shape in (Shape.LISTING, Shape.LETTER)
-    reply = (server.ok_listing("", b"1 2\r\n") if has_body else server.ok()) if is_ok else server.error("no")
+    reply = (b"".join(server.ok_listing("", b"1 2\r\n")) if has_body else server.ok()) if is_ok else server.error("no")
     client.receive(reply)
     answer = client.next_event()
     assert isinstance(answer, Answer)
@@ -140,7 +140,7 @@ def test_an_auth_that_asks_for_the_mechanisms_logs_nobody_in() -> None:
     server, client = server_in(State.AUTHORIZATION), client_in(State.AUTHORIZATION)
     server.receive(client.send(Command(Keyword.AUTH)) + client.send(commands.user(b"mrose")))
     server.next_command()
-    client.receive(server.ok_listing("", b"PLAIN\r\n"))
+    client.receive(b"".join(server.ok_listing("", b"PLAIN\r\n")))
     client.next_event()
     assert server.state is client.state is State.AUTHORIZATION
 

@@ -304,7 +304,7 @@ class _Session:
         policy = site_policy(announced, self._maildrop.terms if self._maildrop else None)
         may_log_in = mechanisms if self._may_log_in else ()
         listing = self._door.capabilities(may_log_in, policy, can_start_tls=self._may_start_tls)
-        self._dialogue.send(self._machine.ok_listing("capabilities follow", listing))
+        self._dialogue.send_all(self._machine.ok_listing("capabilities follow", listing))
 
     async def _stls(self, _: Command) -> None:
         if not self._may_start_tls or self._door.tls is None:
@@ -330,7 +330,7 @@ class _Session:
 
     def _lang(self, command: Command) -> None:
         if not command.arguments:
-            self._dialogue.send(self._machine.ok_listing("languages follow", LISTING))
+            self._dialogue.send_all(self._machine.ok_listing("languages follow", LISTING))
             return
         language = chosen(command.text.decode())
         if language is None:
@@ -366,7 +366,7 @@ class _Session:
     async def _auth(self, command: Command) -> None:
         if not command.arguments:
             names = b"".join(name + b"\r\n" for name in await self._mechanisms())
-            self._dialogue.send(self._machine.ok_listing("mechanisms follow", names))
+            self._dialogue.send_all(self._machine.ok_listing("mechanisms follow", names))
             return
         self._require_privacy()
         self._username = None  # whoever changes his mind begins anew
@@ -413,14 +413,14 @@ class _Session:
             self._dialogue.send(self._machine.ok(f"{command.number} {view.octets(command.number)}"))
             return
         text = f"{view.count} messages ({view.total_octets} octets)"
-        self._dialogue.send(self._machine.ok_listing(text, view.scan_listing()))
+        self._dialogue.send_all(self._machine.ok_listing(text, view.scan_listing()))
 
     def _uidl(self, command: Command) -> None:
         view = self._the_view
         if command.arguments:
             self._dialogue.send(self._machine.ok(f"{command.number} {view.unique_id(command.number)}"))
             return
-        self._dialogue.send(self._machine.ok_listing("unique-ids follow", view.unique_id_listing()))
+        self._dialogue.send_all(self._machine.ok_listing("unique-ids follow", view.unique_id_listing()))
 
     async def _retr(self, command: Command) -> None:
         number = command.number

@@ -142,9 +142,9 @@ class Pop3Server:
             return format_ok(text)
         return format_ok(text if owed.shape is Shape.FACTS else self.translate(text), "utf-8")
 
-    def ok_listing(self, text: str, listing: bytes) -> bytes:
-        """+OK and a multi-line body: lines with their ends, none beginning with a dot."""
-        return self.ok(text) + listing + b".\r\n"
+    def ok_listing(self, text: str, listing: bytes) -> tuple[bytes, bytes, bytes]:
+        """+OK and a multi-line body: lines with their ends, none beginning with a dot. In parts: it may be long."""
+        return self.ok(text), listing, b".\r\n"
 
     def ok_letter(self, text: str) -> bytes:
         """+OK before a letter; the caller sends its wire form, then `END_OF_LETTER`."""
