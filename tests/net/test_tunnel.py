@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -131,36 +130,72 @@ async def test_every_size_comes_whole(contexts: Contexts, octets: int) -> None:
     await with_client(contexts, call)
 
 
+class ByHand:
+    """A client whose octets can be had before they are sent."""
+
+    def __init__(self, port: int, tls: ssl.SSLContext) -> None:
+        self._incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.inside = tls.wrap_bio(self._incoming, self.outgoing, server_hostname="localhost")
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __enter__(self) -> ByHand:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def shake_hands(self, send: Callable[[bytes], None]) -> None:
+        while True:
+            try:
+                self.inside.do_handshake()
+                return
+            except ssl.SSLWantReadError:
+                send(self.outgoing.read())
+                self._incoming.write(self.socket.recv(65536))
+
+    def hear(self) -> bytes:
+        while True:
+            try:
+                return self.inside.read(100)
+            except ssl.SSLWantReadError:
+                self._incoming.write(self.socket.recv(65536))
+
+
 async def test_a_record_that_comes_octet_by_octet_is_waited_for(contexts: Contexts) -> None:
     """The handshake too; and what comes with its last octets is not forgotten."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    inside = contexts[1].wrap_bio(incoming, outgoing, server_hostname="localhost")
     async with door(contexts[0]) as (_, port):
 
-        def call() -> bytes:
-            with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        def client() -> None:
+            with ByHand(port, contexts[1]) as caller:
 
-                def pass_on() -> None:
-                    for octet in outgoing.read():
-                        connection.sendall(bytes([octet]))
+                def drip(octets: bytes) -> None:
+                    for octet in octets:
+                        caller.socket.sendall(bytes([octet]))
 
-                while True:
-                    try:
-                        inside.do_handshake()
-                        break
-                    except ssl.SSLWantReadError:
-                        pass_on()
-                        incoming.write(connection.recv(65536))
-                inside.write(b"hello")
-                pass_on()
-                while True:
-                    try:
-                        return inside.read(100)
-                    except ssl.SSLWantReadError:
-                        incoming.write(connection.recv(65536))
+                caller.shake_hands(drip)
+                caller.inside.write(b"hello")
+                drip(caller.outgoing.read())
+                assert caller.hear() == b"hello"
 
-        assert await asyncio.to_thread(call) == b"hello"
+        await asyncio.to_thread(client)
+
+
+@pytest.mark.parametrize("before", [b"", b"this was said well"])
+async def test_a_record_that_was_changed_ends_the_connection(contexts: Contexts, before: bytes) -> None:
+    async with door(contexts[0]) as (there, port):
+
+        def client() -> None:
+            with ByHand(port, contexts[1]) as caller:
+                caller.shake_hands(caller.socket.sendall)
+                caller.inside.write(before)
+                caller.socket.sendall(caller.outgoing.read() + b"\x17\x03\x03\x00\x20" + bytes(32))
+                with pytest.raises(ssl.SSLError, match=r"(?i)alert bad record mac"):
+                    caller.hear()
+
+        await asyncio.to_thread(client)
+        problem = await asyncio.wait_for(there.made[0].lost, 20)
+        assert isinstance(problem, ssl.SSLError)
 
 
 async def test_who_reads_slowly_is_waited_for(contexts: Contexts) -> None:
@@ -201,23 +236,6 @@ async def test_who_closes_says_so_before(contexts: Contexts) -> None:
 
         loop = asyncio.get_running_loop()
         await asyncio.to_thread(client)
-
-
-async def test_a_record_that_was_changed_ends_the_connection(contexts: Contexts) -> None:
-    async with door(contexts[0]) as (there, port):
-
-        def client() -> None:
-            with secured(port, contexts[1]) as connection:
-                descriptor = connection.fileno()
-                record = b"\x17\x03\x03\x00\x20" + bytes(32)
-                with socket.socket(fileno=os.dup(descriptor)) as plain:
-                    plain.sendall(record)
-                with pytest.raises(ssl.SSLError, match=r"(?i)alert bad record mac"):
-                    connection.recv(100)
-
-        await asyncio.to_thread(client)
-        problem = await asyncio.wait_for(there.made[0].lost, 20)
-        assert isinstance(problem, ssl.SSLError)
 
 
 async def test_a_handshake_does_not_last_for_ever(contexts: Contexts) -> None:

@@ -225,6 +225,7 @@ class Tunnel(asyncio.Protocol, asyncio.Transport):
             pass  # a part of a record, or one that is not for us
         except ssl.SSLError as error:
             self._problem = error
+            self._is_closing = True  # nothing can be said any more
         if self._outgoing.pending:
             self._pass_on()
         if said:
@@ -232,7 +233,6 @@ class Tunnel(asyncio.Protocol, asyncio.Transport):
         if is_over:
             self.eof_received()
         elif self._problem is not None:
-            self._is_closing = True
             self._transport.close()
 
     def _pass_on(self) -> None:
