@@ -172,7 +172,7 @@ class _Session:
     async def talk(self) -> None:
         dialogue, machine = self._dialogue, self._machine
         dialogue.patience = self._door.settings.login_seconds
-        latest = perf_counter() + LOGIN_PATIENCES * dialogue.patience
+        longest = LOGIN_PATIENCES * dialogue.patience
         counts.sheet[_OPEN[self._door.name]] += 1
         stamp = self._door.make_stamp() if self._door.make_stamp and self._door.settings.apop else ""
         dialogue.send(machine.greet(f"{self._door.host} POP3 server ready", stamp))
@@ -187,12 +187,12 @@ class _Session:
                         self._send_ready(self._flights)
                     continue
                 assert not isinstance(command, Oddity)
-                begun = perf_counter()
-                if self._maildrop is None and begun > latest and self._may_be_let_go(command):
+                if self._maildrop is None and dialogue.seconds > longest and self._may_be_let_go(command):
                     self._ending = "no login"
                     dialogue.send(machine.error("no login for too long, closing"))
                     return
                 if isinstance(command, Command):
+                    begun = perf_counter()
                     try:
                         answering = _ANSWERS[command.keyword](self, command)
                         if answering is not None:

@@ -304,6 +304,11 @@ class Desk:
         self._turn = threading.Lock()
         self._connection: Connection | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has a connection, or somebody works here who may be opening one."""
+        return self._connection is not None or self._turn.locked()
+
     async def run(self, work: Callable[[Connection], T]) -> T:
         """Do `work` in a thread. Once begun it ends, also when nobody waits any more."""
         return await self.begin(work)

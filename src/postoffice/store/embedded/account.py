@@ -365,9 +365,10 @@ class AccountMailbox:
         return await file.check() if file is not None else []
 
     async def sweep(self) -> None:
-        """Take away what removed letters left behind, and what a crash did."""
-        file = self.file()
-        if file is not None and file.ask(contents.needs_sweep):
+        """Take away what removed letters left behind, and what a crash did. A file that nobody here has opened waits
+        until somebody does: to open it costs more than a login."""
+        file = self._opened
+        if file is not None and file.is_open and file.ask(contents.needs_sweep):
             await file.desk.run(contents.sweep)
 
     def rest(self) -> None:

@@ -350,8 +350,16 @@ class MailboxFile:
         self._let_go()()
 
     def rest_later(self) -> None:
-        """The same, in a thread."""
-        self._pool.submit(self._let_go())
+        """The same, in a thread, if there is anything to close: most that are let go were only glimpsed at."""
+        is_open = self.is_open
+        close = self._let_go()
+        if is_open:
+            self._pool.submit(close)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection to it in this process."""
+        return self._near is not None or self._far.is_open or self.desk.is_open
 
     def _let_go(self) -> Callable[[], None]:
         near, self._near, self._watch = self._near, None, None
