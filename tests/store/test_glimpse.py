@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ import pytest
 from postoffice.clock import system_clock
 from postoffice.database.sqlite import Connection
 from postoffice.store.embedded import glimpse as module
-from postoffice.store.embedded.glimpse import glimpse, stillness
+from postoffice.store.embedded.glimpse import Stillness, glimpse, stillness
 from postoffice.store.embedded.mailbox import MailboxFile
+from postoffice.store.embedded.recollection import MOST_OF_ONE, Recollection
 from postoffice.store.embedded.schema import MAILBOX
+from postoffice.store.embedded.sight import Texts
 from postoffice.store.model import INBOX, OWNER, Letter
 
 
@@ -134,3 +137,59 @@ async def test_what_is_no_mailbox_is_opened_and_told(tmp_path: Path) -> None:
     still = stillness(str(path))
     assert still is not None
     assert glimpse(path, MAILBOX, still, lambda connection: connection.execute("SELECT 1").get) is None
+
+
+async def test_what_was_seen_is_remembered_by_others_than_who_looked(
+    tmp_path: Path, pool: ThreadPoolExecutor, settled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "one.mailbox"
+    await add(path, b"Subject: one\r\n\r\none\r\n", b"Subject: two\r\n\r\ntwo\r\n")
+    first = await MailboxFile(path, pool, system_clock).snapshot(OWNER)
+    monkeypatch.setattr("postoffice.store.embedded.mailbox.glimpse", None)
+    again = await MailboxFile(path, pool, system_clock).snapshot(OWNER)
+    assert (again.generation, again.keys, again.octets) == (first.generation, first.keys, first.octets)
+    assert list(again.unique_ids) == list(first.unique_ids)
+    with pytest.raises(TypeError):
+        await MailboxFile(path, pool, system_clock).snapshot()  # what everybody sees was not asked before
+
+
+async def test_what_was_seen_is_forgotten_with_what_changes(
+    tmp_path: Path, pool: ThreadPoolExecutor, settled: None
+) -> None:
+    path = tmp_path / "one.mailbox"
+    await add(path, b"Subject: one\r\n\r\none\r\n")
+    assert len((await MailboxFile(path, pool, system_clock).snapshot(OWNER)).keys) == 1
+    await add(path, b"Subject: two\r\n\r\ntwo\r\n")
+    assert len((await MailboxFile(path, pool, system_clock).snapshot(OWNER)).keys) == 2
+
+
+STILL = Stillness(1, 4096, 1, 1)
+SEEN = Texts("1,2", "10,20", "a b", None, "b", 1, 7, 3, 2)
+
+
+@pytest.mark.parametrize(
+    "now", [replace(STILL, octets=1), replace(STILL, modified=2), replace(STILL, changed=2), replace(STILL, inode=2)]
+)
+def test_a_file_that_is_another_now_is_not_remembered(now: Stillness) -> None:
+    memory = Recollection()
+    memory.keep(STILL, "x", SEEN)
+    assert memory.find(STILL, "x") == SEEN
+    assert memory.find(STILL, "y") is None
+    assert memory.find(now, "x") is None
+
+
+def test_the_oldest_look_is_forgotten_first() -> None:
+    memory = Recollection(1000)
+    for inode in range(100):
+        memory.keep(replace(STILL, inode=inode), "x", SEEN)
+        memory.keep(replace(STILL, inode=inode), "x", SEEN)
+    there = [memory.find(replace(STILL, inode=inode), "x") is not None for inode in range(100)]
+    assert there == sorted(there)
+    assert 5 < sum(there) < 20
+
+
+def test_what_is_long_is_not_remembered() -> None:
+    memory = Recollection()
+    memory.keep(STILL, "x", SEEN)
+    memory.keep(STILL, "x", SEEN._replace(unique_ids="x" * MOST_OF_ONE))
+    assert memory.find(STILL, "x") is None

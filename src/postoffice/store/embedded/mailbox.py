@@ -29,6 +29,7 @@ from postoffice.store.base import MaildropLock
 from postoffice.store.embedded import chain, contents, folders, pulls, scans, sight
 from postoffice.store.embedded.folders import Leave
 from postoffice.store.embedded.glimpse import Stillness, glimpse, stillness
+from postoffice.store.embedded.recollection import recollection
 from postoffice.store.embedded.schema import HAS_SEARCH, MAILBOX
 from postoffice.store.embedded.staging import GrowingStage, RowOverflow
 from postoffice.store.identity import new_email_id
@@ -176,7 +177,7 @@ class MailboxFile:
             seen = self._shown.get((viewer, folder))
             if seen is None:
                 with near:
-                    seen = self._shown[viewer, folder] = _look(near, viewer, folder)
+                    seen = self._shown[viewer, folder] = _seen(sight.texts(near, viewer, folder))
             return seen
         except apsw.Error as error:
             raise store_error(error, self.path) from error
@@ -191,9 +192,14 @@ class MailboxFile:
             self._glimpsed.clear()
         seen = self._glimpsed.get((viewer, folder))
         if seen is None:
-            seen = glimpse(self.path, MAILBOX, still, lambda connection: _look(connection, viewer, folder))
-            if seen is not None:
-                self._glimpsed[viewer, folder] = seen
+            asked = f"{viewer!r} {folder!r}"
+            texts = recollection.find(still, asked)
+            if texts is None:
+                texts = glimpse(self.path, MAILBOX, still, lambda connection: sight.texts(connection, viewer, folder))
+                if texts is None:
+                    return None
+                recollection.keep(still, asked, texts)
+            seen = self._glimpsed[viewer, folder] = _seen(texts)
         return seen
 
     def _begin_watch(self, near: Connection) -> Watch:
@@ -201,7 +207,7 @@ class MailboxFile:
         return self._watch
 
     def _forget_outdated(self, near: Connection) -> None:
-        now = _shown(near) if self._shown else {}
+        now = sight.shown(near) if self._shown else {}
         self._shown = {name: seen for name, seen in self._shown.items() if now.get(name[1]) == seen.shown}
 
     async def read(self, keys: Sequence[int], index: int = 0) -> list[Piece | None]:
@@ -316,7 +322,7 @@ class MailboxFile:
 
     async def create_folder(self, name: str) -> None:
         def change(connection: Connection) -> None:
-            if name in _shown(connection):
+            if name in sight.shown(connection):
                 raise StoreError(f"there is a folder {name} already")
             connection.execute("INSERT INTO folders (name) VALUES (?)", (name,))
 
@@ -380,13 +386,5 @@ class MailboxFile:
         self.rest()
 
 
-def _look(connection: Connection, viewer: str | None, folder: str) -> Seen:
-    columns = sight.columns(connection, viewer, folder)
-    row = connection.execute("SELECT incarnation, watermark FROM mailbox").fetchone()
-    if row is None:
-        raise DamagedStore("the mailbox does not know what it has taken in")
-    return Seen(_shown(connection)[folder], columns.snapshot(), row[0], row[1], columns.last, columns.viewer_id)
-
-
-def _shown(connection: Connection) -> dict[str, int]:
-    return dict(connection.execute("SELECT name, shown FROM folders").fetchall())
+def _seen(texts: sight.Texts) -> Seen:
+    return Seen(texts.shown, texts.snapshot(), texts.incarnation, texts.watermark, texts.last, texts.viewer_id)

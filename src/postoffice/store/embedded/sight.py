@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -72,6 +72,24 @@ class Columns:
         return Snapshot(generation, self.keys, self.octets, self.unique_ids, self.surrogates)
 
 
+class Texts(NamedTuple):
+    """What a viewer sees of a folder as SQLite gives it: columns as long texts, the name of the last letter (as in
+    `Columns`), who sees it, `folders.shown`, and up to which arrival of which life of the office letters are in it."""
+
+    keys: str | None
+    octets: str | None
+    unique_ids: str | None
+    surrogates: str | None
+    last: str
+    viewer_id: int
+    shown: int
+    incarnation: int
+    watermark: int
+
+    def snapshot(self) -> Snapshot:
+        return Columns(*split(*self[:4]), self.last, self.viewer_id).snapshot()
+
+
 def split(
     keys: str | None, octets: str | None, unique_ids: str | None, surrogates: str | None
 ) -> tuple[array[int], array[int], Sequence[str], dict[int, int]]:
@@ -92,7 +110,7 @@ def _numbers(text: str) -> array[int]:
     return array("q", msgspec.json.decode(f"[{text}]", type=list[int]))
 
 
-def columns(connection: Connection, viewer: str | None, folder: str) -> Columns:
+def texts(connection: Connection, viewer: str | None, folder: str) -> Texts:
     """What a viewer sees; None: everything."""
     folder_id = folders.folder_id(connection, folder)
     viewer_id = folders.holder_id(connection, viewer) if viewer is not None else EVERYBODY_ID
@@ -102,12 +120,20 @@ def columns(connection: Connection, viewer: str | None, folder: str) -> Columns:
     else:
         row = connection.execute(IN_COLUMNS.format(SHOWN_TO_ALL), (folder_id,)).fetchone()
     assert row is not None
-    keys, octets, unique_ids, surrogates = split(*row)
+    keys, octets, unique_ids, surrogates = row
     last = ""
     if keys:
         sql = "SELECT iif(email_id = unique_id, email_id, email_id || unique_id) FROM entries WHERE entry_id = ?"
-        last = connection.execute(sql, (keys[-1],)).get
-    return Columns(keys, octets, unique_ids, surrogates, last, viewer_id)
+        last = connection.execute(sql, (int(keys.rpartition(",")[2]),)).get
+    life = connection.execute("SELECT incarnation, watermark FROM mailbox").fetchone()
+    if life is None:
+        raise DamagedStore("the mailbox does not know what it has taken in")
+    return Texts(keys, octets, unique_ids, surrogates, last, viewer_id, shown(connection)[folder], life[0], life[1])
+
+
+def shown(connection: Connection) -> dict[str, int]:
+    """By folder, how often what is shown of it has changed."""
+    return dict(connection.execute("SELECT name, shown FROM folders").fetchall())
 
 
 def piece(prefix: bytes, data: bytes, index: int, *, more: bool) -> Piece:
