@@ -14,7 +14,7 @@ def office_path(data: Path) -> Path:
 
 def mailbox_path(data: Path, account_id: int) -> Path:
     """Spread over 256 folders, so that none grows too long."""
-    return data / "mailboxes" / f"{account_id & 0xFF:02x}" / f"{account_id}.mailbox"
+    return data / f"mailboxes/{account_id & 0xFF:02x}/{account_id}.mailbox"
 
 
 def removed_folder(data: Path) -> Path:
