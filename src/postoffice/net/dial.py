@@ -39,12 +39,7 @@ async def dial(
     finished: asyncio.Future[T] = loop.create_future()
 
     def finish(result: T, problem: BaseException | None) -> None:
-        if finished.done():
-            return
-        if problem is None:
-            finished.set_result(result)
-        else:
-            finished.set_exception(problem)
+        settle(finished, problem, result)
 
     dialogue: Dialogue[M] | None = None
     closed = asyncio.Event()

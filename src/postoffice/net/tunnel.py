@@ -242,11 +242,11 @@ class Tunnel(asyncio.Protocol, asyncio.Transport):
             self._transport.write(octets)
 
 
-def settle(secured: asyncio.Future[None], problem: OSError | None) -> None:
-    """For who waits for the end of a handshake: `partial(settle, future)` hears of it."""
-    if secured.done():
+def settle(future: asyncio.Future[Any], problem: BaseException | None, result: object = None) -> None:
+    """Say how something ended, if anybody still waits: `partial(settle, future)` hears of a handshake."""
+    if future.done():
         return
     if problem is None:
-        secured.set_result(None)
+        future.set_result(result)
     else:
-        secured.set_exception(problem)
+        future.set_exception(problem)

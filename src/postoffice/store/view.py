@@ -70,9 +70,8 @@ class FrozenView:
 
     def __iter__(self) -> Iterator[int]:
         """The numbers not marked as deleted, ascending."""
-        return iter(
-            [number for number in self._numbers if number not in self._deleted] if self._deleted else self._numbers
-        )
+        numbers = self._numbers
+        return (number for number in numbers if number not in self._deleted) if self._deleted else iter(numbers)
 
     def together(self, number: int, following: Sequence[int], octets: int, letters: int) -> list[int]:
         """A letter and those of `following` that are here too, until there are so many or they have more octets."""
@@ -169,7 +168,7 @@ class FrozenView:
 
     def _left(self, column: Sequence[object]) -> tuple[list[int], list[object]]:
         """The letters that are not marked, and what a column says of them."""
-        numbers = [number for number in self._numbers if number not in self._deleted]
+        numbers = list(self)
         return numbers, [column[number - 1] for number in numbers]
 
     def _run(self, numbers: Sequence[int]) -> slice | None:
