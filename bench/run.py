@@ -131,6 +131,8 @@ def _work(scene: Scene, row: Row, contender: Contender, words: Sequence[str]) ->
         return _day(row.accounts or scene.accounts, contender, words)
     mode = row.mode or ("deliver" if scene.mode == "relay" else scene.mode)
     protocol = "pop3s" if row.is_tls else scene.protocol
+    if load_core is not None and mode != "logins":
+        words = [*words, "--awake", "1"]  # it takes nobody's core
     return _load(contender, protocol, [mode, *words], load_core)
 
 
