@@ -42,13 +42,36 @@ def nothing_is_left() -> Iterator[None]:
     assert Flights._in_all == 0
 
 
-async def test_one_after_the_other_is_read_ahead_from_the_second_on() -> None:
-    shelf = Shelf(20)
+async def test_one_after_the_other_is_read_ahead_from_the_second_on_and_more_and_more() -> None:
+    shelf = Shelf(100)
     flights = shelf.flights()
-    for number in range(1, 21):
+    for number in range(1, 101):
         assert (await flights.first(number, [])).wire == b"%d" % number
     assert shelf.readings[:2] == [[1], [2, *range(3, 3 + EACH)]]
-    assert len(shelf.readings) == 1 + -(-19 // (EACH + 1))
+    ahead = [len(reading) - 1 for reading in shelf.readings[1:]]
+    assert ahead[:4] == [AHEAD_OCTETS // OCTETS, 2 * AHEAD_OCTETS // OCTETS, *[FLIGHT_OCTETS // OCTETS] * 2]
+    flights.leave()
+
+
+async def test_who_begins_elsewhere_is_read_a_little_ahead_for_again() -> None:
+    shelf = Shelf(100)
+    flights = shelf.flights()
+    for number in (*range(1, 40), 70, 71):
+        await flights.first(number, [])
+    assert [len(reading) - 1 for reading in shelf.readings[-2:]] == [0, EACH]
+    flights.leave()
+
+
+async def test_those_whose_commands_wait_are_read_before_they_are_looked_at() -> None:
+    shelf = Shelf(200, gone=[9])
+    flights = shelf.flights()
+    await flights.read_on(range(5, 20))
+    assert shelf.readings == [[*range(5, 20)]]
+    assert list(flights.ready) == [5, 6, 7, 8, *range(10, 20)]
+    assert flights.take([6, 5]) == [b"6", b"5"]
+    await flights.read_on([201, *range(20, 40)])  # no letter: whoever asks for it hears that
+    await flights.read_on(range(20, 23))  # too few to be worth it
+    assert len(shelf.readings) == 1
     flights.leave()
 
 

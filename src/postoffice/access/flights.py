@@ -8,16 +8,21 @@ more than so much for all of a process, so sessions that stop half-way do not ad
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from postoffice.access.maildrop import Maildrop
-from postoffice.errors import Refusal
+from postoffice.errors import Refusal, StoreError
 from postoffice.net.dialogue import FLIGHT_OCTETS
+from postoffice.protocols.pop3.server import LONG_RUN
 from postoffice.store.model import Piece
 
 FLIGHT_LETTERS: Final = 64
+_FLIGHT: Final = (FLIGHT_OCTETS, FLIGHT_LETTERS)
+
 AHEAD_OCTETS: Final = 64 * 1024
-"""What may be read ahead for a session."""
+"""What is read ahead for a session at first. Each time that its client takes all of it, twice as much is, up to a
+flight, while all sessions together have little."""
 
 AHEAD_IN_ALL_OCTETS: Final = 16 * 1024 * 1024
 """The same for all sessions of a process. Beyond it letters are read one by one."""
@@ -26,69 +31,88 @@ AHEAD_IN_ALL_OCTETS: Final = 16 * 1024 * 1024
 class Flights:
     """The first pieces of a session's letters. `leave` gives back what was read ahead and not asked for.
 
-    `ready` are letters that are here from their first octet to their last; `take` takes one out.
+    `ready` are letters that are here from their first octet to their last, in wire form; `take` takes them out.
     """
 
-    __slots__ = ("_ahead_octets", "_followed", "_maildrop", "ready")
+    __slots__ = ("_ahead_octets", "_followed", "_maildrop", "_room", "ready")
 
     _in_all = 0
 
     def __init__(self, maildrop: Maildrop) -> None:
         self._maildrop = maildrop
-        self.ready: dict[int, Piece] = {}
+        self.ready: dict[int, bytes] = {}
         self._ahead_octets = 0
+        self._room = AHEAD_OCTETS
         self._followed = 0  # the letter that comes next if the client goes on as it did
 
     def take(self, numbers: Sequence[int]) -> list[bytes]:
-        """Letters that are ready, whole, in wire form."""
+        """Letters that are ready, in their order, in wire form."""
         self._followed = numbers[-1] + 1
-        take = self.ready.pop
-        return [take(number).wire for number in numbers]
+        return list(map(self.ready.pop, numbers))
 
     async def first(self, number: int, following: Sequence[int]) -> Piece:
         """The first piece of a letter; `following` are the letters whose RETR is here already.
 
         Raises `NoSuchLetter`, or a `Refusal` where the letter is gone.
         """
-        piece = self.ready.pop(number, None)
-        if piece is None:
+        wire = self.ready.pop(number, None)
+        if wire is not None:
+            piece = Piece(wire, more=False)
+        else:
             self.leave()
-            numbers = self._maildrop.view.together(number, following, FLIGHT_OCTETS, FLIGHT_LETTERS)
+            numbers = self._maildrop.view.together(number, following, *_FLIGHT)
             if len(numbers) == 1 and number == self._followed:
-                numbers += self._ahead(number)
+                numbers = [number, *self._ahead(number)]
+            else:
+                self._room = AHEAD_OCTETS
             piece = await self._read(numbers)
         self._followed = number + 1
         return piece
+
+    async def read_on(self, numbers: Sequence[int]) -> None:
+        """Read these letters, or as many as are a flight, while their RETRs wait. If that cannot be, or if they are
+        large, `first` will see to it, letter by letter."""
+        view = self._maildrop.view
+        if numbers[0] in view and len(together := view.together(numbers[0], numbers[1:], *_FLIGHT)) >= LONG_RUN:
+            self.leave()
+            with suppress(Refusal, StoreError):
+                self._have(together, await self._maildrop.read(together))
 
     def leave(self) -> None:
         Flights._in_all -= self._ahead_octets
         self._ahead_octets = 0
         self.ready.clear()
 
-    async def _read(self, numbers: list[int]) -> Piece:
-        view = self._maildrop.view
+    async def _read(self, numbers: Sequence[int]) -> Piece:
         first, *others = await self._maildrop.read(numbers)
-        self.ready = {
-            number: piece
-            for number, piece in zip(numbers[1:], others, strict=True)
-            if piece is not None and not piece.more
-        }
-        if view.has_surrogates:
-            self.ready = {number: piece for number, piece in self.ready.items() if not view.is_surrogate(number)}
+        self._have(numbers[1:], others)
         if first is None:
             raise Refusal(permanent=False, status="2.0", public=f"message {numbers[0]} is gone, log in again")
         return first
 
-    def _ahead(self, number: int) -> list[int]:
+    def _have(self, numbers: Sequence[int], pieces: Sequence[Piece | None]) -> None:
+        """Those that are whole, and shown as they are, can be sent."""
+        view = self._maildrop.view
+        self.ready = {
+            number: piece.wire
+            for number, piece in zip(numbers, pieces, strict=True)
+            if piece is not None and not piece.more
+        }
+        if view.has_surrogates:
+            self.ready = {number: wire for number, wire in self.ready.items() if not view.is_surrogate(number)}
+
+    def _ahead(self, number: int) -> Sequence[int]:
         """Those that will be asked for next, as many as may be read ahead."""
         view = self._maildrop.view
         if number + 1 not in view:
             return []
-        room = min(AHEAD_OCTETS, AHEAD_IN_ALL_OCTETS - Flights._in_all)
+        room = min(self._room, AHEAD_IN_ALL_OCTETS - Flights._in_all)
         numbers = view.together(number + 1, range(number + 2, number + 1 + FLIGHT_LETTERS), room, FLIGHT_LETTERS)
         octets = sum(view.sizes(numbers))
         if octets > room:
             return []
         self._ahead_octets = octets
         Flights._in_all += octets
+        if 2 * Flights._in_all < AHEAD_IN_ALL_OCTETS:
+            self._room = min(2 * self._room, FLIGHT_OCTETS)
         return numbers

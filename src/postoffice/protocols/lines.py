@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from postoffice.protocols.dots import END
@@ -25,6 +26,11 @@ class Oddity(Enum):
 NEED_DATA: Final = Oddity.NEED_DATA
 TOO_LONG: Final = Oddity.TOO_LONG
 BARE_LF: Final = Oddity.BARE_LF
+
+
+@lru_cache(maxsize=256)
+def _so_many(lines: int) -> re.Pattern[bytes]:
+    return re.compile(rb"(?:[^\n]*\n){%d}" % lines)
 
 
 class LineReader:
@@ -89,10 +95,11 @@ class LineReader:
         found = pattern.match(self._buffer, self._position)
         return found[0] if found else b""
 
-    def skip(self, octets: int) -> None:
-        """Take so many of the octets that were seen ahead: whole lines."""
-        self._position += octets
-        self._searched = self._position
+    def skip_lines(self, lines: int) -> None:
+        """Take so many of the lines that were seen ahead."""
+        found = _so_many(lines).match(self._buffer, self._position)
+        assert found is not None, "they were seen"
+        self._position = self._searched = found.end()
 
     def take_dotted(self) -> bytes | None:
         """The letter that begins here, in wire form, without the dot line that ends it; None if that is not here yet.

@@ -73,12 +73,12 @@ class FrozenView:
         numbers = self._numbers
         return (number for number in numbers if number not in self._deleted) if self._deleted else iter(numbers)
 
-    def together(self, number: int, following: Sequence[int], octets: int, letters: int) -> list[int]:
+    def together(self, number: int, following: Sequence[int], octets: int, letters: int) -> Sequence[int]:
         """A letter and those of `following` that are here too, until there are so many or they have more octets."""
         sizes = self._ready.octets
         if run := self._run([number, *following[: letters - 1]]):
             fitting = bisect_right(list(accumulate(sizes[run])), octets)
-            return list(range(number, number + max(fitting, 1)))
+            return range(number, number + max(fitting, 1))
         numbers = {number: None}  # in their order
         room = octets - sizes[self._index(number)]
         for each in following:
@@ -109,7 +109,7 @@ class FrozenView:
 
     def sizes(self, numbers: Sequence[int]) -> Sequence[int]:
         """The octets of each."""
-        if run := self._run(numbers):
+        if len(numbers) > 1 and (run := self._run(numbers)):
             return self._ready.octets[run]
         return [self.octets(number) for number in numbers]
 
@@ -178,7 +178,7 @@ class FrozenView:
         first, end = numbers[0], numbers[0] + len(numbers)
         if numbers[-1] != end - 1 or not 1 <= first < end <= len(self.snapshot.keys) + 1:
             return None
-        if list(numbers) != list(range(first, end)):
+        if type(numbers) is not range and list(numbers) != list(range(first, end)):
             return None
         return slice(first - 1, end - 1)
 

@@ -23,6 +23,8 @@ LETTERS_AHEAD: Final = 64
 
 _RETR: Final = re.compile(rb"(?:(?i:RETR) [0-9]{1,18}\r?\n){1,%d}" % LETTERS_AHEAD)
 _RETR_OR_DELE: Final = re.compile(rb"(?:(?i:RETR|DELE) [0-9]{1,18}\r?\n){1,%d}" % LETTERS_AHEAD)
+LONG_RUN: Final = 8
+"""So many RETRs are worth reading together as they are; behind fewer, others may follow with a DELE between them."""
 _TOO_LONG: Final = Invalid("command line is too long")
 _MAY_CHANGE: Final = frozenset({Code.IN_USE, Code.LOGIN_DELAY, Code.SYS_TEMP})
 # Looked at for every command: a name of a module is found in a third of the time of an enum's member.
@@ -57,7 +59,7 @@ class Pop3Server:
     `translate` says our sentences in the language that the client chose, None before it chose any (§3.2).
     """
 
-    __slots__ = ("_in_exchange", "_lines", "_owed", "is_utf8", "outcome", "stamp", "state", "translate")
+    __slots__ = ("_in_exchange", "_lines", "_owed", "_run", "is_utf8", "outcome", "stamp", "state", "translate")
 
     def __init__(self) -> None:
         self.state = State.AUTHORIZATION
@@ -68,6 +70,7 @@ class Pop3Server:
         self._lines = LineReader(EXCHANGE_OCTETS)
         self._owed: Command | Invalid | None = None
         self._in_exchange = False
+        self._run: list[int] = []  # of the RETRs that were seen ahead, those whose lines are not taken yet
 
     # --- in
 
@@ -90,6 +93,8 @@ class Pop3Server:
             return NEED_DATA
         if self._in_exchange:
             return Response(b"" if isinstance(line, Oddity) else line) if line is not TOO_LONG else Response(b"*")
+        if self._run:
+            del self._run[0]
         command = _TOO_LONG if isinstance(line, Oddity) else _PLAIN[self.state].get(line) or self._weighed(parse(line))
         self._owed = command
         return command
@@ -105,6 +110,9 @@ class Pop3Server:
 
     def upcoming_letters(self) -> list[int]:
         """The numbers of the RETRs that are here already and follow at once, so that all can be read together."""
+        run = self._run or self._look_ahead()
+        if len(run) >= LONG_RUN:
+            return run.copy()
         words = self._lines.ahead(_RETR_OR_DELE).split()
         return [int(number) for word, number in zip(words[::2], words[1::2], strict=True) if word[0] in b"Rr"]
 
@@ -113,13 +121,20 @@ class Pop3Server:
         answered by the caller in the same breath with `+OK n octets`, in English. None while a language is chosen."""
         if self._owed is not None or self.state is not _TRANSACTION or self.translate is not None:
             return []
-        lines = self._lines.ahead(_RETR)
-        numbers = list(map(int, lines.split()[1::2]))
-        if len(different := set(numbers)) < len(numbers) or not ready.keys() >= different:
-            numbers = _while_ready(numbers, ready)
-            lines = b"".join(lines.splitlines(keepends=True)[: len(numbers)])
-        self._lines.skip(len(lines))
+        run = self._run or self._look_ahead()
+        if len(run) < 2:
+            numbers = [number for number in run if number in ready]
+        elif (numbers := run[: len(ready)]) != list(ready):
+            numbers = _while_ready(run, ready)
+        if numbers:
+            del run[: len(numbers)]
+            self._lines.skip_lines(len(numbers))
         return numbers
+
+    def _look_ahead(self) -> list[int]:
+        """See the RETRs that follow, all at once and only once."""
+        self._run = list(map(int, self._lines.ahead(_RETR).split()[1::2]))
+        return self._run
 
     # --- out
 
@@ -172,6 +187,7 @@ class Pop3Server:
         if self._owed is not None or self.state is not State.AUTHORIZATION:
             raise LocalProtocolError("STLS belongs to AUTHORIZATION and is answered first")
         self._lines = LineReader(EXCHANGE_OCTETS)
+        self._run.clear()
         self.is_utf8 = False
         self.translate = None
 

@@ -142,10 +142,10 @@ class AccountMailbox:
         return shown.snapshot(), seen
 
     async def read(self, keys: Sequence[int], index: int = 0) -> list[Piece | None]:
-        numbers = [-key for key in keys if key < 0]
-        if not numbers:
+        if not keys or min(keys) > 0:
             file = self.file()
             return await file.read(keys, index) if file is not None else [None] * len(keys)
+        numbers = [-key for key in keys if key < 0]
         found = await self._read_arrivals(numbers, index)
         moved = self._moved([number for number in numbers if number not in found])
         filed = [moved.get(-key, 0) if key < 0 else key for key in keys]

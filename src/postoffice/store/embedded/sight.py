@@ -149,6 +149,8 @@ def pieces(connection: Connection, keys: Sequence[int], index: int) -> list[Piec
     with _Handle(connection) as handle:
         found = [
             piece(prefix, handle.read(chunk_id) if data is None else data, index, more=more == 1)
+            if prefix or data is None
+            else Piece(data, more == 1)
             for _, prefix, data, chunk_id, more in rows
         ]
     if len(found) == len(keys):
