@@ -34,7 +34,7 @@ from bench.process import ServerFailed
 from bench.results import Results
 from bench.subjects import SUBJECTS, contenders, measure, versions
 
-DEFAULT_PEERS = "dovecot-tuned,dovecot-default,postfix-lmtp"
+DEFAULT_PEERS = "dovecot-tuned,dovecot-default,courier,cyrus,postfix-lmtp"
 OTHERS = {
     "conformance": conformance.main,
     "faults": faults.main,

@@ -58,6 +58,9 @@ class Scene:
     without: tuple[tuple[str, str], ...] = ()
 
 
+_OLDER = tuple((name, "it is measured in sessions and pulls") for name in ("courier", "cyrus"))
+
+
 def _sessions(*, quick: bool) -> tuple[Scene, ...]:
     crowds = (64,) if quick else (1, 16, 64)
     what = "CAPA USER PASS STAT UIDL QUIT; {accounts} accounts with {letters} letters of 10 KB in turn"
@@ -79,7 +82,7 @@ def _tls(*, quick: bool) -> tuple[Scene, ...]:
             mode="greet",
         ),
     )
-    return (Scene("sessions", "pop3", 256, 20, rows),)
+    return (Scene("sessions", "pop3", 256, 20, rows, without=_OLDER),)
 
 
 def _logins(*, quick: bool) -> tuple[Scene, ...]:
@@ -117,7 +120,7 @@ def _pull(*, quick: bool) -> tuple[Scene, ...]:
 def _pull_dele(*, quick: bool) -> tuple[Scene, ...]:
     what = "the same with DELE of every letter and a durable UPDATE at QUIT; one connection"
     rows = (Row("pull-dele pipelined", what, "letter", ("--window", "64")),)
-    return (Scene("pull-dele", "pop3", 4, 200 if quick else 1000, rows, is_used_up=True),)
+    return (Scene("pull-dele", "pop3", 4, 200 if quick else 1000, rows, is_used_up=True, without=_OLDER),)
 
 
 def _list(*, quick: bool) -> tuple[Scene, ...]:
@@ -133,7 +136,7 @@ def _list(*, quick: bool) -> tuple[Scene, ...]:
             without_index=True,
         ),
     )
-    return (Scene("list", "pop3", 1, 2_000 if quick else 100_000, rows, octets=SMALL_OCTETS),)
+    return (Scene("list", "pop3", 1, 2_000 if quick else 100_000, rows, octets=SMALL_OCTETS, without=_OLDER),)
 
 
 def _idle(*, quick: bool) -> tuple[Scene, ...]:
@@ -146,6 +149,7 @@ def _idle(*, quick: bool) -> tuple[Scene, ...]:
     without = (
         ("dovecot-default", "a process for each connection, 579 kB and at most some hundreds"),
         ("floor", "keeps no account"),
+        *_OLDER,
     )
     return (Scene("idle", "pop3", count, 1 if quick else 2, rows, octets=SMALL_OCTETS, in_clear=True, without=without),)
 
@@ -201,7 +205,7 @@ def _scale(*, quick: bool) -> tuple[Scene, ...]:
     )
     slow = (("dovecot-default", "it is measured with fewer"), ("postfix-lmtp", "it is measured elsewhere"))
     return (
-        Scene("sessions", "pop3", many, 2, logins, octets=SMALL_OCTETS, in_clear=True, without=slow[:1]),
+        Scene("sessions", "pop3", many, 2, logins, octets=SMALL_OCTETS, in_clear=True, without=(slow[0], *_OLDER)),
         Scene(
             "deliver",
             "smtp",

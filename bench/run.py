@@ -47,7 +47,7 @@ def run_scene(scene: Scene, contenders: Sequence[Contender], plan: Plan) -> Iter
             _warm(scene, contender, accounts)
         for row in scene.rows:
             for round_number in range(plan.rounds):
-                for contender in contenders:
+                for contender in (one for one in contenders if not row.is_tls or "pop3s" in one.ports()):
                     measurement = _measure(scene, row, contender, round_number, plan)
                     plan.tell(
                         f"{row.name} {round_number + 1}/{plan.rounds} {contender.name}: "

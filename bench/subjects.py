@@ -13,6 +13,7 @@ from bench.offices import OurOffices, PostfixOffices
 from bench.ours import Ours
 from bench.peers.dovecot import CONFIGURATIONS, Dovecot
 from bench.peers.postfix import Postfix
+from bench.peers.unpacked import Courier, Cyrus
 from bench.pullers import pullers
 from bench.rows import SUBJECTS as SCENES
 from bench.rows import Row, Scene, scenes
@@ -26,7 +27,7 @@ def contenders() -> list[Contender]:
     """Every server that can be measured, the floor first."""
     dovecots = [Dovecot(configuration) for configuration in reversed(CONFIGURATIONS)]
     ours = [Ours(), Ours("forgetful"), Ours("clear")]
-    return [Floor(), *ours, *dovecots, Postfix("lmtp"), Postfix("virtual")]
+    return [Floor(), *ours, *dovecots, Courier(), Cyrus(), Postfix("lmtp"), Postfix("virtual")]
 
 
 def offices() -> list[Contender]:

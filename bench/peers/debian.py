@@ -97,3 +97,36 @@ class Package:
         first = next(folder.glob(f"{self.packages[0]}_*.deb"))
         told = subprocess.run(["dpkg", "-f", first, "Version"], capture_output=True, text=True, check=True)
         (folder / "version").write_text(told.stdout.strip())
+
+
+COURIER = Package(
+    "courier",
+    (
+        "courier-pop",
+        "courier-base",
+        "courier-authlib",
+        "courier-authdaemon",
+        "courier-authlib-userdb",
+        "libcourier-unicode4",
+        "gamin",
+        "libgamin0",
+        "libpcre3",
+        "libltdl7",
+    ),
+)
+CYRUS = Package(
+    "cyrus",
+    (
+        "cyrus-pop3d",
+        "cyrus-common",
+        "sasl2-bin",
+        "libsasl2-modules",
+        "libmspack0",
+        "libclamav12",
+        "libical3",
+        "libpcre3",
+        "libxapian30",
+        "libzephyr4",
+        "db5.3-util",
+    ),
+)

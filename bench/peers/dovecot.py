@@ -14,7 +14,7 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.contender import PASSWORD, Mail
@@ -154,21 +154,14 @@ class Dovecot:
         (home / "users").write_text("".join(f"{address}:{{PLAIN}}{PASSWORD}\n" for address in mail.addresses()))
         for name in ("run", "state", "mail"):
             (home / name).mkdir(mode=0o755)
-        for maildir in self._maildirs(mail):
-            for folder in ("cur", "new", "tmp"):
-                (maildir / folder).mkdir(parents=True)
-        self._place(mail)
-        _give_away(home / "mail")
+        self._place([maildir_of(home, address) for address in mail.addresses()], mail)
+        give_away(home / "mail")
 
-    def _maildirs(self, mail: Mail) -> Iterator[Path]:
-        for address in mail.addresses():
-            yield self._home / "mail" / address.partition("@")[0] / "Maildir"
-
-    def _place(self, mail: Mail) -> None:
+    def _place(self, maildirs: Sequence[Path], mail: Mail) -> None:
         """Write each letter as Dovecot's own delivery would: sizes in the name, line ends as configured."""
         has_crlf = self._configuration != "default"
         files = [content if has_crlf else content.replace(b"\r\n", b"\n") for content in mail.letters]
-        for maildir in self._maildirs(mail):
+        for maildir in maildirs:
             for number, (octets, content) in enumerate(zip(files, mail.letters, strict=True)):
                 name = f"{1700000000 + number}.M{number}P1.bench,S={len(octets)},W={len(content)}"
                 place = maildir / "new" / name
@@ -213,7 +206,16 @@ def count_letters(root: Path) -> int:
     return sum(1 for name in ("new", "cur") for _ in root.glob(f"*/Maildir/{name}/*"))
 
 
-def _give_away(root: Path) -> None:
+def maildir_of(home: Path, address: str) -> Path:
+    """A new one."""
+    maildir = home / "mail" / address.partition("@")[0] / "Maildir"
+    for folder in ("cur", "new", "tmp"):
+        (maildir / folder).mkdir(parents=True)
+    return maildir
+
+
+def give_away(root: Path) -> None:
+    """All that is in it belongs to whom the servers become."""
     for path in (root, *root.rglob("*")):
         os.chown(path, MAIL_UID, MAIL_UID)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench.contender import PASSWORD, Mail
 from bench.ours import Ours
-from bench.peers.debian import UNPACKED, Package
+from bench.peers.debian import COURIER, CYRUS, UNPACKED, Package
 from bench.peers.dovecot import Dovecot
 from bench.process import Server, free_ports
 from postoffice.conformance.post import MaildirPost, MboxPost, Post, SmtpPost
@@ -59,8 +59,8 @@ def peers() -> list[Peer]:
     return [
         Peer("postoffice", lambda: None, _our_version, _ours, "letters by SMTP"),
         Peer("Dovecot", Dovecot("default").absence, _dovecot_version, _dovecot, "Maildir; no lock by default"),
-        Peer("Courier", _COURIER.absence, _COURIER.version, _courier, "Maildir"),
-        Peer("Cyrus", _CYRUS.absence, _CYRUS.version, _cyrus, "letters by LMTP"),
+        Peer("Courier", COURIER.absence, COURIER.version, _courier, "Maildir"),
+        Peer("Cyrus", CYRUS.absence, CYRUS.version, _cyrus, "letters by LMTP"),
         Peer("Mailutils", _MAILUTILS.absence, _MAILUTILS.version, _mailutils, "mbox; no TLS; by an inetd"),
         Peer("popa3d", _POPA3D.absence, _POPA3D.version, _popa3d, "mbox; by an inetd"),
         Peer("Twisted", _twisted_absence, _twisted_version, _twisted, "its protocol over a mailbox of our own"),
@@ -71,8 +71,8 @@ def peers_in_clear() -> list[Peer]:
     """Those who can do without TLS, which a client uses wherever it is offered."""
     return [
         Peer("Dovecot", Dovecot("default").absence, _dovecot_version, partial(_dovecot, has_tls=False)),
-        Peer("Courier", _COURIER.absence, _COURIER.version, partial(_courier, has_tls=False)),
-        Peer("Cyrus", _CYRUS.absence, _CYRUS.version, partial(_cyrus, has_tls=False)),
+        Peer("Courier", COURIER.absence, COURIER.version, partial(_courier, has_tls=False)),
+        Peer("Cyrus", CYRUS.absence, CYRUS.version, partial(_cyrus, has_tls=False)),
     ]
 
 
@@ -157,37 +157,6 @@ def _dovecot(home: Path, *, has_tls: bool = True) -> Iterator[Running]:
 # --- Debian's, unpacked
 
 _POPA3D = Package("popa3d", ("popa3d",))
-_COURIER = Package(
-    "courier",
-    (
-        "courier-pop",
-        "courier-base",
-        "courier-authlib",
-        "courier-authdaemon",
-        "courier-authlib-userdb",
-        "libcourier-unicode4",
-        "gamin",
-        "libgamin0",
-        "libpcre3",
-        "libltdl7",
-    ),
-)
-_CYRUS = Package(
-    "cyrus",
-    (
-        "cyrus-pop3d",
-        "cyrus-common",
-        "sasl2-bin",
-        "libsasl2-modules",
-        "libmspack0",
-        "libclamav12",
-        "libical3",
-        "libpcre3",
-        "libxapian30",
-        "libzephyr4",
-        "db5.3-util",
-    ),
-)
 _MAILUTILS = Package(
     "mailutils",
     (
@@ -313,7 +282,7 @@ def _courier(home: Path, *, has_tls: bool = True) -> Iterator[Running]:
     certificate = _certificate(home)
     (port,) = free_ports(1)
     script = _COURIER_SCRIPT.format(port=port, starttls="YES" if has_tls else "NO")
-    with _serving(_COURIER.words(home, script), home, port):
+    with _serving(COURIER.words(home, script), home, port):
         yield Running(port, USER, MaildirPost(maildir), certificate if has_tls else None)
 
 
@@ -321,7 +290,7 @@ def _cyrus(home: Path, *, has_tls: bool = True) -> Iterator[Running]:
     certificate = _certificate(home)
     port, lmtp = free_ports(2)
     script = _CYRUS_SCRIPT.format(port=port, lmtp=lmtp, tls=_CYRUS_TLS if has_tls else "")
-    with _serving(_CYRUS.words(home, script), home, port, lmtp):
+    with _serving(CYRUS.words(home, script), home, port, lmtp):
         post = SmtpPost("127.0.0.1", lmtp, USER, lmtp=True)
         yield Running(port, USER, post, certificate if has_tls else None)
 

@@ -110,7 +110,7 @@ async def test_the_lock_is_free_before_quit_is_answered(store: Store) -> None:
 
 
 async def test_a_letter_that_cannot_be_read_is_refused_and_the_next_command_is_answered(store: Store) -> None:
-    verbs = {"read"}
+    verbs = {"read", "read_small"}
     async with session(store, verbs) as (first, _):
         await first.log_in()
         retr, top, stat = await first.ask("RETR 1", "TOP 1 0", "STAT")

@@ -11,7 +11,7 @@ import pytest
 from postoffice.access.flights import AHEAD_IN_ALL_OCTETS, AHEAD_OCTETS, Flights
 from postoffice.errors import Refusal
 from postoffice.net.dialogue import FLIGHT_OCTETS
-from postoffice.store.model import Piece, Snapshot
+from postoffice.store.model import Piece, Small, Snapshot
 from postoffice.store.view import FrozenView
 
 OCTETS = 10_000
@@ -28,8 +28,11 @@ class Shelf:
         self.readings: list[list[int]] = []
         self._gone = gone
 
-    async def read(self, numbers: Sequence[int], index: int = 0) -> list[Piece | None]:
+    async def read_small(self, numbers: Sequence[int]) -> list[Small]:
         self.readings.append(list(numbers))
+        return [(b"", None if number in self._gone else b"%d" % number) for number in numbers]
+
+    async def read(self, numbers: Sequence[int], index: int = 0) -> list[Piece | None]:
         return [None if number in self._gone else Piece(b"%d" % number, more=False) for number in numbers]
 
     def flights(self) -> Flights:
@@ -68,7 +71,7 @@ async def test_those_whose_commands_wait_are_read_before_they_are_looked_at() ->
     await flights.read_on(range(5, 20))
     assert shelf.readings == [[*range(5, 20)]]
     assert list(flights.ready) == [5, 6, 7, 8, *range(10, 20)]
-    assert flights.take([6, 5]) == [b"6", b"5"]
+    assert flights.take([6, 5]) == [(b"", b"6"), (b"", b"5")]
     await flights.read_on([201, *range(20, 40)])  # no letter: whoever asks for it hears that
     await flights.read_on(range(20, 23))  # too few to be worth it
     assert len(shelf.readings) == 1
@@ -89,7 +92,7 @@ async def test_those_that_came_together_are_a_flight() -> None:
     flights = shelf.flights()
     await flights.first(1, range(2, 200))
     assert shelf.readings == [[*range(1, FLIGHT_OCTETS // OCTETS + 1)]]
-    assert flights.take([2, 3]) == [b"2", b"3"]
+    assert flights.take([2, 3]) == [(b"", b"2"), (b"", b"3")]
     flights.leave()
 
 

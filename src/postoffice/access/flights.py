@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from operator import itemgetter
 from typing import Final
 
 from postoffice.access.maildrop import Maildrop
 from postoffice.errors import Refusal, StoreError
 from postoffice.net.dialogue import FLIGHT_OCTETS
 from postoffice.protocols.pop3.server import LONG_RUN
-from postoffice.store.model import Piece
+from postoffice.store.model import SMALL_OCTETS, Piece, Small
 
 FLIGHT_LETTERS: Final = 64
 _FLIGHT: Final = (FLIGHT_OCTETS, FLIGHT_LETTERS)
@@ -27,11 +28,15 @@ flight, while all sessions together have little."""
 AHEAD_IN_ALL_OCTETS: Final = 16 * 1024 * 1024
 """The same for all sessions of a process. Beyond it letters are read one by one."""
 
+_CONTENT: Final = itemgetter(1)
+_NOTHING: Final[Small] = (b"", None)
+
 
 class Flights:
     """The first pieces of a session's letters. `leave` gives back what was read ahead and not asked for.
 
-    `ready` are letters that are here from their first octet to their last, in wire form; `take` takes them out.
+    `ready` are letters that are here from their first octet to their last: what stands above each, and its content, in
+    wire form. `take` takes them out.
     """
 
     __slots__ = ("_ahead_octets", "_followed", "_maildrop", "_room", "ready")
@@ -40,13 +45,13 @@ class Flights:
 
     def __init__(self, maildrop: Maildrop) -> None:
         self._maildrop = maildrop
-        self.ready: dict[int, bytes] = {}
+        self.ready: dict[int, Small] = {}
         self._ahead_octets = 0
         self._room = AHEAD_OCTETS
         self._followed = 0  # the letter that comes next if the client goes on as it did
 
-    def take(self, numbers: Sequence[int]) -> list[bytes]:
-        """Letters that are ready, in their order, in wire form."""
+    def take(self, numbers: Sequence[int]) -> list[Small]:
+        """Letters that are ready, in their order."""
         self._followed = numbers[-1] + 1
         return list(map(self.ready.pop, numbers))
 
@@ -55,18 +60,22 @@ class Flights:
 
         Raises `NoSuchLetter`, or a `Refusal` where the letter is gone.
         """
-        wire = self.ready.pop(number, None)
-        if wire is not None:
-            piece = Piece(wire, more=False)
-        else:
+        view = self._maildrop.view
+        if number not in self.ready and view.octets(number) < SMALL_OCTETS:
             self.leave()
-            numbers = self._maildrop.view.together(number, following, *_FLIGHT)
+            numbers = view.together(number, following, *_FLIGHT)
             if len(numbers) == 1 and number == self._followed:
                 numbers = [number, *self._ahead(number)]
             else:
                 self._room = AHEAD_OCTETS
-            piece = await self._read(numbers)
+            await self._have(numbers)
         self._followed = number + 1
+        above, content = self.ready.pop(number, _NOTHING)
+        if content is not None:
+            return Piece(above + content if above else content, more=False)
+        [piece] = await self._maildrop.read([number])
+        if piece is None:
+            raise Refusal(permanent=False, status="2.0", public=f"message {number} is gone, log in again")
         return piece
 
     async def read_on(self, numbers: Sequence[int]) -> None:
@@ -75,31 +84,25 @@ class Flights:
         view = self._maildrop.view
         if numbers[0] in view and len(together := view.together(numbers[0], numbers[1:], *_FLIGHT)) >= LONG_RUN:
             self.leave()
-            with suppress(Refusal, StoreError):
-                self._have(together, await self._maildrop.read(together))
+            with suppress(StoreError):
+                await self._have(together)
 
     def leave(self) -> None:
         Flights._in_all -= self._ahead_octets
         self._ahead_octets = 0
         self.ready.clear()
 
-    async def _read(self, numbers: Sequence[int]) -> Piece:
-        first, *others = await self._maildrop.read(numbers)
-        self._have(numbers[1:], others)
-        if first is None:
-            raise Refusal(permanent=False, status="2.0", public=f"message {numbers[0]} is gone, log in again")
-        return first
-
-    def _have(self, numbers: Sequence[int], pieces: Sequence[Piece | None]) -> None:
-        """Those that are whole, and shown as they are, can be sent."""
+    async def _have(self, numbers: Sequence[int]) -> None:
+        """Read letters. Those that are small, and shown as they are, can be sent as they are."""
         view = self._maildrop.view
-        self.ready = {
-            number: piece.wire
-            for number, piece in zip(numbers, pieces, strict=True)
-            if piece is not None and not piece.more
-        }
-        if view.has_surrogates:
-            self.ready = {number: wire for number, wire in self.ready.items() if not view.is_surrogate(number)}
+        letters = await self._maildrop.read_small(numbers)
+        self.ready = dict(zip(numbers, letters, strict=True))
+        if None in map(_CONTENT, letters) or view.has_surrogates:
+            self.ready = {
+                number: letter
+                for number, letter in self.ready.items()
+                if letter[1] is not None and not view.is_surrogate(number)
+            }
 
     def _ahead(self, number: int) -> Sequence[int]:
         """Those that will be asked for next, as many as may be read ahead."""

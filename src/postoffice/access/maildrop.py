@@ -27,7 +27,7 @@ from postoffice.net.pause import pause
 from postoffice.protocols.pop3.replies import Code
 from postoffice.protocols.pop3.server import Pop3Server
 from postoffice.store.base import Mailbox, MaildropLock
-from postoffice.store.model import Account, Piece, Snapshot
+from postoffice.store.model import Account, Piece, Small, Snapshot
 from postoffice.store.view import FrozenView
 
 CLAIM_SECONDS = 1.0
@@ -79,6 +79,10 @@ class Maildrop:
     async def read(self, numbers: Sequence[int], index: int = 0) -> list[Piece | None]:
         """The `index`-th piece of each of these letters, in one verb; None for one that is gone."""
         return await self._mailbox.read(self.view.keys(numbers), index)
+
+    async def read_small(self, numbers: Sequence[int]) -> Sequence[Small]:
+        """These letters, whole and in one verb, as far as they are small."""
+        return await self._mailbox.read_small(self.view.keys(numbers))
 
     async def update(self) -> int:
         """Remove what was marked from this device's sight (RFC 1939 §6); gives how many. Durable."""

@@ -462,9 +462,9 @@ class _Session:
         if not numbers:
             return 0
         count = len(numbers)
-        replies = [END_OF_LETTER] * (3 * count)
-        replies[::3] = [b"+OK %d octets\r\n" % octets for octets in self._the_view.sizes(numbers)]
-        replies[1::3] = flights.take(numbers)
+        replies = [END_OF_LETTER] * (4 * count)
+        replies[::4] = [b"+OK %d octets\r\n" % octets for octets in self._the_view.sizes(numbers)]
+        replies[1::4], replies[2::4] = zip(*flights.take(numbers), strict=True)
         self._dialogue.send_all(replies)
         self._sent_letters += count
         self._bad = 0

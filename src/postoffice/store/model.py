@@ -97,6 +97,18 @@ class Piece(NamedTuple):
     more: bool
 
 
+Small = tuple[bytes, bytes | None]
+"""What stands above a letter, stuffed, and its content in wire form; None where that is not small, or is gone."""
+
+SMALL_OCTETS = 64 * 1024
+"""From here on a content is not small."""
+
+
+def small(piece: Piece | None) -> Small:
+    """What a letter is if this is its first piece."""
+    return b"", piece.wire if piece is not None and not piece.more else None
+
+
 class Head(NamedTuple):
     """The beginning of a letter, as it is and not in wire form, with what a list tells of it."""
 

@@ -40,9 +40,11 @@ from postoffice.store.model import (
     Pulled,
     Scan,
     Sight,
+    Small,
     Snapshot,
     Staged,
     Viewer,
+    small,
 )
 
 T = TypeVar("T")
@@ -152,6 +154,12 @@ class AccountMailbox:
         file = self.file()
         others = await file.read(filed, index) if file is not None and any(filed) else [None] * len(keys)
         return [found.get(-key) or other for key, other in zip(keys, others, strict=True)]
+
+    async def read_small(self, keys: Sequence[int]) -> Sequence[Small]:
+        file = self.file()
+        if file is not None and keys and min(keys) > 0:
+            return await file.read_small(keys)
+        return [small(piece) for piece in await self.read(keys)]
 
     async def _read_arrivals(self, numbers: Sequence[int], index: int) -> dict[int, Piece]:
         rows = self._premises.ask(lambda office: arrivals.pieces(office, self.account_id, numbers))

@@ -46,6 +46,7 @@ from postoffice.store.model import (
     Pulled,
     Scan,
     Sight,
+    Small,
     Snapshot,
     Viewer,
 )
@@ -214,6 +215,9 @@ class MailboxFile:
         if index and index % PIECES_WITHOUT_A_BREAK == 0:
             await give_way()
         return self.ask(lambda connection: sight.pieces(connection, keys, index))
+
+    async def read_small(self, keys: Sequence[int]) -> Sequence[Small]:
+        return self.ask(lambda connection: sight.smalls(connection, keys))
 
     async def describe(self, keys: Sequence[int]) -> list[Entry | None]:
         return self.ask(lambda connection: sight.entries(connection, keys))

@@ -28,9 +28,11 @@ from postoffice.store.model import (
     Pulled,
     Scan,
     Sight,
+    Small,
     Snapshot,
     Verdict,
     Viewer,
+    small,
 )
 
 
@@ -78,6 +80,9 @@ class MemoryMailbox:
     async def read(self, keys: Sequence[int], index: int = 0) -> list[Piece | None]:
         rows = [self._rows.get(key) for key in keys]
         return [row.kept.piece(row.entry.prefix, index) if row else None for row in rows]
+
+    async def read_small(self, keys: Sequence[int]) -> Sequence[Small]:
+        return [small(piece) for piece in await self.read(keys)]
 
     async def describe(self, keys: Sequence[int]) -> list[Entry | None]:
         rows = [self._rows.get(key) for key in keys]

@@ -95,6 +95,9 @@ async def a_letter_of_many_pieces_is_whole(mailbox: Mailbox) -> None:
     assert large.wire.startswith(PREFIX), "the first piece begins with the prefix"
     wire = await wire_of(mailbox, large_key)
     assert wire == PREFIX + stuff(plain), "a large letter comes out with other octets"
+    (above, content), (_, nothing) = await mailbox.read_small([small_key, large_key])
+    assert above + (content or b"") == small.wire, "a small letter comes out with other octets"
+    assert nothing is None, "a large letter is given as a small one"
     assert list((await mailbox.snapshot()).octets)[1] == len(PREFIX) + len(plain), "its size is wrong"
     await must_be_sound(mailbox)
 
@@ -191,6 +194,8 @@ async def what_is_gone_is_none(mailbox: Mailbox) -> None:
     await mailbox.remove([])
     assert await keys(mailbox) == [second], "keys of letters that are gone must be passed over"
     assert await mailbox.read([]) == [], "no keys, no pieces"
+    assert list(await mailbox.read_small([])) == [], "no keys, no letters"
+    assert (await mailbox.read_small([second, GONE]))[1] == (b"", None), "a letter that is gone is not small"
     assert await mailbox.describe([]) == [], "no keys, no entries"
     assert await mailbox.append([]) == [], "no letters, no keys"
     await must_be_sound(mailbox)

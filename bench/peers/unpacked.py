@@ -1,0 +1,205 @@
+"""Courier and Cyrus as contenders: Debian's packages unpacked, each in a view of its own, with the mail outside of it.
+
+As their packages configure them, but for the port, the accounts, clear-text login from loopback, and as many processes
+as there are connections. Courier starts a program for each connection and reads Maildirs; Cyrus has processes that go
+from one connection to the next, and letters in files beside an index. Neither is asked to speak TLS here.
+"""
+
+from __future__ import annotations
+
+import poplib
+import subprocess
+from pathlib import Path
+
+from bench.contender import PASSWORD, Mail
+from bench.peers.debian import COURIER, CYRUS, Package
+from bench.peers.dovecot import MAIL_UID, give_away, maildir_of
+from bench.process import Server, ServerFailed, free_ports
+
+_AT_ONCE = 300
+"""Connections that may be open."""
+
+_COURIER_SCRIPT = f"""
+set -e
+ldconfig
+mkdir -p /run/courier/authdaemon
+sed -i 's/^authmodulelist=.*/authmodulelist="authuserdb"/' /etc/courier/authdaemonrc
+umask 077
+word=$(echo {PASSWORD} | userdbpw)
+while read address folder; do
+    printf '%s\\thome=%s|mail=%s/Maildir|uid={MAIL_UID}|gid={MAIL_UID}|systempw=%s\\n' \\
+        $address /peer/mail/$folder /peer/mail/$folder "$word"
+done < /peer/users > /etc/courier/userdb
+makeuserdb
+umask 022
+set -a
+. /etc/courier/authdaemonrc; . /etc/courier/pop3d; POP3_STARTTLS=NO
+set +a
+/usr/lib/courier/courier-authlib/authdaemond &
+exec couriertcpd -address=127.0.0.1 -maxprocs={_AT_ONCE} -maxperip={_AT_ONCE} -nodnslookup -noidentlookup {{port}} \\
+    /usr/lib/courier/courier/courierpop3login /usr/lib/courier/courier/courierpop3d Maildir
+"""
+
+_CYRUS_VIEW = f"""
+set -e
+echo 'cyrus:x:5002:8::/peer/cyrus:/bin/sh' >> /etc/passwd
+ldconfig
+cat > /etc/imapd.conf <<END
+configdirectory: /peer/cyrus/lib
+defaultpartition: default
+partition-default: /peer/cyrus/spool
+proc_path: /run/cyrus/proc
+mboxname_lockpath: /run/cyrus/lock
+servername: localhost
+virtdomains: userid
+defaultdomain: b.example
+admins: cyrus
+allowplaintext: yes
+sasl_pwcheck_method: auxprop
+sasl_auxprop_plugin: sasldb
+sasl_sasldb_path: /peer/cyrus/sasldb2
+sasl_mech_list: PLAIN
+autocreate_quota: 0
+END
+cat > /etc/cyrus.conf <<END
+START {{{{
+  recover cmd="/usr/sbin/cyrus ctl_cyrusdb -r"
+}}}}
+SERVICES {{{{
+  pop3 cmd="pop3d" listen="127.0.0.1:{{port}}" prefork=0 maxchild={_AT_ONCE}
+}}}}
+EVENTS {{{{
+}}}}
+END
+for name in db proc log msg ptclient quota sieve socket sync user backup; do mkdir -p /peer/cyrus/lib/$name; done
+mkdir -p /peer/cyrus/spool /run/cyrus/proc /run/cyrus/lock /run/cyrus/socket
+"""
+
+_CYRUS_ACCOUNTS = (
+    _CYRUS_VIEW
+    + f"""
+while read address folder; do
+    echo {PASSWORD} | saslpasswd2 -f /peer/cyrus/sasldb2 -c -p -u ${{{{address#*@}}}} $folder
+done < /peer/users
+"""
+)
+
+_CYRUS_LETTERS = (
+    _CYRUS_VIEW
+    + """
+sed 's, .*,,; s,^,user/,' /peer/users > /peer/mailboxes
+xargs /usr/sbin/cyrus mbpath < /peer/mailboxes | while read folder; do cp -p /peer/letters/* $folder/; done
+chown -R cyrus:mail /peer/cyrus
+xargs /usr/sbin/cyrus reconstruct < /peer/mailboxes
+"""
+)
+
+_CYRUS_SERVES = (
+    _CYRUS_VIEW
+    + """
+chown -R cyrus:mail /peer/cyrus /run/cyrus
+exec /usr/lib/cyrus/bin/master
+"""
+)
+
+
+class Unpacked:
+    """What the two have in common: one program to run in a view, and one port."""
+
+    does_pop3 = True
+    does_smtp = does_logins = does_day = False
+    load_words: tuple[str, ...] = ()
+    keeps_letters = True
+
+    def __init__(self, name: str, title: str, package: Package, script: str) -> None:
+        self.name = name
+        self._title = title
+        self._package = package
+        self._script = script
+        self._home = Path()
+        self._server: Server | None = None
+        self._ports: dict[str, int] = {}
+
+    def absence(self) -> str | None:
+        return self._package.absence()
+
+    def version(self) -> str:
+        return f"{self._title} {self._package.version()}"
+
+    def prepare(self, home: Path, mail: Mail) -> None:
+        self._home = home
+        (port,) = free_ports(1)
+        self._ports = {"pop3": port}
+        (home / "users").write_text("".join(f"{each} {each.partition('@')[0]}\n" for each in mail.addresses()))
+
+    def start(self, core: int | None) -> None:
+        script = self._script.format_map(self._ports)
+        self._server = Server(self._package.words(self._home, script), self._home / "said.log", core)
+        self._server.wait_for_port(self._ports["pop3"])
+
+    def ports(self) -> dict[str, int]:
+        return self._ports
+
+    def pids(self) -> dict[str, int]:
+        return {self.name: self._server.pid} if self._server else {}
+
+    def settle(self) -> None:
+        """Nothing comes in."""
+
+    def delivered(self) -> int | None:
+        return None
+
+    def chill(self) -> None:
+        """Nobody asks it to."""
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def _in_view(self, script: str) -> None:
+        """Run a script to its end."""
+        words = self._package.words(self._home, script.format_map(self._ports))
+        ended = subprocess.run(words, capture_output=True, text=True, check=False)
+        if ended.returncode:
+            raise ServerFailed(f"{self.name}: {ended.stderr.strip()[-500:]}")
+
+
+class Courier(Unpacked):
+    """Courier's POP3 server."""
+
+    def __init__(self) -> None:
+        super().__init__("courier", "Courier", COURIER, _COURIER_SCRIPT)
+
+    def prepare(self, home: Path, mail: Mail) -> None:
+        super().prepare(home, mail)
+        files = [content.replace(b"\r\n", b"\n") for content in mail.letters]
+        for address in mail.addresses():
+            maildir = maildir_of(home, address)
+            for number, octets in enumerate(files):
+                (maildir / "new" / f"{1700000000 + number}.M{number}P1.bench,S={len(octets)}").write_bytes(octets)
+        give_away(home / "mail")
+
+
+class Cyrus(Unpacked):
+    """Cyrus's. Mailboxes come into being when their owners log in; then letters are put beside them and indexed."""
+
+    def __init__(self) -> None:
+        super().__init__("cyrus", "Cyrus", CYRUS, _CYRUS_SERVES)
+
+    def prepare(self, home: Path, mail: Mail) -> None:
+        super().prepare(home, mail)
+        (home / "letters").mkdir()
+        for number, content in enumerate(mail.letters, 1):
+            (home / "letters" / f"{number}.").write_bytes(content)
+        self._in_view(_CYRUS_ACCOUNTS)
+        self.start(None)
+        try:
+            for address in mail.addresses():
+                client = poplib.POP3("127.0.0.1", self._ports["pop3"], timeout=60)
+                client.user(address)
+                client.pass_(PASSWORD)
+                client.quit()
+        finally:
+            self.stop()
+        self._in_view(_CYRUS_LETTERS)
