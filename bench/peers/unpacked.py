@@ -2,14 +2,15 @@
 
 As their packages configure them, but for the port, the accounts, clear-text login from loopback, and as many processes
 as there are connections. Courier starts a program for each connection and reads Maildirs; Cyrus has processes that go
-from one connection to the next, and letters in files beside an index. Neither is asked to speak TLS here.
+from one connection to the next, and letters in files beside an index; they come in by LMTP, with lines above them, so
+it cannot be compared in pulls. Neither is asked to speak TLS here.
 """
 
 from __future__ import annotations
 
-import poplib
 import subprocess
 from pathlib import Path
+from smtplib import LMTP
 
 from bench.contender import PASSWORD, Mail
 from bench.peers.debian import COURIER, CYRUS, Package
@@ -36,7 +37,7 @@ set -a
 . /etc/courier/authdaemonrc; . /etc/courier/pop3d; POP3_STARTTLS=NO
 set +a
 /usr/lib/courier/courier-authlib/authdaemond &
-exec couriertcpd -address=127.0.0.1 -maxprocs={_AT_ONCE} -maxperip={_AT_ONCE} -nodnslookup -noidentlookup {{port}} \\
+exec couriertcpd -address=127.0.0.1 -maxprocs={_AT_ONCE} -maxperip={_AT_ONCE} -nodnslookup -noidentlookup {{pop3}} \\
     /usr/lib/courier/courier/courierpop3login /usr/lib/courier/courier/courierpop3d Maildir
 """
 
@@ -52,7 +53,7 @@ proc_path: /run/cyrus/proc
 mboxname_lockpath: /run/cyrus/lock
 servername: localhost
 virtdomains: userid
-defaultdomain: b.example
+defaultdomain: localhost
 admins: cyrus
 allowplaintext: yes
 sasl_pwcheck_method: auxprop
@@ -60,13 +61,15 @@ sasl_auxprop_plugin: sasldb
 sasl_sasldb_path: /peer/cyrus/sasldb2
 sasl_mech_list: PLAIN
 autocreate_quota: 0
+autocreate_post: yes
 END
 cat > /etc/cyrus.conf <<END
 START {{{{
   recover cmd="/usr/sbin/cyrus ctl_cyrusdb -r"
 }}}}
 SERVICES {{{{
-  pop3 cmd="pop3d" listen="127.0.0.1:{{port}}" prefork=0 maxchild={_AT_ONCE}
+  pop3 cmd="pop3d" listen="127.0.0.1:{{pop3}}" prefork=0 maxchild={_AT_ONCE}
+  lmtp cmd="lmtpd -a" listen="127.0.0.1:{{lmtp}}" prefork=0 maxchild=20
 }}}}
 EVENTS {{{{
 }}}}
@@ -81,16 +84,6 @@ _CYRUS_ACCOUNTS = (
 while read address folder; do
     echo {PASSWORD} | saslpasswd2 -f /peer/cyrus/sasldb2 -c -p -u ${{{{address#*@}}}} $folder
 done < /peer/users
-"""
-)
-
-_CYRUS_LETTERS = (
-    _CYRUS_VIEW
-    + """
-sed 's, .*,,; s,^,user/,' /peer/users > /peer/mailboxes
-xargs /usr/sbin/cyrus mbpath < /peer/mailboxes | while read folder; do cp -p /peer/letters/* $folder/; done
-chown -R cyrus:mail /peer/cyrus
-xargs /usr/sbin/cyrus reconstruct < /peer/mailboxes
 """
 )
 
@@ -128,8 +121,7 @@ class Unpacked:
 
     def prepare(self, home: Path, mail: Mail) -> None:
         self._home = home
-        (port,) = free_ports(1)
-        self._ports = {"pop3": port}
+        self._ports = dict(zip(("pop3", "lmtp"), free_ports(2), strict=True))
         (home / "users").write_text("".join(f"{each} {each.partition('@')[0]}\n" for each in mail.addresses()))
 
     def start(self, core: int | None) -> None:
@@ -157,13 +149,6 @@ class Unpacked:
             self._server.stop()
             self._server = None
 
-    def _in_view(self, script: str) -> None:
-        """Run a script to its end."""
-        words = self._package.words(self._home, script.format_map(self._ports))
-        ended = subprocess.run(words, capture_output=True, text=True, check=False)
-        if ended.returncode:
-            raise ServerFailed(f"{self.name}: {ended.stderr.strip()[-500:]}")
-
 
 class Courier(Unpacked):
     """Courier's POP3 server."""
@@ -182,24 +167,22 @@ class Courier(Unpacked):
 
 
 class Cyrus(Unpacked):
-    """Cyrus's. Mailboxes come into being when their owners log in; then letters are put beside them and indexed."""
+    """Cyrus's. Letters come in by LMTP, so it puts lines above them."""
 
     def __init__(self) -> None:
         super().__init__("cyrus", "Cyrus", CYRUS, _CYRUS_SERVES)
 
     def prepare(self, home: Path, mail: Mail) -> None:
         super().prepare(home, mail)
-        (home / "letters").mkdir()
-        for number, content in enumerate(mail.letters, 1):
-            (home / "letters" / f"{number}.").write_bytes(content)
-        self._in_view(_CYRUS_ACCOUNTS)
+        words = self._package.words(home, _CYRUS_ACCOUNTS.format_map(self._ports))
+        ended = subprocess.run(words, capture_output=True, text=True, check=False)
+        if ended.returncode:
+            raise ServerFailed(f"{self.name}: {ended.stderr.strip()[-500:]}")
         self.start(None)
         try:
-            for address in mail.addresses():
-                client = poplib.POP3("127.0.0.1", self._ports["pop3"], timeout=60)
-                client.user(address)
-                client.pass_(PASSWORD)
-                client.quit()
+            with LMTP("127.0.0.1", self._ports["lmtp"]) as client:
+                for address in mail.addresses():
+                    for content in mail.letters:
+                        client.sendmail("sender@a.example", [address], content)
         finally:
             self.stop()
-        self._in_view(_CYRUS_LETTERS)

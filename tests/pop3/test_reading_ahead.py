@@ -8,9 +8,14 @@ from typing import Any, cast
 
 import pytest
 
-from postoffice.access.flights import AHEAD_IN_ALL_OCTETS, AHEAD_OCTETS, Flights
+from postoffice.access.flights import (
+    AHEAD_IN_ALL_OCTETS,
+    AHEAD_OCTETS,
+    FLIGHT_OCTETS,
+    MOST_AHEAD_OCTETS,
+    Flights,
+)
 from postoffice.errors import Refusal
-from postoffice.net.dialogue import FLIGHT_OCTETS
 from postoffice.store.model import Piece, Small, Snapshot
 from postoffice.store.view import FrozenView
 
@@ -52,7 +57,7 @@ async def test_one_after_the_other_is_read_ahead_from_the_second_on_and_more_and
         assert (await flights.first(number, [])).wire == b"%d" % number
     assert shelf.readings[:2] == [[1], [2, *range(3, 3 + EACH)]]
     ahead = [len(reading) - 1 for reading in shelf.readings[1:]]
-    assert ahead[:4] == [AHEAD_OCTETS // OCTETS, 2 * AHEAD_OCTETS // OCTETS, *[FLIGHT_OCTETS // OCTETS] * 2]
+    assert ahead[:4] == [AHEAD_OCTETS // OCTETS, 2 * AHEAD_OCTETS // OCTETS, *[MOST_AHEAD_OCTETS // OCTETS] * 2]
     flights.leave()
 
 

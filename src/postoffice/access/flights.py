@@ -14,16 +14,20 @@ from typing import Final
 
 from postoffice.access.maildrop import Maildrop
 from postoffice.errors import Refusal, StoreError
-from postoffice.net.dialogue import FLIGHT_OCTETS
 from postoffice.protocols.pop3.server import LONG_RUN
 from postoffice.store.model import SMALL_OCTETS, Piece, Small
+
+FLIGHT_OCTETS: Final = 512 * 1024
+"""What is read together and leaves in one write. Half of it costs a tenth more; a slow reader holds as much."""
 
 FLIGHT_LETTERS: Final = 64
 _FLIGHT: Final = (FLIGHT_OCTETS, FLIGHT_LETTERS)
 
 AHEAD_OCTETS: Final = 64 * 1024
-"""What is read ahead for a session at first. Each time that its client takes all of it, twice as much is, up to a
-flight, while all sessions together have little."""
+"""What is read ahead for a session at first. Each time that its client takes all of it twice as much is, up to
+`MOST_AHEAD_OCTETS`, while all sessions together have little."""
+
+MOST_AHEAD_OCTETS: Final = 256 * 1024
 
 AHEAD_IN_ALL_OCTETS: Final = 16 * 1024 * 1024
 """The same for all sessions of a process. Beyond it letters are read one by one."""
@@ -117,5 +121,5 @@ class Flights:
         self._ahead_octets = octets
         Flights._in_all += octets
         if 2 * Flights._in_all < AHEAD_IN_ALL_OCTETS:
-            self._room = min(2 * self._room, FLIGHT_OCTETS)
+            self._room = min(2 * self._room, MOST_AHEAD_OCTETS)
         return numbers
