@@ -151,7 +151,10 @@ def test_nobody_is_measured_who_does_something_else() -> None:
     def who(subject: str) -> list[str]:
         return [one.name for one in fit(scenes(subject, quick=True)[0], contenders())]
 
-    assert who("sessions") == ["floor", "ours", "dovecot-tuned-one", "dovecot-tuned", "dovecot-default"]
+    dovecots = ["dovecot-tuned-one", "dovecot-tuned", "dovecot-default"]
+    assert who("sessions") == ["floor", "ours", *dovecots, "courier", "cyrus"]
+    assert who("pull") == ["floor", "ours", *dovecots, "courier"]
+    assert who("list") == ["floor", "ours", *dovecots]
     assert who("logins") == ["ours", "ours-forgetful", "ours-clear"]
     assert who("day") == ["floor", "ours", "postfix-lmtp"]
     assert who("idle") == ["ours", "dovecot-tuned-one", "dovecot-tuned"]

@@ -162,6 +162,6 @@ def test_letters_that_are_read_together_are_the_next_ones_that_fit(
         if not fits or number in expected or len(expected) == letters:
             break
         expected.append(number)
-    assert view.together(1, following, room, letters) == expected
+    assert list(view.together(1, following, room, letters)) == expected
     assert list(view.sizes(expected)) == [view.octets(number) for number in expected]
     assert list(view.keys(expected)) == [1000 + number for number in expected]
