@@ -80,11 +80,13 @@ static char *body;
 static size_t body_length;
 static long letters_sent, letters_promised;
 
-static double now(void) {
+static double read_clock(clockid_t clock) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
+
+static double now(void) { return read_clock(CLOCK_MONOTONIC); }
 
 static void fail(const char *format, ...) {
     char text[512];
@@ -460,9 +462,9 @@ static int wait_for(struct epoll_event *events, int most) {
     if (!options.awake) return epoll_wait(poller, events, most, PATIENCE_MS);
     int n = epoll_wait(poller, events, most, 0);
     if (n) return n;
-    double began = now(), until = began;
-    while (!(n = epoll_wait(poller, events, most, 0)) && until - began < PATIENCE_MS / 1e3) until = now();
-    waited += until - began;
+    double began = now(), spent = read_clock(CLOCK_PROCESS_CPUTIME_ID);
+    while (!(n = epoll_wait(poller, events, most, 0)) && now() - began < PATIENCE_MS / 1e3) continue;
+    waited += read_clock(CLOCK_PROCESS_CPUTIME_ID) - spent;
     return n;
 }
 
