@@ -47,13 +47,17 @@ def run_scene(scene: Scene, contenders: Sequence[Contender], plan: Plan) -> Iter
             _warm(scene, contender, accounts)
         for row in scene.rows:
             for round_number in range(plan.rounds):
-                for contender in (one for one in contenders if not row.is_tls or "pop3s" in one.ports()):
+                for contender in (one for one in contenders if _can(one, row)):
                     measurement = _measure(scene, row, contender, round_number, plan)
                     plan.tell(
                         f"{row.name} {round_number + 1}/{plan.rounds} {contender.name}: "
                         f"{measurement.rate:,.0f}/s, {measurement.cpu_us:,.1f} us"
                     )
                     yield measurement
+
+
+def _can(contender: Contender, row: Row) -> bool:
+    return contender.name not in row.without and (not row.is_tls or "pop3s" in contender.ports())
 
 
 def _warm(scene: Scene, contender: Contender, accounts: int) -> None:
