@@ -114,6 +114,25 @@ COURIER = Package(
         "libltdl7",
     ),
 )
+COURIER_SCRIPT = """
+set -e
+ldconfig
+mkdir -p /run/courier/authdaemon
+sed -i 's/^authmodulelist=.*/authmodulelist="authuserdb"/' /etc/courier/authdaemonrc
+umask 077
+{accounts}
+makeuserdb
+umask 022
+set -a
+. /etc/courier/authdaemonrc; . /etc/courier/pop3d; . /etc/courier/pop3d-ssl
+POP3_STARTTLS={starttls}
+set +a
+/usr/lib/courier/courier-authlib/authdaemond &
+exec couriertcpd -address=127.0.0.1 -maxprocs={at_once} -maxperip={at_once} -nodnslookup -noidentlookup {port} \\
+    /usr/lib/courier/courier/courierpop3login /usr/lib/courier/courier/courierpop3d Maildir
+"""
+"""Runs Courier's POP3 server; `accounts` are commands that fill its userdb, and whatever else it needs before."""
+
 CYRUS = Package(
     "cyrus",
     (

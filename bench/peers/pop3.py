@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench.contender import PASSWORD, Mail
 from bench.ours import Ours
-from bench.peers.debian import COURIER, CYRUS, UNPACKED, Package
+from bench.peers.debian import COURIER, COURIER_SCRIPT, CYRUS, UNPACKED, Package
 from bench.peers.dovecot import Dovecot
 from bench.process import Server, free_ports
 from postoffice.conformance.post import MaildirPost, MboxPost, Post, SmtpPost
@@ -192,27 +192,15 @@ _MAILUTILS_SCRIPT = """
 exec {python} {inetd} {port} /usr/sbin/pop3d --inetd
 """
 
-_COURIER_SCRIPT = f"""
-set -e
-ldconfig
-mkdir -p /run/courier/authdaemon
-sed -i 's/^authmodulelist=.*/authmodulelist="authuserdb"/' /etc/courier/authdaemonrc
-umask 077
+_COURIER_ACCOUNTS = f"""
 userdb {USER} set home=/peer/mail mail=/peer/mail/Maildir uid={MAIL_UID} gid={MAIL_UID}
 echo {PASSWORD} | userdbpw -md5 | userdb {USER} set systempw
-makeuserdb
 umask 022
 echo 'courier:x:5003:5003::/var/lib/courier:/usr/sbin/nologin' >> /etc/passwd; echo 'courier:x:5003:' >> /etc/group
 cat /peer/tls/key.pem /peer/tls/certificate.pem > /etc/courier/pop3d.pem
 mkdir -p /var/lib/courier
 chown -R courier:courier /etc/courier/pop3d.pem /var/lib/courier
-set -a
-. /etc/courier/authdaemonrc; . /etc/courier/pop3d; . /etc/courier/pop3d-ssl
-POP3_STARTTLS={{starttls}}
-set +a
-/usr/lib/courier/courier-authlib/authdaemond &
-exec couriertcpd -address=127.0.0.1 -maxprocs=40 -maxperip=40 -nodnslookup -noidentlookup {{port}} \\
-    /usr/lib/courier/courier/courierpop3login /usr/lib/courier/courier/courierpop3d Maildir
+umask 077
 """
 
 _CYRUS_SCRIPT = f"""
@@ -281,7 +269,8 @@ def _courier(home: Path, *, has_tls: bool = True) -> Iterator[Running]:
     maildir = _maildir(home)
     certificate = _certificate(home)
     (port,) = free_ports(1)
-    script = _COURIER_SCRIPT.format(port=port, starttls="YES" if has_tls else "NO")
+    starttls = "YES" if has_tls else "NO"
+    script = COURIER_SCRIPT.format(accounts=_COURIER_ACCOUNTS, starttls=starttls, at_once=40, port=port)
     with _serving(COURIER.words(home, script), home, port):
         yield Running(port, USER, MaildirPost(maildir), certificate if has_tls else None)
 

@@ -13,33 +13,21 @@ from pathlib import Path
 from smtplib import LMTP
 
 from bench.contender import PASSWORD, Mail
-from bench.peers.debian import COURIER, CYRUS, Package
+from bench.peers.debian import COURIER, COURIER_SCRIPT, CYRUS, Package
 from bench.peers.dovecot import MAIL_UID, give_away, maildir_of
 from bench.process import Server, ServerFailed, free_ports
 
 _AT_ONCE = 300
 """Connections that may be open."""
 
-_COURIER_SCRIPT = f"""
-set -e
-ldconfig
-mkdir -p /run/courier/authdaemon
-sed -i 's/^authmodulelist=.*/authmodulelist="authuserdb"/' /etc/courier/authdaemonrc
-umask 077
+_COURIER_ACCOUNTS = f"""
 word=$(echo {PASSWORD} | userdbpw)
 while read address folder; do
     printf '%s\\thome=%s|mail=%s/Maildir|uid={MAIL_UID}|gid={MAIL_UID}|systempw=%s\\n' \\
         $address /peer/mail/$folder /peer/mail/$folder "$word"
 done < /peer/users > /etc/courier/userdb
-makeuserdb
-umask 022
-set -a
-. /etc/courier/authdaemonrc; . /etc/courier/pop3d; POP3_STARTTLS=NO
-set +a
-/usr/lib/courier/courier-authlib/authdaemond &
-exec couriertcpd -address=127.0.0.1 -maxprocs={_AT_ONCE} -maxperip={_AT_ONCE} -nodnslookup -noidentlookup {{pop3}} \\
-    /usr/lib/courier/courier/courierpop3login /usr/lib/courier/courier/courierpop3d Maildir
 """
+_COURIER_SERVES = COURIER_SCRIPT.format(accounts=_COURIER_ACCOUNTS, starttls="NO", at_once=_AT_ONCE, port="{pop3}")
 
 _CYRUS_VIEW = f"""
 set -e
@@ -154,7 +142,7 @@ class Courier(Unpacked):
     """Courier's POP3 server."""
 
     def __init__(self) -> None:
-        super().__init__("courier", "Courier", COURIER, _COURIER_SCRIPT)
+        super().__init__("courier", "Courier", COURIER, _COURIER_SERVES)
 
     def prepare(self, home: Path, mail: Mail) -> None:
         super().prepare(home, mail)

@@ -109,7 +109,7 @@ class FrozenView:
 
     def sizes(self, numbers: Sequence[int]) -> Sequence[int]:
         """The octets of each."""
-        if len(numbers) > 1 and (run := self._run(numbers)):
+        if run := self._run(numbers):
             return self._ready.octets[run]
         return [self.octets(number) for number in numbers]
 
