@@ -14,7 +14,10 @@ from postoffice.store.memory import MemoryStore
 from postoffice.testing.transcripts import run_as_server
 
 # What turns on the secret or on the letter itself cannot be told by a trace that leaves them out.
-ON_SECRETS = {"pop3-failed-logins", "pop3-login", "pop3-password-with-spaces", "pop3-states", "submission"}
+ON_SECRETS = {
+    "pop3-failed-logins", "pop3-login", "pop3-password-with-spaces", "pop3-states", "pop3-user-and-pass-together",
+    "submission",
+}  # fmt: skip
 ON_LETTERS = {"smtp-smuggling", "smtp-loop", "smtp-limit-counts-content"}
 ALL = [
     path

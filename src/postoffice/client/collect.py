@@ -54,7 +54,7 @@ async def collect(source: Source, mailbox: Mailbox, options: Options) -> Report:
             return run.told()
         renewed = await _renewed(run, key, problem)
         wait = run.wait()
-        if not (renewed or _goes_on(run, problem)) or wait > options.longest_wait:
+        if not (renewed or _goes_on(run, session, problem)) or wait > options.longest_wait:
             if problem is None:
                 return run.told()
             raise problem
@@ -90,9 +90,9 @@ async def _renewed(run: Run, key: Key, problem: PostofficeError | None) -> Key |
     return replace(key, password=password) if password is not None else None
 
 
-def _goes_on(run: Run, problem: PostofficeError | None) -> bool:
+def _goes_on(run: Run, session: Session, problem: PostofficeError | None) -> bool:
     """Whether another session can help."""
-    if not run.has_entered or run.fruitless > run.options.retries:
+    if not (run.has_entered or session.has_learned) or run.fruitless > run.options.retries:
         return False
     if run.fruitless and problem is not None and isinstance(problem.__cause__, Endless):
         return False

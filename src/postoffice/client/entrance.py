@@ -12,6 +12,9 @@ nobody can tell, another is tried in the same session:
 These are three tries at most, and at most two of them show a wrong password: no server locks anybody out for that.
 Nothing is given away by it: who stands in between with a certificate that we trust may as well offer PLAIN alone.
 
+USER and PASS leave together where USER and PIPELINING are announced, if another session follows should one of them get
+lost. A server that takes no password where it stands announces no USER, and is shown none.
+
 UTF8 is said where it is offered, so that letters come home as they were sent, and not as surrogates (RFC 6856 §2.1).
 """
 
@@ -20,12 +23,13 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from postoffice.client.talk import Talk
 from postoffice.client.url import ANY_MECHANISM, Source
-from postoffice.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, UsageError
+from postoffice.errors import ConnectionLost, Disconnected, LocalProtocolError, RemoteProtocolError, UsageError
 from postoffice.events import event
 from postoffice.net.tls import client_context, describe, end_point
 from postoffice.protocols.pop3 import commands
@@ -130,7 +134,8 @@ async def _log_in(talk: Talk, key: Key, stamp: bytes, capabilities: Capabilities
     if source.mechanism != EXTERNAL.decode() and (not key.password or any(char in key.password for char in "\r\n\0")):
         raise UsageError("the password is empty, or has a line end or a NUL in it")
     if source.mechanism == ANY_MECHANISM:
-        return await _log_in_somehow(talk, key, offered)
+        together = talk.trusts_pipelining and {b"USER", b"PIPELINING"} <= capabilities.keys()
+        return await _log_in_somehow(talk, key, offered, together=together)
     if source.mechanism == "+APOP":
         if not stamp:
             raise UsageError(f"{source.host} does not offer APOP", os.EX_UNAVAILABLE)
@@ -158,15 +163,21 @@ async def _log_in_by(talk: Talk, key: Key, mechanism: bytes, offered: Collection
     return await _exchange(talk, mechanism, _claim(key), channel)
 
 
-async def _log_in_somehow(talk: Talk, key: Key, offered: Collection[bytes]) -> None:
-    """By the best that is offered, and by others as long as a refusal is no word about the password."""
+async def _log_in_somehow(talk: Talk, key: Key, offered: Collection[bytes], *, together: bool) -> None:
+    """By the best that is offered, and by others as long as a refusal is no word about the password.
+
+    USER and PASS go `together` only if nothing was tried before: then a lost connection has another meaning.
+    """
     claim, channel, in_clear = _claim(key), _channel(talk), talk.dialogue.tls is None
     left, tried, first = frozenset(offered), list[str](), None
     while True:
         chosen = sasl.choose(left, claim, channel, is_heard=in_clear)
         tried.append(chosen.decode() if chosen else "USER and PASS")
         try:
-            verdict = await (_exchange(talk, chosen, claim, channel) if chosen else _say(talk, claim))
+            if chosen:
+                verdict = await _exchange(talk, chosen, claim, channel)
+            else:
+                verdict = await _say(talk, claim, together=together and first is None)
         except ConnectionLost:
             if first is None:
                 raise
@@ -196,11 +207,28 @@ def _channel(talk: Talk) -> Channel:
     return Channel(end_point(talk.dialogue.tls) if talk.dialogue.tls else b"")
 
 
-async def _say(talk: Talk, claim: Claim) -> Verdict:
-    """USER and PASS."""
+async def _say(talk: Talk, claim: Claim, *, together: bool) -> Verdict:
+    """USER and PASS, one after the other or in one write (RFC 2449 §6.6)."""
     # deviates: RFC 6856 §2.2, because names beyond ASCII are taken by servers that do not say UTF8 USER.
-    reply = await talk.ask(commands.user(claim.authentication.encode()))
-    return Verdict(await talk.ask(commands.password(claim.password.encode())) if reply.is_ok else reply)
+    user, password = commands.user(claim.authentication.encode()), commands.password(claim.password.encode())
+    talk.say(user)
+    if together:
+        talk.say(password)
+    named = (await talk.answer()).reply
+    if not named.is_ok:
+        if together:
+            await _pass_over_password(talk)
+        return Verdict(named)
+    if not together:
+        talk.say(password)
+    return Verdict((await talk.answer()).reply)
+
+
+async def _pass_over_password(talk: Talk) -> None:
+    """The answer to a PASS that left with a USER that was refused: whatever it is, or if none comes, nobody is in."""
+    with suppress(Disconnected):
+        if (await talk.answer()).reply.is_ok:
+            raise RemoteProtocolError(f"{talk.host} takes the password of a name that it refused")
 
 
 async def _exchange(talk: Talk, mechanism: bytes, claim: Claim, channel: Channel) -> Verdict:

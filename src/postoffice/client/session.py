@@ -38,11 +38,13 @@ CLOSE_SECONDS: Final = 2.0
 
 
 class Session:
-    """`new` letters were fetched and kept by it, of `listed`. `is_fruitful`: it brought the run nearer to its end."""
+    """`new` letters were fetched and kept by it, of `listed`. `is_fruitful`: it brought the run nearer to its end.
+    `has_learned`: commands that it sent ahead may be why it failed; the next one sends none."""
 
     def __init__(self, run: Run, key: Key, mailbox: Mailbox) -> None:
         self.listed = 0
         self.is_fruitful = False
+        self.has_learned = False
         self._run = run
         self._options = run.options
         self._key = key
@@ -70,7 +72,7 @@ class Session:
 
     async def converse(self, dialogue: Dialogue[Pop3Client]) -> None:
         self._end = asyncio.get_running_loop().create_future()
-        talk = Talk(dialogue, self._key.source.host)
+        talk = Talk(dialogue, self._key.source.host, trusts_pipelining=self._run.trusts_pipelining)
         self._run.report.sessions += 1
         dialogue.patience = self._options.patience_seconds
         try:
@@ -78,7 +80,7 @@ class Session:
         except PostofficeError as problem:
             await self._save_what_is_here(talk, problem)
             if isinstance(problem, (Disconnected, RemoteProtocolError)):
-                await self._learn_from(problem)
+                await self._learn_from(talk, problem)
             if isinstance(problem, RemoteProtocolError):
                 raise RemoteProtocolError(f"{self._key.source.host} broke the protocol: {problem}") from problem
             raise
@@ -88,7 +90,7 @@ class Session:
     async def _pull(self, talk: Talk) -> None:
         capabilities = await enter(talk, self._key)
         self._run.enter(capabilities)
-        can_pipeline = b"PIPELINING" in capabilities and self._run.trusts_pipelining
+        can_pipeline = b"PIPELINING" in capabilities and talk.trusts_pipelining
         self._window = self._options.window_letters if can_pipeline else 1
         items = await listing(
             talk,
@@ -219,11 +221,12 @@ class Session:
         if isinstance(problem, (Refused, UsageError)) and machine.state is State.AUTHORIZATION and not machine.pending:
             talk.say(commands.QUIT)
 
-    async def _learn_from(self, problem: PostofficeError) -> None:
+    async def _learn_from(self, talk: Talk, problem: PostofficeError) -> None:
         """Whose fault it was: that of the letter that was coming, or of commands that were sent ahead."""
         run = self._run
-        if self._window > 1 and (not self.is_fruitful or not isinstance(problem, ConnectionLost)):
+        if talk.has_gone_ahead and (not self.is_fruitful or not isinstance(problem, ConnectionLost)):
             run.trusts_pipelining = False
+            self.has_learned = True
         fetching = self._fetching
         if fetching is None or (met := fetching.coming) is None:
             return

@@ -24,17 +24,24 @@ class Endless(RemoteProtocolError):
 
 
 class Talk:
-    """One conversation with one server."""
+    """One conversation with one server.
 
-    __slots__ = ("dialogue", "host", "machine")
+    `trusts_pipelining`: who has another session to find out by says commands together where PIPELINING is announced.
+    `has_gone_ahead`: a command was said before the one in front of it was answered.
+    """
 
-    def __init__(self, dialogue: Dialogue[Pop3Client], host: str) -> None:
+    __slots__ = ("dialogue", "has_gone_ahead", "host", "machine", "trusts_pipelining")
+
+    def __init__(self, dialogue: Dialogue[Pop3Client], host: str, *, trusts_pipelining: bool = False) -> None:
         self.dialogue = dialogue
         self.machine = dialogue.machine
         self.host = host
+        self.trusts_pipelining = trusts_pipelining
+        self.has_gone_ahead = False
 
     def say(self, command: Command) -> None:
         """It leaves with whatever else is said before we next listen."""
+        self.has_gone_ahead |= self.machine.pending > 0
         self.dialogue.send(self.machine.send(command))
 
     async def hear(self) -> Event:
