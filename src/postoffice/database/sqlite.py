@@ -195,9 +195,14 @@ def _open_still(path: Path, vfs: str | None) -> apsw.Connection:
 
 
 def made_ready(connection: apsw.Connection, path: Path, key: Key | None) -> Connection:
-    """A new connection, patient and with its key."""
+    """A new connection, patient and with its key, whose plans are kept for all values.
+
+    SQLite would plan many a statement anew whenever a value that is bound to it changes, to look at statistics that
+    no file of ours has: half of what a look-up costs.
+    """
     try:
         connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         for pragma in key.pragmas() if key is not None else ():
             connection.execute(pragma).fetchall()
     except apsw.Error as error:

@@ -151,16 +151,15 @@ def pieces(connection: Connection, keys: Sequence[int], index: int) -> list[Piec
     """A flight of letters in one statement."""
     if not keys:
         return []
-    rows = connection.execute(PIECES, (LARGE_OCTETS, apsw.carray(array("q", keys)), index)).fetchall()
-    found: list[Piece | None]
-    with _Handle(connection) as handle:
-        found = [
-            piece(prefix, handle.read(chunk_id) if data is None else data, index, more=more == 1)
-            for _, prefix, data, chunk_id, more in rows
+    bindings = (LARGE_OCTETS, apsw.carray(array("q", keys)), index)
+    with _Handle(connection) as handle:  # while rows still come, so that it looks at the file in the same transaction
+        rows = [
+            (key, piece(prefix, handle.read(chunk_id) if data is None else data, index, more=more == 1))
+            for key, prefix, data, chunk_id, more in connection.execute(PIECES, bindings)
         ]
-    if len(found) == len(keys):
-        return found  # they come in the order in which they were asked for
-    here = dict(zip((key for key, *_ in rows), found, strict=True))
+    if len(rows) == len(keys):
+        return [found for _, found in rows]  # they come in the order in which they were asked for
+    here = dict(rows)
     _must_be_gone(connection, [key for key in keys if key not in here], index)
     return [here.get(key) for key in keys]
 
