@@ -20,7 +20,7 @@ from pathlib import Path
 
 import apsw
 
-from postoffice.database.key import RESERVED_OCTETS, Key, new_key
+from postoffice.database.key import LOCKED_PAGE_OCTETS, RESERVED_OCTETS, Key, new_key
 from postoffice.database.sqlite import PAGE_OCTETS
 from postoffice.errors import DamagedStore
 from postoffice.store.embedded import MailboxFile
@@ -31,9 +31,10 @@ from postoffice.store.embedded.salvage.gathering import Gathering
 from postoffice.store.embedded.salvage.pages import KINDS as TREE_PAGES
 from postoffice.store.embedded.salvage.pages import row_at
 from postoffice.store.embedded.salvage.views import DamagedFile
-from postoffice.store.embedded.salvage.wal import FRAME_HEAD_OCTETS, FRAME_OCTETS, HEAD_OCTETS
+from postoffice.store.embedded.salvage.wal import FRAME_HEAD_OCTETS, HEAD_OCTETS
 from postoffice.store.model import REMOVED, Flag, Letter, Origin
 from postoffice.testing.check_store.walk import NOON, keys, large_text, staged, text
+from postoffice.testing.pages import pages_of
 from proof import tampering
 
 PAGE = Path(__file__).parents[1] / "docs" / "damage.md"
@@ -60,6 +61,7 @@ class Pattern:
     gone: set[bytes]
     entries: int
     key: Key | None = None
+    page_octets: int = PAGE_OCTETS
 
 
 @dataclass(slots=True)
@@ -79,12 +81,15 @@ class Outcome:
     report: Report | None = None
 
 
-async def pattern(letters: int = 150, *, at_rest: bool, key: Key | None = None) -> Pattern:
+async def pattern(
+    letters: int = 150, *, at_rest: bool, key: Key | None = None, page_octets: int = PAGE_OCTETS
+) -> Pattern:
     """A mailbox at home, closed, or while it is open: then the last third of its letters lies in the log. With a `key`,
-    it is locked."""
+    it is locked, and has the pages of any that is."""
     folder = Path(tempfile.mkdtemp(prefix="postoffice-damage-"))
     try:
-        mailbox = MailboxFile.open(folder / FILE, create=True, key=key)
+        with pages_of(page_octets):
+            mailbox = MailboxFile.open(folder / FILE, create=True, key=key)
         plains = [text(number, lines=4 + number % 40 * 12) for number in range(letters)]
         plains.insert(letters // 2, large_text("large"))
         half = letters * 2 // 3
@@ -102,7 +107,8 @@ async def pattern(letters: int = 150, *, at_rest: bool, key: Key | None = None) 
         for name, octets in files.items():
             (folder / name).write_bytes(octets)
         rows = {one.name: one for one in _rows(folder / FILE, key)}
-        return Pattern(files, rows, everything - set(rows), len(rows), key)
+        page_octets = page_octets if key is None else LOCKED_PAGE_OCTETS
+        return Pattern(files, rows, everything - set(rows), len(rows), key, page_octets)
     finally:
         shutil.rmtree(folder)
 
@@ -118,10 +124,11 @@ def _rows(path: Path, key: Key | None) -> Iterator[Rows]:
     """Every letter of a sound file, and where its rows lie."""
     with closing(DamagedFile(path, key)) as file, closing(Findings()) as findings:
         Gathering(file, findings, lambda _: None).all()
+        page_octets = file.layout.page_octets
 
         def place(page: int) -> tuple[str, int]:
             at = file.today.over.get(page)
-            return (FILE, (page - 1) * PAGE_OCTETS) if at is None else (LOG, at)
+            return (FILE, (page - 1) * page_octets) if at is None else (LOG, at)
 
         for (content_id,) in findings.ask("SELECT content_id FROM entries WHERE grade = 0 GROUP BY content_id"):
             pieces, name = [], b""
@@ -132,21 +139,38 @@ def _rows(path: Path, key: Key | None) -> Iterator[Rows]:
                 where, start = place(page)
                 first, behind = at - 12, at + len(cell.local) + (4 if cell.overflow else 0)
                 if key is not None:  # a block of the cipher needs the one before, or the page's vector
-                    vector = start + PAGE_OCTETS - RESERVED_OCTETS
+                    vector = start + page_octets - RESERVED_OCTETS
                     pieces.append((where, vector, vector + BLOCK_OCTETS))
                     first, behind = (
                         first // BLOCK_OCTETS * BLOCK_OCTETS - BLOCK_OCTETS,
                         -(-behind // BLOCK_OCTETS) * BLOCK_OCTETS,
                     )
                 pieces.append((where, start + max(first, 0), start + behind))
-                pieces += [(w, s, s + PAGE_OCTETS) for w, s in map(place, file.today.payload(cell)[1])]
+                pieces += [(w, s, s + page_octets) for w, s in map(place, file.today.payload(cell)[1])]
                 name = last or name
             yield Rows(name, tuple(pieces))
 
 
 # --- kinds of damage -------------------------------------------------------------------------------------------
 
-Damage = Callable[[dict[str, bytearray], random.Random], None]
+
+class Files(dict[str, bytearray]):
+    """The octets of a file and of its log, by their names."""
+
+    def __init__(self, sound: Pattern) -> None:
+        super().__init__((name, bytearray(octets)) for name, octets in sound.files.items())
+        self.page_octets = sound.page_octets
+
+    def pages(self) -> range:
+        """Where those of the file begin."""
+        return range(0, len(self[FILE]), self.page_octets)
+
+    def frames(self) -> range:
+        """Where those of the log begin."""
+        return range(HEAD_OCTETS, len(self[LOG]), FRAME_HEAD_OCTETS + self.page_octets)
+
+
+Damage = Callable[[Files, random.Random], None]
 KINDS: dict[str, Damage] = {}
 
 
@@ -159,12 +183,12 @@ def kind(name: str) -> Callable[[Damage], Damage]:
 
 
 @kind("none")
-def _none(files: dict[str, bytearray], chance: random.Random) -> None:
+def _none(files: Files, chance: random.Random) -> None:
     pass
 
 
 def _flipping(bits: int, name: str) -> Damage:
-    def damage(files: dict[str, bytearray], chance: random.Random) -> None:
+    def damage(files: Files, chance: random.Random) -> None:
         for _ in range(bits):
             files[name][chance.randrange(len(files[name]))] ^= 1 << chance.randrange(8)
 
@@ -177,33 +201,33 @@ for bits in (1, 20):
     KINDS[f"{bits} {'bit' if bits == 1 else 'bits'} flipped in the log"] = _flipping(bits, LOG)
 
 
-def _blanking(share: float, fill: Callable[[random.Random], bytes]) -> Damage:
-    def damage(files: dict[str, bytearray], chance: random.Random) -> None:
-        pages = range(len(files[FILE]) // PAGE_OCTETS)
-        for page in chance.sample(pages, max(1, int(len(pages) * share))):
-            files[FILE][page * PAGE_OCTETS : (page + 1) * PAGE_OCTETS] = fill(chance)
+def _blanking(share: float, fill: Callable[[random.Random, int], bytes]) -> Damage:
+    def damage(files: Files, chance: random.Random) -> None:
+        pages = files.pages()
+        for at in chance.sample(pages, max(1, int(len(pages) * share))):
+            files[FILE][at : at + files.page_octets] = fill(chance, files.page_octets)
 
     return damage
 
 
 for share in (0.0, 0.02, 0.2):
     name = f"{share:.0%} of the pages" if share else "a page"
-    KINDS[f"{name} zeroed"] = _blanking(share, lambda _: bytes(PAGE_OCTETS))
-    KINDS[f"{name} overwritten with noise"] = _blanking(share, lambda chance: chance.randbytes(PAGE_OCTETS))
+    KINDS[f"{name} zeroed"] = _blanking(share, lambda _, octets: bytes(octets))
+    KINDS[f"{name} overwritten with noise"] = _blanking(share, random.Random.randbytes)
 
 
 @kind("the file cut at a page")
-def _cut(files: dict[str, bytearray], chance: random.Random) -> None:
-    del files[FILE][chance.randrange(1, len(files[FILE]) // PAGE_OCTETS) * PAGE_OCTETS :]
+def _cut(files: Files, chance: random.Random) -> None:
+    del files[FILE][chance.choice(files.pages()[1:]) :]
 
 
 @kind("the file cut within a page")
-def _cut_within(files: dict[str, bytearray], chance: random.Random) -> None:
-    del files[FILE][chance.randrange(PAGE_OCTETS, len(files[FILE])) :]
+def _cut_within(files: Files, chance: random.Random) -> None:
+    del files[FILE][chance.randrange(files.page_octets, len(files[FILE])) :]
 
 
 def _beginning(octets: int, *names: str) -> Damage:
-    def damage(files: dict[str, bytearray], chance: random.Random) -> None:
+    def damage(files: Files, chance: random.Random) -> None:
         for name in names:
             files[name][:octets] = chance.randbytes(octets)
 
@@ -211,31 +235,37 @@ def _beginning(octets: int, *names: str) -> Damage:
 
 
 KINDS["the file's header destroyed"] = _beginning(100, FILE)
-KINDS["its first page destroyed"] = _beginning(PAGE_OCTETS, FILE)
-KINDS["its first 64 KiB destroyed"] = _beginning(16 * PAGE_OCTETS, FILE)
+
+
+@kind("its first page destroyed")
+def _first_page(files: Files, chance: random.Random) -> None:
+    _beginning(files.page_octets, FILE)(files, chance)
+
+
+KINDS["its first 64 KiB destroyed"] = _beginning(1 << 16, FILE)
 
 
 @kind("every page above others destroyed")
-def _interior(files: dict[str, bytearray], chance: random.Random) -> None:
-    for at in range(PAGE_OCTETS, len(files[FILE]), PAGE_OCTETS):
+def _interior(files: Files, chance: random.Random) -> None:
+    for at in files.pages()[1:]:
         if files[FILE][at] in (2, 5):
-            files[FILE][at : at + PAGE_OCTETS] = bytes(PAGE_OCTETS)
+            files[FILE][at : at + files.page_octets] = bytes(files.page_octets)
 
 
 @kind("the head of every page destroyed")
-def _heads(files: dict[str, bytearray], chance: random.Random) -> None:
-    for at in range(PAGE_OCTETS, len(files[FILE]), PAGE_OCTETS):
+def _heads(files: Files, chance: random.Random) -> None:
+    for at in files.pages()[1:]:
         if files[FILE][at] in TREE_PAGES:
             files[FILE][at : at + 8] = chance.randbytes(8)
 
 
 @kind("the log missing")
-def _no_log(files: dict[str, bytearray], chance: random.Random) -> None:
+def _no_log(files: Files, chance: random.Random) -> None:
     del files[LOG]
 
 
 @kind("the log cut")
-def _log_cut(files: dict[str, bytearray], chance: random.Random) -> None:
+def _log_cut(files: Files, chance: random.Random) -> None:
     del files[LOG][chance.randrange(HEAD_OCTETS, len(files[LOG])) :]
 
 
@@ -243,20 +273,21 @@ KINDS["the log's header destroyed"] = _beginning(HEAD_OCTETS, LOG)
 
 
 @kind("a frame of the log overwritten with noise")
-def _wrong_frame(files: dict[str, bytearray], chance: random.Random) -> None:
-    frame = chance.randrange(len(files[LOG]) // FRAME_OCTETS)
-    at = HEAD_OCTETS + frame * FRAME_OCTETS
-    files[LOG][at : at + FRAME_OCTETS] = chance.randbytes(FRAME_OCTETS)
+def _wrong_frame(files: Files, chance: random.Random) -> None:
+    at = chance.choice(files.frames())
+    octets = FRAME_HEAD_OCTETS + files.page_octets
+    files[LOG][at : at + octets] = chance.randbytes(octets)
 
 
 @kind("every frame of the log overwritten but for its head")
-def _wrong_frames(files: dict[str, bytearray], chance: random.Random) -> None:
-    for at in range(HEAD_OCTETS, len(files[LOG]), FRAME_OCTETS):
-        files[LOG][at + FRAME_HEAD_OCTETS : at + FRAME_OCTETS] = chance.randbytes(PAGE_OCTETS)
+def _wrong_frames(files: Files, chance: random.Random) -> None:
+    for at in files.frames():
+        body = at + FRAME_HEAD_OCTETS
+        files[LOG][body : body + files.page_octets] = chance.randbytes(files.page_octets)
 
 
 @kind("all of it: bits, pages, the log's header, the end")
-def _everything(files: dict[str, bytearray], chance: random.Random) -> None:
+def _everything(files: Files, chance: random.Random) -> None:
     for name in ("100 bits flipped in the file", "2% of the pages zeroed", "the log's header destroyed"):
         KINDS[name](files, chance)
     del files[FILE][len(files[FILE]) * 9 // 10 :]
@@ -271,7 +302,7 @@ BY_WHAT_PAGES_SHOW = frozenset({"every page above others destroyed", "the head o
 
 async def judge(sound: Pattern, damage: Damage, seed: int, folder: Path) -> Outcome:
     """Damage a copy, save what can be saved, and compare."""
-    files = {name: bytearray(octets) for name, octets in sound.files.items()}
+    files = Files(sound)
     damage(files, random.Random(seed))  # noqa: S311 damage is to be the same each time
     for name, octets in files.items():
         (folder / name).write_bytes(octets)
@@ -370,6 +401,7 @@ _HEAD = """# What is saved from a damaged mailbox file
 
 Made by `./po damage`, which damages a mailbox file of {letters} letters ({gone} more were removed) in each way {seeds}
 times with fixed seeds and gives the means. Where the log is damaged, the last third of the letters lies in it.
+Pages have 8 KiB; with 4, as in files that were made before, nothing is missed or wrong either.
 
 - *intact*: no octet of its rows was changed. *saved* may be more: a page may stand in the log, or on a free page, too.
 - *in Found*: those of the saved of which the file does not say any more where they were, or whether they were removed.
@@ -384,8 +416,9 @@ _TABLE = """| damage | intact | saved | in Found | missed | wrong | back | back 
 _LOCKED = """
 ## The same file, locked
 
-With its key. A letter is intact here if no octet was changed that its octets are reckoned from: a page is encrypted in
-blocks of 16 octets, each with the one before it. SQLite gives nothing of a page in which any bit was changed.
+With its key. Its pages have 4 KiB, as those of every locked file. A letter is intact here if no octet was changed that
+its octets are reckoned from: a page is encrypted in blocks of 16 octets, each with the one before it. SQLite gives
+nothing of a page in which any bit was changed.
 
 """
 _FOOT = """

@@ -22,6 +22,7 @@ import pytest
 from postoffice.client.collect import Options, Report, collect
 from postoffice.client.url import Source
 from postoffice.database.migrate import prepare
+from postoffice.database.sqlite import PAGE_OCTETS
 from postoffice.home.mailbox import pulling_into
 from postoffice.home.packing.container import FRONT_OCTETS
 from postoffice.protocols.dots import stuff
@@ -143,7 +144,7 @@ def test_one_wrong_bit_anywhere_is_noticed(file: Path, packed: bytes, region: st
         "slots": (72, FRONT_OCTETS - 32),
         "front digest": (FRONT_OCTETS - 32, FRONT_OCTETS),
         "database": (FRONT_OCTETS, len(packed) - 32),
-        "last page": (len(packed) - 32 - 4096, len(packed) - 32),
+        "last page": (len(packed) - 32 - PAGE_OCTETS, len(packed) - 32),
         "digest": (len(packed) - 32, len(packed)),
     }
     dice = random.Random(region)
@@ -454,7 +455,7 @@ def test_a_file_whose_tables_are_torn_is_one_sentence_and_what_came_stays(file: 
     with closing(apsw.Connection(str(file))) as connection:
         root = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'entries'").get
     octets = bytearray(file.read_bytes())
-    octets[(root - 1) * 4096 : root * 4096] = b"x" * 4096
+    octets[(root - 1) * PAGE_OCTETS : root * PAGE_OCTETS] = b"x" * PAGE_OCTETS
     file.write_bytes(octets)
     status, _, said = postoffice("merge", home, file)
     assert (status, said.count("\n"), "is damaged" in said) == (os.EX_DATAERR, 1, True), said

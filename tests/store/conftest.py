@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
+
+from postoffice.testing.pages import BEFORE, NOW, pages_of
 
 
 class Drive:
@@ -44,3 +46,10 @@ async def _driven(coroutine: Coroutine[Any, None, None]) -> int:
 def driven() -> Callable[[Coroutine[Any, None, None]], Awaitable[int]]:
     """Drives a coroutine to its end with no task around it, and gives how often that had to wait."""
     return _driven
+
+
+@pytest.fixture(params=(NOW, BEFORE))
+def page_octets(request: pytest.FixtureRequest) -> Iterator[int]:
+    """The pages of what is made meanwhile: as they are today, and as they were."""
+    with pages_of(request.param):
+        yield request.param

@@ -30,6 +30,8 @@ BOB, CAROL = 1, 2
 LARGE = CHUNK_OCTETS * 2 + 7000
 NEARLY = CHUNK_OCTETS - 20
 
+pytestmark = pytest.mark.usefixtures("page_octets")
+
 
 def text(number: int, octets: int = 900) -> bytes:
     """A letter like no other; every second line begins with a dot."""

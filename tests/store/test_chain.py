@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from postoffice.database.migrate import prepare
-from postoffice.database.sqlite import PAGE_OCTETS, open_reader
+from postoffice.database.sqlite import open_reader
 from postoffice.errors import DamagedStore
 from postoffice.store.embedded import EmbeddedStore, MailboxFile
 from postoffice.store.embedded.chain import Commit, everything, has_chain
@@ -46,6 +46,8 @@ from postoffice.testing.check_store.walk import (
 
 PREFIX = b"Received: from a by b\r\n"
 LETTERS = 6
+
+pytestmark = pytest.mark.usefixtures("page_octets")
 
 
 @pytest.fixture
@@ -387,11 +389,13 @@ async def test_nothing_is_written_behind_a_chain_that_has_no_end(path: Path) -> 
     await mailbox.close()
 
 
-async def test_a_damaged_page_of_it_is_damage_and_repair_saves_all(path: Path, tmp_path: Path) -> None:
+async def test_a_damaged_page_of_it_is_damage_and_repair_saves_all(
+    path: Path, tmp_path: Path, page_octets: int
+) -> None:
     [(root,)] = asked(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'chain'")
     assert isinstance(root, int)
     octets = bytearray(path.read_bytes())
-    octets[(root - 1) * PAGE_OCTETS : root * PAGE_OCTETS] = bytes(PAGE_OCTETS)
+    octets[(root - 1) * page_octets : root * page_octets] = bytes(page_octets)
     path.write_bytes(octets)
     assert any("postoffice repair" in one.remedy for one in found(path))
     await repair(path, tmp_path / "new")
@@ -399,13 +403,13 @@ async def test_a_damaged_page_of_it_is_damage_and_repair_saves_all(path: Path, t
 
 
 @pytest.mark.parametrize("octets", [0, 8], ids=["as it is", "without the heads of its pages"])
-async def test_repair_takes_no_row_of_it_for_another(path: Path, octets: int) -> None:
+async def test_repair_takes_no_row_of_it_for_another(path: Path, octets: int, page_octets: int) -> None:
     with closing(open_reader(path)) as connection:
         chunks = {chunk_id for (chunk_id,) in connection.execute("SELECT chunk_id FROM chunks")}
         pages = [number for (number,) in connection.execute("SELECT pageno FROM dbstat WHERE name = 'chain'")]
     damaged = bytearray(path.read_bytes())
     for number in pages:
-        damaged[(number - 1) * PAGE_OCTETS : (number - 1) * PAGE_OCTETS + octets] = b"\xff" * octets
+        damaged[(number - 1) * page_octets : (number - 1) * page_octets + octets] = b"\xff" * octets
     path.write_bytes(damaged)
     with closing(DamagedFile(path)) as file, closing(Findings()) as findings:
         Gathering(file, findings, lambda _: None).all()

@@ -43,6 +43,7 @@ async def test_driven_by_hand(check: Check, tmp_path: Path, driven: Driver) -> N
         await store.close()
 
 
+@pytest.mark.usefixtures("page_octets")
 @pytest.mark.parametrize("check", MAILBOX_CHECKS, ids=name_of)
 async def test_a_mailbox_at_home(check: MailboxCheck, tmp_path: Path) -> None:
     mailbox = MailboxFile.open(tmp_path / "home.mailbox", create=True)

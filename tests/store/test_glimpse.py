@@ -20,6 +20,8 @@ from postoffice.store.embedded.schema import MAILBOX
 from postoffice.store.embedded.sight import Texts
 from postoffice.store.model import INBOX, OWNER, Letter
 
+pytestmark = pytest.mark.usefixtures("page_octets")
+
 
 @pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:

@@ -6,13 +6,14 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from proof.damage import FILE, KINDS, SOURCE, Outcome, Pattern, judge, pattern
+from proof.damage import FILE, KINDS, SOURCE, Files, Outcome, Pattern, judge, pattern
 
 from postoffice.database.key import RESERVED_OCTETS, new_key
 from postoffice.database.sqlite import PAGE_OCTETS
@@ -26,12 +27,13 @@ from postoffice.store.embedded.places import office_path
 from postoffice.store.embedded.salvage import FOUND, repair
 from postoffice.store.model import REMOVED, Flag, Letter, Origin, Pulled, Sight
 from postoffice.testing.check_store.walk import NOON, entry, keys, large_text, look, put, seen, staged, text
+from postoffice.testing.pages import BEFORE, NOW
 
 
-@pytest.fixture(scope="module")
-def patterns() -> dict[bool, Pattern]:
+@pytest.fixture(scope="module", params=(NOW, BEFORE))
+def patterns(request: pytest.FixtureRequest) -> dict[bool, Pattern]:
     async def both() -> dict[bool, Pattern]:
-        return {at_rest: await pattern(60, at_rest=at_rest) for at_rest in (True, False)}
+        return {at_rest: await pattern(60, at_rest=at_rest, page_octets=request.param) for at_rest in (True, False)}
 
     return asyncio.run(both())
 
@@ -68,21 +70,22 @@ async def test_every_intact_letter_is_saved_and_none_wrongly(
 async def test_nothing_is_saved_wrongly_whatever_was_done_to_the_file(
     patterns: dict[bool, Pattern], tmp_path: Path, at_rest: bool, blows: list[tuple[str, int, int]]
 ) -> None:
-    def damage(files: dict[str, bytearray], chance: random.Random) -> None:
+    def damage(files: Files, chance: random.Random) -> None:
+        size = files.page_octets
         for kind, where, what in blows:
             octets = list(files.values())[what % len(files)]
-            page = where % max(1, len(octets) // PAGE_OCTETS) * PAGE_OCTETS
+            page = where % max(1, len(octets) // size) * size
             match kind:
                 case "flip" if octets:
                     octets[where % len(octets)] ^= 1 << what % 8
                 case "zero":
-                    octets[page : page + PAGE_OCTETS] = bytes(len(octets[page : page + PAGE_OCTETS]))
+                    octets[page : page + size] = bytes(len(octets[page : page + size]))
                 case "noise":
                     octets[page : page + what % 64] = chance.randbytes(len(octets[page : page + what % 64]))
                 case "swap":
-                    octets[page : page + PAGE_OCTETS] = octets[:PAGE_OCTETS]
+                    octets[page : page + size] = octets[:size]
                 case _ if what % 7 == 0:
-                    del octets[max(PAGE_OCTETS, where % (len(octets) + 1)) :]
+                    del octets[max(size, where % (len(octets) + 1)) :]
 
     sound = patterns[at_rest]
     folder = tmp_path / "one"
@@ -338,7 +341,7 @@ async def test_a_file_that_was_locked_once_is_saved_like_one_that_never_was(
     file = tmp_path / FILE
     file.write_bytes(sound.files[FILE])
     transcribe(file, sound.key, None, lambda _: None, lambda _: None)
-    files = {FILE: bytearray(file.read_bytes())}
+    files = Files(replace(sound, files={FILE: file.read_bytes()}))
     assert files[FILE][20] == RESERVED_OCTETS
     KINDS[kind](files, random.Random(7))
     file.write_bytes(files[FILE])

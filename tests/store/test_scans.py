@@ -123,7 +123,9 @@ def copy_of(path: Path, into: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["at rest", "in use", "log"])
-async def test_whatever_is_lost_repair_shows_nothing_that_was_withheld(tmp_path: Path, kind: str) -> None:
+async def test_whatever_is_lost_repair_shows_nothing_that_was_withheld(
+    tmp_path: Path, kind: str, page_octets: int
+) -> None:
     """Each page, of a file at rest or in use, or each frame of the log, one after the other."""
     end = "-wal" if kind == "log" else ""
     mailbox = await filled(tmp_path / "old")
@@ -131,12 +133,12 @@ async def test_whatever_is_lost_repair_shows_nothing_that_was_withheld(tmp_path:
         await mailbox.close()
         (tmp_path / "old-wal").touch()
     size = (tmp_path / f"old{end}").stat().st_size
-    for start in range(0, size, PAGE_OCTETS):
+    for start in range(0, size, page_octets):
         folder = tmp_path / str(start)
         folder.mkdir()
         copy_of(tmp_path / "old", folder / "old")
         octets = (folder / f"old{end}").read_bytes()
-        hole = bytes(min(PAGE_OCTETS, size - start))
+        hole = bytes(min(page_octets, size - start))
         (folder / f"old{end}").write_bytes(octets[:start] + hole + octets[start + len(hole) :])
         await must_show_nothing_withheld(folder)
     await mailbox.close()

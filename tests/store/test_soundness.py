@@ -10,7 +10,6 @@ import apsw
 import pytest
 
 from postoffice.database.migrate import prepare
-from postoffice.database.sqlite import PAGE_OCTETS
 from postoffice.store.embedded import MailboxFile
 from postoffice.store.embedded.inspection import inspect_mailbox
 from postoffice.store.embedded.schema import MAILBOX
@@ -19,6 +18,8 @@ from postoffice.store.model import CHUNK_OCTETS, REMOVED, Damage, Flag
 from postoffice.testing.check_store.walk import keys, large_text, look, put, text
 
 LETTERS = 30
+
+pytestmark = pytest.mark.usefixtures("page_octets")
 
 
 @pytest.fixture
@@ -80,12 +81,12 @@ async def test_an_octet_that_flipped_in_a_large_letter_names_the_chunk(path: Pat
     assert f"INBOX {LETTERS + 1}" in damage.means
 
 
-async def test_an_index_without_a_row_is_found(path: Path) -> None:
+async def test_an_index_without_a_row_is_found(path: Path, page_octets: int) -> None:
     connection = apsw.Connection(str(path))
     root = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'entries_changed'").get
     connection.close()
     page = bytearray(path.read_bytes())
-    start = (root - 1) * PAGE_OCTETS
+    start = (root - 1) * page_octets
     cells = int.from_bytes(page[start + 3 : start + 5], "big")
     page[start + 3 : start + 5] = (cells - 1).to_bytes(2, "big")
     path.write_bytes(page)
@@ -93,10 +94,10 @@ async def test_an_index_without_a_row_is_found(path: Path) -> None:
     assert any("missing from index entries_changed" in what for what in whats), whats
 
 
-async def test_a_page_that_is_lost_leaves_the_others_to_be_looked_at(path: Path) -> None:
+async def test_a_page_that_is_lost_leaves_the_others_to_be_looked_at(path: Path, page_octets: int) -> None:
     octets = bytearray(path.read_bytes())
-    place = octets.index(b"line of 17\r\nline of 17") // PAGE_OCTETS * PAGE_OCTETS
-    octets[place : place + PAGE_OCTETS] = bytes(PAGE_OCTETS)
+    place = octets.index(b"line of 17\r\nline of 17") // page_octets * page_octets
+    octets[place : place + page_octets] = bytes(page_octets)
     flipped = octets.index(b"line of 25\r\nline of 25")
     octets[flipped] ^= 1
     path.write_bytes(octets)

@@ -17,6 +17,8 @@ from postoffice.testing.check_store.walk import deliver, keys, new_account, text
 _BEGIN_THE_LOG_ANEW = ("RESTART", "TRUNCATE")
 _CHECKPOINTS = ("PASSIVE", "FULL", *_BEGIN_THE_LOG_ANEW)
 
+pytestmark = pytest.mark.usefixtures("page_octets")
+
 
 def data_version(connection: Connection) -> int:
     return int(connection.execute("PRAGMA data_version").get)

@@ -28,6 +28,9 @@ SECRET_OCTETS: Final = 32
 RESERVED_OCTETS: Final = 80
 """What vector and HMAC take of each page."""
 
+LOCKED_PAGE_OCTETS: Final = 4096
+"""As in every file of SQLCipher 4: its header, which is encrypted, tells it to nobody who has to ask."""
+
 
 @dataclass(frozen=True, slots=True)
 class Key:

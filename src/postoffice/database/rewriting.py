@@ -10,7 +10,7 @@ from typing import Final, cast
 
 import apsw
 
-from postoffice.database.key import Key
+from postoffice.database.key import LOCKED_PAGE_OCTETS, Key
 from postoffice.database.sqlite import Connection, made_ready, shut, store_error
 from postoffice.errors import StoreUnavailable
 
@@ -61,11 +61,14 @@ def _have_a_log_again(connection: Connection, path: Path, identity: os.stat_resu
 def write_anew(source: Connection, fresh: Path, key: Key | None) -> None:
     """Write all that a connection of `alone` sees into a new file, readable by its owner only. Not durable.
 
-    The pages of a file that was encrypted keep the room that HMACs had, also where there is no key any more.
+    The pages of a file that was encrypted keep their size and the room that HMACs had, also where there is no key any
+    more.
     """
     os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
     parameters = "key=" if key is None else key.parameters()
     try:
+        if key is not None:
+            source.execute(f"PRAGMA page_size = {LOCKED_PAGE_OCTETS}")
         source.execute("VACUUM INTO ?", (f"{fresh.absolute().as_uri()}?{parameters}",)).fetchall()
     except apsw.Error as error:
         # SQLite's own words may repeat the address, and the key with it.

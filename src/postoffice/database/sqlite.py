@@ -1,9 +1,9 @@
 """How to talk to SQLite; knows no tables.
 
 Every connection is opened here with the same settings, none of them left to a default: a write-ahead log, synced
-at each commit, so that what a transaction kept survives a loss of power; small pages; freed ones handed back in
-small steps. Whoever opens a file says what kind of file it is
-(`application_id`), and a file of another kind is refused before anything in it is touched.
+at each commit, so that what a transaction kept survives a loss of power; freed pages handed back in small steps.
+Whoever opens a file says what kind of file it is (`application_id`), and a file of another kind is refused before
+anything in it is touched.
 
 A connection is used by one thread at a time: either the loop's, for reads that answer at once, or one from a pool,
 under the lock of a `Desk`.
@@ -23,16 +23,16 @@ from typing import Any, Protocol, TypeVar, cast
 
 import apsw
 
-from postoffice.database.key import Key
+from postoffice.database.key import LOCKED_PAGE_OCTETS, Key
 from postoffice.errors import DamagedStore, StoreError, StoreUnavailable
 
-PAGE_OCTETS = 4096
-"""Measured: 4, 8 and 16 KiB cost the same time, but letters of 10 KB fill 37 % less disk in the smallest, and a file
-for an account that has little is a quarter (docs/spikes.md)."""
+PAGE_OCTETS = 8192
+"""Of a file that is made anew; one that is there keeps its own. Reading a letter of 10 KB costs 15 % less than with
+4 KiB, and no more than with 16, where it fills half as much disk again (docs/decisions.md)."""
 
 BUSY_SECONDS = 10.0
-LOG_PAGES = 1024
-"""After how many pages the log is written back: 4 MiB, so that it stays small and no commit pays for a big one."""
+WRITE_BACK_OCTETS = 4 * 1024 * 1024
+"""At what length the log is written back, so that it stays small and no commit pays for a big one."""
 
 LOG_OCTETS = 8 * 1024 * 1024
 """To what size the log's file is cut back when it has grown."""
@@ -91,12 +91,12 @@ def open_writer(path: Path, vfs: str | None = None, cache_octets: int = 1 << 22,
         sync_directory(path.parent)
     connection = _open(path, vfs, key)
     try:
-        connection.execute(f"PRAGMA page_size = {PAGE_OCTETS}")
+        connection.execute(f"PRAGMA page_size = {_page_octets(key)}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = OFF")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}").fetchall()
+        write_back_after(connection, WRITE_BACK_OCTETS)
         connection.execute(f"PRAGMA journal_size_limit = {LOG_OCTETS}").fetchall()
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute(f"PRAGMA cache_size = -{cache_octets // 1024}")
@@ -157,16 +157,17 @@ def open_untouched(path: Path, key: Key | None = None) -> Connection:
     return made_ready(connection, path, key)
 
 
-def open_draft(path: Path, key: Key | None = None) -> Connection:
+def open_draft(path: Path, key: Key | None = None, page_octets: int | None = None) -> Connection:
     """A connection to a file that nobody else knows yet, readable by its owner only, and quick because of it.
 
-    Nothing of it is durable, and nothing is whole, until whoever made it has closed and synced it.
+    Nothing of it is durable, and nothing is whole, until whoever made it has closed and synced it. A copy of another
+    file, page by page, needs pages of the same size.
     """
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     connection = _open(path, None, key)
     try:
-        connection.execute(f"PRAGMA page_size = {PAGE_OCTETS}")
+        connection.execute(f"PRAGMA page_size = {page_octets or _page_octets(key)}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = OFF").fetchall()
         connection.execute("PRAGMA synchronous = OFF")
@@ -175,6 +176,11 @@ def open_draft(path: Path, key: Key | None = None) -> Connection:
         shut(connection)
         raise store_error(error, path) from error
     return connection
+
+
+def _page_octets(key: Key | None) -> int:
+    """Of a new file. To another size than an encrypted one has, SQLite would not open it."""
+    return PAGE_OCTETS if key is None else LOCKED_PAGE_OCTETS
 
 
 def _open(path: Path, vfs: str | None, key: Key | None) -> Connection:
@@ -271,7 +277,17 @@ def unsynced_transaction(connection: Connection) -> Iterator[None]:
         connection.execute("PRAGMA synchronous = FULL")
 
 
-def give_space_back(connection: Connection, *, spare_pages: int, step_pages: int = 256) -> None:
+def page_octets_of(connection: Connection) -> int:
+    """What the pages of a file have that was looked into."""
+    return one_number(connection, "PRAGMA page_size")
+
+
+def write_back_after(connection: Connection, octets: int) -> None:
+    """Have the log written back to the file as soon as it is so long."""
+    connection.execute(f"PRAGMA wal_autocheckpoint = {octets // page_octets_of(connection)}").fetchall()
+
+
+def give_space_back(connection: Connection, *, spare_pages: int, step_pages: int = 128) -> None:
     """Hand freed pages back to the disk in small transactions, but for a few that the next letter will need."""
     while True:
         free = one_number(connection, "PRAGMA freelist_count")

@@ -35,7 +35,7 @@ def is_locked(file: Path) -> bool:
         return True
     if not found or found.startswith(PLAIN[:6]) or not keys_path(file).exists():
         return False
-    from postoffice.store.embedded.salvage.sealed import LOOK_OCTETS, has_plain_pages
+    from postoffice.store.embedded.salvage.layout import LOOK_OCTETS, has_plain_pages
 
     return not has_plain_pages(beginning(file, LOOK_OCTETS))
 

@@ -20,7 +20,8 @@ from postoffice.store.model import CHUNK_OCTETS, Staged
 
 INDEX_BITS = 20
 SWEEP_CHUNKS = 16
-SPARE_PAGES = 64
+SPARE_PAGES = 32
+"""256 KiB, and half of that in a file with pages of 4."""
 ABANDONED_SECONDS = 86400.0
 """After how long a letter still coming in is taken for one whose writer is gone, whatever its process id says."""
 

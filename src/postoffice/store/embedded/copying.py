@@ -17,17 +17,17 @@ import apsw
 from postoffice.database.key import Key
 from postoffice.database.migrate import open_prepared, version_of
 from postoffice.database.sqlite import (
-    PAGE_OCTETS,
     Connection,
     open_draft,
     open_reader,
     open_untouched,
+    page_octets_of,
     store_error,
 )
 from postoffice.errors import DamagedStore
 from postoffice.store.embedded.schema import MAILBOX
 
-STEP_PAGES = 2048
+STEP_PAGES = 1024
 _IDENTITY = b"SQLite format 3\0"
 _VERSION_AT, _KIND_AT = 60, 68  # where `user_version` and `application_id` stand (SQLite's file format, §1.3)
 
@@ -42,22 +42,24 @@ def copy_mailbox(path: Path, copy: Path, tick: Tick, key: Key | None = None) -> 
     A file of another kind, or of a newer version, is a `DamagedStore`.
     """
     try:
-        with closing(open_reader(path, key=key)) as source, closing(open_draft(copy, key)) as target:
+        with closing(open_reader(path, key=key)) as source:
             source.execute("BEGIN")
             if not version_of(source, path, MAILBOX):
                 raise DamagedStore(f"{path} is not {MAILBOX.name}: it is empty")
-            _copy(source, target, tick)
+            with closing(open_draft(copy, key, page_octets_of(source))) as target:
+                _copy(source, target, tick)
     except apsw.Error as error:
         raise store_error(error, path) from error
 
 
 def _copy(source: Connection, target: Connection, tick: Tick) -> None:
+    page_octets = page_octets_of(source)
     with cast(apsw.Connection, target).backup("main", cast(apsw.Connection, source), "main") as backup:
         left = None
         while not backup.done:
             backup.step(STEP_PAGES)
             before, left = backup.page_count if left is None else left, backup.remaining
-            tick((before - left) * PAGE_OCTETS)
+            tick((before - left) * page_octets)
 
 
 def must_be_mailbox(beginning: bytes, where: str) -> None:

@@ -180,8 +180,8 @@ class RemoveCredential(Job[None], frozen=True):
 class GiveSpaceBack(Job[bool], frozen=True):
     """Some freed pages go back to the disk, but for those that the next letters will need. Gives whether more could."""
 
-    spare_pages: int = 512
-    step_pages: int = 256
+    spare_pages: int = 256
+    step_pages: int = 128
 
 
 AnyJob = (

@@ -20,7 +20,16 @@ import apsw
 from postoffice.clock import Clock, system_clock
 from postoffice.database.key import Key
 from postoffice.database.migrate import open_prepared, prepare
-from postoffice.database.sqlite import Connection, Desk, open_reader, open_writer, shut, store_error, transaction
+from postoffice.database.sqlite import (
+    Connection,
+    Desk,
+    open_reader,
+    open_writer,
+    shut,
+    store_error,
+    transaction,
+    write_back_after,
+)
 from postoffice.database.watch import Watch
 from postoffice.errors import DamagedStore, StoreError
 from postoffice.events import event
@@ -56,9 +65,9 @@ T = TypeVar("T")
 PIECES_WITHOUT_A_BREAK = 4
 """So many pieces of a large letter are read in one go; then others, who wait, come first."""
 
-LOG_PAGES_AT_HOME = 4096
-"""After how many pages the log of a mailbox at home is written back: one file is open there, and not hundreds, and what
-is pulled comes all at once. 16 MiB ask for a third of the syncs."""
+WRITE_BACK_OCTETS_AT_HOME = 16 * 1024 * 1024
+"""At what length the log of a mailbox at home is written back: one file is open there, and not hundreds, and what is
+pulled comes all at once. Four times the length asks for a third of the syncs."""
 
 CACHE_OCTETS = 1 << 18
 """What each of a mailbox's connections may keep: hundreds of mailboxes may be open, and the kernel has a cache too."""
@@ -137,7 +146,7 @@ class MailboxFile:
         connection = open_writer(path, self._vfs, CACHE_OCTETS, self.key)
         if self._own_pool is not None:
             try:
-                connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES_AT_HOME}").fetchall()
+                write_back_after(connection, WRITE_BACK_OCTETS_AT_HOME)
                 if self._begins_chain:
                     chain.begin(connection)
             except apsw.Error as error:

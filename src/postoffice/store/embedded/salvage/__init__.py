@@ -1,8 +1,9 @@
 """Letters are saved from a mailbox file that is damaged, whatever is wrong with it; the file itself is only read.
 
     records    what SQLite writes into a row                       pure
-    sealed     the page of an encrypted file, opened    pure
     pages      a page by itself: its cells, is it sound            pure
+    layout     how large pages are, by looking at some             pure
+    sealed     the page of an encrypted file, opened               pure
     wal        the frames of the log                               pure
     views      the pages of today, and as they were before
     gathering  each page is read once, and what lies on it noted

@@ -1,6 +1,6 @@
 """One page of a b-tree, by itself (https://www.sqlite.org/fileformat.html §1.6): its cells, and whether it is sound.
 
-A page has as many octets as SQLite may use of it: fewer than are in the file where each is encrypted (`sealed`).
+A page has as many octets as SQLite may use of it: fewer than are in the file where each is encrypted (`layout`).
 A page is sound if its cells, its free blocks and its fragments fill it exactly: then its list of cells is believed.
 Else `rows_anywhere` looks for rows by what their record headers look like, wherever in the page they lie.
 """
@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from postoffice.database.sqlite import PAGE_OCTETS
 from postoffice.store.embedded.salvage.records import NotARecord, octets_of, serials, varint
 
 INDEX_INTERIOR, TABLE_INTERIOR, INDEX_LEAF, TABLE_LEAF = 2, 5, 10, 13
@@ -19,9 +18,6 @@ KINDS = {INDEX_INTERIOR, TABLE_INTERIOR, INDEX_LEAF, TABLE_LEAF}
 
 PAYLOAD_OCTETS = 1 << 22
 """The most that a row of ours has, and some: what says it has more is not one."""
-
-LOCK_PAGE = (1 << 30) // PAGE_OCTETS + 1
-"""The page that locks lie on, which is never used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,21 +199,3 @@ def _number_before(page: bytes, at: int, octets: int) -> int | None:
             if end == at:
                 return rowid
     return None
-
-
-# --- the pointer map -------------------------------------------------------------------------------------------
-
-
-def map_page_of(number: int, usable: int) -> int:
-    """The page of the pointer map that tells of a page; one tells of as many as there is room for (§1.8)."""
-    group = usable // 5 + 1
-    found = (number - 2) // group * group + 2
-    return found + 1 if found == LOCK_PAGE else found
-
-
-def map_entry(page: bytes, number: int) -> tuple[int, int]:
-    """What the page of the pointer map says of a page: its type and its parent (§1.8)."""
-    at = 5 * (number - map_page_of(number, len(page)) - 1)
-    if not 0 <= at <= len(page) - 5:
-        return 0, 0
-    return page[at], _four(page, at + 1)

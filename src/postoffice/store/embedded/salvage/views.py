@@ -17,10 +17,10 @@ from itertools import chain
 from pathlib import Path
 
 from postoffice.database.key import Key
-from postoffice.database.sqlite import PAGE_OCTETS
-from postoffice.store.embedded.salvage.pages import LOCK_PAGE, Cell, map_entry, map_page_of
+from postoffice.store.embedded.salvage.layout import layout_of_plain
+from postoffice.store.embedded.salvage.pages import Cell
 from postoffice.store.embedded.salvage.records import NotARecord, octets_of, serials
-from postoffice.store.embedded.salvage.sealed import Opener, Unsealer, opener_of_plain
+from postoffice.store.embedded.salvage.sealed import Opener, Unsealer
 from postoffice.store.embedded.salvage.wal import Frame, frames
 
 FREE_PAGE, ROOT_PAGE, TREE_PAGE = 2, 1, 5
@@ -41,11 +41,12 @@ class View:
 
     def page(self, number: int) -> bytes:
         at = self.over.get(number)
+        size = self._opener.layout.page_octets
         if at is not None and self._log is not None:
-            octets = os.pread(self._log, PAGE_OCTETS, at)
+            octets = os.pread(self._log, size, at)
         else:
-            octets = os.pread(self._file, PAGE_OCTETS, (number - 1) * PAGE_OCTETS)
-        page, is_right = self._opener.page(octets.ljust(PAGE_OCTETS, b"\0"), number)
+            octets = os.pread(self._file, size, (number - 1) * size)
+        page, is_right = self._opener.page(octets.ljust(size, b"\0"), number)
         if not is_right:
             self.wrong.add(number)
         return page
@@ -69,10 +70,11 @@ class View:
 
     def map_entry(self, number: int) -> tuple[int, int]:
         """Type and parent of a page by the pointer map, (0, 0) if that cannot be believed."""
-        place = map_page_of(number, self._opener.usable)
+        layout = self._opener.layout
+        place = layout.map_page_of(number)
         if number < 2 or place == number:
             return 0, 0
-        kind, parent = map_entry(self.page(place), number)
+        kind, parent = layout.map_entry(self.page(place), number)
         is_alone = kind in (ROOT_PAGE, FREE_PAGE)
         if kind > TREE_PAGE or (is_alone and parent) or (not is_alone and not 1 <= parent <= self.count):
             return 0, 0
@@ -103,25 +105,35 @@ class DamagedFile:
             os.close(self._file)
             raise
         self._opener = self._plain() if key is None else Unsealer(key)
+        self.layout = self._opener.layout
         self._read_log()
 
     def _plain(self) -> Opener:
-        def read(number: int) -> bytes:
-            return os.pread(self._file, PAGE_OCTETS, (number - 1) * PAGE_OCTETS).ljust(PAGE_OCTETS, b"\0")
+        def read(at: int, octets: int) -> bytes:
+            return os.pread(self._file, octets, at)
 
-        return opener_of_plain(read, self.octets // PAGE_OCTETS)
+        return Opener(layout_of_plain(read, self.octets, self._pages_of_log))
+
+    def _pages_of_log(self, page_octets: int) -> Iterator[tuple[int, bytes]]:
+        for frame in self._frames(page_octets):
+            if self._log is not None and frame.is_of_today:
+                yield frame.page, os.pread(self._log, page_octets, frame.at)
+
+    def _frames(self, page_octets: int) -> list[Frame]:
+        log = self._log
+        if log is None:
+            return []
+        return frames(lambda at, octets: os.pread(log, octets, at), os.fstat(log).st_size, page_octets)
 
     def _read_log(self) -> None:
-        log = self._log
-        octets = os.fstat(log).st_size if log is not None else 0
-        found = frames(lambda at, length: os.pread(log, length, at) if log is not None else b"", octets)
+        found = self._frames(self.layout.page_octets)
         self.wrong_frames = sum(not frame.is_whole for frame in found if frame.is_of_today)
         ours = [frame for frame in found if frame.is_of_today]
         last = max((index for index, frame in enumerate(ours) if frame.size), default=-1)
         kept, tail = ours[: last + 1], ours[last + 1 :]
         whole = [frame for frame in kept if frame.is_whole]
         sizes = [frame.size for frame in whole if frame.size]
-        self.base = -(-self.octets // PAGE_OCTETS)
+        self.base = -(-self.octets // self.layout.page_octets)
         self.size = sizes[-1] if sizes else self.base
         """How many pages the file has by its last transaction; what lies behind them was given back."""
         self.count = max(self.base, *(frame.page for frame in whole), 1) + len(found)
@@ -155,7 +167,7 @@ class DamagedFile:
         """Of the pages of today, but that of the locks and those of the pointer map."""
         beyond = sorted(number for number in self.today.over if number > self.base)
         for number in chain(range(1, self.base + 1), beyond):
-            if number != LOCK_PAGE and map_page_of(max(number, 2), self._opener.usable) != number:
+            if number != self.layout.lock_page and self.layout.map_page_of(max(number, 2)) != number:
                 yield number
 
     def close(self) -> None:

@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from postoffice.database.sqlite import PAGE_OCTETS
+from postoffice.store.embedded.salvage.layout import Read
 
 HEAD_OCTETS, FRAME_HEAD_OCTETS = 32, 24
-FRAME_OCTETS = FRAME_HEAD_OCTETS + PAGE_OCTETS
 _MAGIC = 0x377F0682
-
-Read = Callable[[int, int], bytes]
-"""Gives so many octets from a place in the log, fewer at its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +28,29 @@ class Frame:
     is_of_today: bool
 
 
-def frames(read: Read, octets: int) -> list[Frame]:
-    """Every frame that lies in the log, in order."""
+def frames(read: Read, octets: int, page_octets: int) -> list[Frame]:
+    """Every frame that lies in the log, in order, by the size that the file's pages have."""
     head = read(0, HEAD_OCTETS)
-    places = range(HEAD_OCTETS, octets - FRAME_OCTETS + 1, FRAME_OCTETS)
+    frame_octets = FRAME_HEAD_OCTETS + page_octets
+    places = range(HEAD_OCTETS, octets - frame_octets + 1, frame_octets)
     if len(head) < HEAD_OCTETS or not places:
         return []
     magic, _, _, _, *ours = struct.unpack(">8I", head)
     order = ">" if magic == _MAGIC | 1 else "<"
     before = (ours[2], ours[3])
     salts = (ours[0], ours[1])
-    if magic & ~1 != _MAGIC or _checksum(head[:24], (0, 0), order) != before:
+    if magic & ~1 != _MAGIC or checksum(head[:24], (0, 0), order) != before:
         salts = _salts_of(read, places)
     found = []
     for place in places:
-        octets_of_frame = read(place, FRAME_OCTETS)
+        octets_of_frame = read(place, frame_octets)
         page, size, *rest = struct.unpack(">6I", octets_of_frame[:FRAME_HEAD_OCTETS])
         mine, says = (rest[0], rest[1]), (rest[2], rest[3])
         is_ours = mine[0] == salts[0] or mine[1] == salts[1]
         is_whole = False
         if is_ours:
-            part = _checksum(octets_of_frame[:8], before, order)
-            is_whole = mine == salts and _checksum(octets_of_frame[FRAME_HEAD_OCTETS:], part, order) == says
+            part = checksum(octets_of_frame[:8], before, order)
+            is_whole = mine == salts and checksum(octets_of_frame[FRAME_HEAD_OCTETS:], part, order) == says
         found.append(Frame(page, size, place + FRAME_HEAD_OCTETS, is_whole, is_ours))
         before = says
     return found
@@ -67,7 +63,8 @@ def _salts_of(read: Read, places: range) -> tuple[int, int]:
     return salts[0], salts[1]
 
 
-def _checksum(octets: bytes, before: tuple[int, int], order: str) -> tuple[int, int]:
+def checksum(octets: bytes, before: tuple[int, int], order: str) -> tuple[int, int]:
+    """Of octets behind others (§4.2). `order` is that of `struct`, as the log's first word says it."""
     first, second = before
     for low, high in struct.iter_unpack(f"{order}2I", octets):
         first = (first + low + second) & 0xFFFFFFFF
