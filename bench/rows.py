@@ -150,7 +150,6 @@ def _idle(*, quick: bool) -> tuple[Scene, ...]:
     )
     without = (
         ("dovecot-default", "a process for each connection, 579 kB and at most some hundreds"),
-        ("dovecot-tuned", "it resets some of ten thousand that log in"),
         ("floor", "keeps no account"),
         *_OLDER,
     )

@@ -63,6 +63,7 @@ service lmtp {{
 }}
 """
 
+# Ten thousand in TLS take three descriptors each of those that log them in, and three more of those that serve them.
 _TUNED = """
 stats_writer_socket_path =
 mail_fsync = optimized
@@ -78,9 +79,9 @@ default_vsz_limit = 4G
 default_process_limit = 12000
 service pop3-login {
   service_count = 0
-  client_limit = 20000
+  client_limit = 4000
   process_min_avail = 1
-  process_limit = 2
+  process_limit = 4
 }
 service lmtp {
   process_min_avail = 2
@@ -92,9 +93,9 @@ service lmtp {
 _MANY = """
 service pop3 {
   service_count = 1000000
-  client_limit = 5000
+  client_limit = 2500
   process_min_avail = 2
-  process_limit = 2
+  process_limit = 6
 }
 """
 

@@ -157,4 +157,4 @@ def test_nobody_is_measured_who_does_something_else() -> None:
     assert who("list") == ["floor", "ours", *dovecots]
     assert who("logins") == ["ours", "ours-forgetful", "ours-clear"]
     assert who("day") == ["floor", "ours", "postfix-lmtp"]
-    assert who("idle") == ["ours", "dovecot-tuned-one"]
+    assert who("idle") == ["ours", "dovecot-tuned-one", "dovecot-tuned"]
