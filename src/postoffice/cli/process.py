@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from contextlib import suppress
 from typing import Final, NoReturn
 
-ALLOCATIONS: Final = 10_000
-"""After how many new objects the collector looks for circles: what imports make is not looked at again and again."""
 KEPT_OCTETS: Final = 32 * 1024 * 1024
 
 
@@ -17,12 +14,11 @@ _is_quick = False
 
 
 def be_quick() -> None:
-    """Keep `KEPT_OCTETS` that were freed, look for circles less often, and end at once when all is done (`leave`)."""
+    """Keep `KEPT_OCTETS` that were freed, and end at once when all is done (`leave`)."""
     from postoffice.allocation import keep_freed_memory
 
     global _is_quick
     _is_quick = True
-    gc.set_threshold(ALLOCATIONS)
     keep_freed_memory(KEPT_OCTETS)
 
 
