@@ -20,8 +20,9 @@ import pytest
 
 from postoffice.database.key import MARK, salt_of
 from postoffice.home.locking import holding
-from postoffice.home.locking.beside import keys_path, read_slots
+from postoffice.home.locking.beside import read_slots
 from postoffice.home.locking.finding import key_by
+from postoffice.home.locking.recognizing import keys_path
 from postoffice.home.mailbox import opening, pulling_into
 from postoffice.store.embedded import MailboxFile
 from postoffice.store.model import Letter

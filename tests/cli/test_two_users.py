@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from postoffice.home.locking.beside import keys_path
+from postoffice.home.locking.recognizing import keys_path
 from postoffice.store.embedded import MailboxFile
 from postoffice.testing.check_store.walk import seen, text
 from postoffice.testing.peer import PASSWORD, USER, Pop3Peer

@@ -11,9 +11,10 @@ import pytest
 
 from postoffice.database.key import salt_of
 from postoffice.errors import UsageError
-from postoffice.home.locking.beside import is_locked, read_slots
+from postoffice.home.locking.beside import read_slots
 from postoffice.home.locking.changing import change_passphrase, change_recovery_key, lock_first, unlock_for_good
 from postoffice.home.locking.finding import key_by
+from postoffice.home.locking.recognizing import is_locked
 from postoffice.home.locking.slots import Effort
 from postoffice.home.locking.transcribing import sweep
 from postoffice.home.mailbox import opening

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from postoffice.database.key import MARK, Key, new_key
 from postoffice.errors import DamagedStore, UsageError
-from postoffice.home.locking.beside import is_locked, is_whole_twice, keys_path, put_slots, read_slots, write_slots
+from postoffice.home.locking.beside import is_whole_twice, put_slots, read_slots, write_slots
+from postoffice.home.locking.recognizing import is_locked, keys_path
 from postoffice.home.locking.recovery import looks_like_recovery_key, new_recovery_key, secret_of
 from postoffice.home.locking.slots import (
     RECORD_OCTETS,

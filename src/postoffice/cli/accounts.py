@@ -6,9 +6,9 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -35,8 +35,7 @@ config_option = click.option(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """How a person wants a pull this time. `rules` go with those of an account; `hook`, `doubtful` and what is said of
     scanning None: as the settings say."""
 
@@ -55,14 +54,16 @@ class Wish:
     unscanned: str | None = None
     too_large: str | None = None
 
-    def scanning(self, settings: Scanning) -> Scanning | None:
+    def scanning(self, settings: Scanning | None) -> Scanning | None:
         """How letters are scanned, None: not at all. Raises UsageError."""
-        from postoffice.home.scanning.policy import wrong_scanner
+        said = (self.scan, self.scan_patience, self.unscanned, self.too_large)
+        if settings is None and all(one is None for one in said):
+            return None
+        from postoffice.home.scanning.policy import UNSAID, wrong_scanner
 
         if self.scan is not None and (because := wrong_scanner(self.scan)):
             raise UsageError(because)
-        said = (self.scan, self.scan_patience, self.unscanned, self.too_large)
-        wanted = settings.otherwise(*said).wanted
+        wanted = (settings or UNSAID).otherwise(*said).wanted
         if wanted is None and any(said[1:]):
             raise UsageError("how letters are scanned is said, and not by whom: --scan clamd:/path/of/its/socket")
         return wanted
@@ -83,14 +84,13 @@ class Wish:
         return traced(options) if self.trace else options
 
 
-def scanning_in_settings(file: Path | None, config: Path | None) -> Scanning:
-    """How letters that are no account's are scanned, or those of a mailbox file: as the settings say, by nobody where
-    there are none. Raises UsageError."""
+def scanning_in_settings(file: Path | None, config: Path | None) -> Scanning | None:
+    """How letters that are no account's are scanned, or those of a mailbox file, as the settings say; None where there
+    are none. Raises UsageError."""
     from postoffice.home.places import usual_path
-    from postoffice.home.scanning.policy import UNSAID
 
     if config is None and not usual_path().exists():
-        return UNSAID
+        return None
     from postoffice.home.config import read_home
 
     return read_home(config or usual_path()).scanning_of(file)

@@ -21,8 +21,9 @@ from postoffice.app.privilege import settle_in
 from postoffice.cli.folder import data_folder, data_option, has_office, with_store
 from postoffice.cli.residents import known, normalized
 from postoffice.errors import UsageError
-from postoffice.home.locking.beside import is_whole_twice, keys_path
+from postoffice.home.locking.beside import is_whole_twice
 from postoffice.home.locking.finding import key_of
+from postoffice.home.locking.recognizing import keys_path
 from postoffice.home.mailbox import must_be_no_other
 from postoffice.net.tls import server_context
 from postoffice.quantities import counted, size

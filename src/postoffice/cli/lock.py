@@ -19,8 +19,9 @@ from postoffice.database.key import salt_of
 from postoffice.errors import UsageError
 from postoffice.home.locking import changing, holding
 from postoffice.home.locking.asking import asking
-from postoffice.home.locking.beside import is_locked, keys_path, read_slots
+from postoffice.home.locking.beside import read_slots
 from postoffice.home.locking.finding import key_anew, key_by_asking, key_of
+from postoffice.home.locking.recognizing import is_locked, keys_path
 from postoffice.home.locking.slots import Way
 from postoffice.home.locking.transcribing import sweep
 from postoffice.home.mailbox import must_be_possible

@@ -15,8 +15,9 @@ import click
 from postoffice.cli.check import Progress
 from postoffice.cli.loop import with_loop
 from postoffice.errors import UsageError
-from postoffice.home.locking.beside import keys_path, put_slots, read_slots
+from postoffice.home.locking.beside import put_slots, read_slots
 from postoffice.home.locking.finding import key_of
+from postoffice.home.locking.recognizing import keys_path
 from postoffice.home.mailbox import must_not_be_pack
 from postoffice.quantities import counted, size
 from postoffice.store.embedded.salvage import FOUND, Report

@@ -89,11 +89,11 @@ def _scanning(
 ) -> Scanning:
     """How the letters of a file are scanned: as is said here, else as the settings say for it."""
     from postoffice.home.places import usual_path
-    from postoffice.home.scanning.policy import wrong_scanner
+    from postoffice.home.scanning.policy import UNSAID, wrong_scanner
 
     if said[0] is not None and (because := wrong_scanner(said[0])):
         raise UsageError(because)
-    wanted = scanning_in_settings(file, config).otherwise(*said).wanted
+    wanted = (scanning_in_settings(file, config) or UNSAID).otherwise(*said).wanted
     if wanted is None:
         where = config or usual_path()
         raise UsageError(f"{file}: nothing says who scans it: --by clamd:/path/of/its/socket, or [scan] in {where}")

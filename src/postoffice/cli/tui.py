@@ -39,7 +39,7 @@ def tui(file: Path, lock_after: int) -> None:
     must_be_possible(file)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("a terminal is needed to read on; `ls` and `read` need none", os.EX_USAGE)
-    from postoffice.home.locking.beside import is_locked
+    from postoffice.home.locking.recognizing import is_locked
     from postoffice.tui.app import Reader
 
     if is_locked(file):

@@ -25,7 +25,7 @@ import ssl
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from postoffice.client.talk import Talk
 from postoffice.client.url import ANY_MECHANISM, Source
@@ -47,8 +47,7 @@ PLUS: Final = b"-PLUS"
 _NOT_ABOUT_THE_LOGIN: Final = frozenset(code.value for code in Code if code is not Code.AUTH)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What a server said to a login. `is_informed`: it had the password, or a proof of it, when it said so."""
 
     reply: Reply

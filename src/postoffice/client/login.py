@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from postoffice.client.collect import Options
 from postoffice.client.purse import Purse, Token
@@ -21,8 +22,7 @@ from postoffice.net.tls import client_context, pinned_context, show
 from postoffice.protocols.sasl.terms import BEARER, EXTERNAL
 
 
-@dataclass(frozen=True, slots=True)
-class Trust:
+class Trust(NamedTuple):
     """Whom we believe, and what we show. Without `ca` (PEM) and `pin` (of the server's key) the authorities of this
     system are believed. `clear_text`: the password may go over a network without TLS."""
 

@@ -16,10 +16,9 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from postoffice.client.url import Source
 from postoffice.errors import UsageError
@@ -34,8 +33,7 @@ SECRET_OCTETS: Final = 64 * 1024
 _taken: dict[str, bytes] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(NamedTuple):
     """Where a person says that the password is: one of these, or none."""
 
     command: str | None = None

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import closing
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar, assert_never
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, assert_never
 from urllib.parse import quote
 
 from postoffice.client.private import state_folder
@@ -32,8 +31,7 @@ T = TypeVar("T")
 _DIGITS: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(NamedTuple):
     """`file` is the mailbox file that letters are pulled into, `target` where they go from there."""
 
     file: Path

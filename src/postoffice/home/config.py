@@ -346,7 +346,7 @@ def _listed(text: str | list[str]) -> list[str]:
 
 
 def _places(table: _Table) -> dict[str, Any]:
-    return {one.name: getattr(table, f"password_{one.name}") for one in fields(Places)}
+    return {name: getattr(table, f"password_{name}") for name in Places._fields}
 
 
 def _passphrase_places(table: _Table) -> dict[str, Any]:

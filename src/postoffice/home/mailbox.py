@@ -129,7 +129,7 @@ def _begins_pack(found: bytes) -> bool:
 
 def _key_of(file: Path) -> Key | None:
     """Imports little for a plain file."""
-    from postoffice.home.locking.beside import is_locked
+    from postoffice.home.locking.recognizing import is_locked
 
     try:
         if not is_locked(file):
@@ -143,7 +143,7 @@ def _key_of(file: Path) -> Key | None:
 
 def _must_not_be_missed(file: Path) -> None:
     """Whoever has keys there believes that what comes is locked: no plain file is made beside them."""
-    from postoffice.home.locking.beside import keys_path
+    from postoffice.home.locking.recognizing import keys_path
 
     keys = keys_path(file)
     if keys.exists():

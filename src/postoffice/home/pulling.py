@@ -6,9 +6,8 @@ import asyncio
 import os
 from contextlib import nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from postoffice.client.collect import Options, Report, collect
 from postoffice.client.purse import Purse, renewing
@@ -20,9 +19,8 @@ from postoffice.handing.way import Way
 from postoffice.home.copies import must_be_another
 from postoffice.home.hooks import Hooks, introduced
 from postoffice.home.locking.asking import asking
-from postoffice.home.locking.finding import key_of
 from postoffice.home.mailbox import pulling_into
-from postoffice.home.scanning.outcome import Scanned
+from postoffice.home.scanning.outcome import Again, Scanned
 from postoffice.store.model import UNSCANNED
 
 if TYPE_CHECKING:
@@ -36,8 +34,7 @@ account_pulled: Final[ContextVar[str]] = ContextVar("account_pulled", default=""
 """The account whose pull runs; also while events of its conversation are told."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pull:
+class Pull(NamedTuple):
     """What is pulled, and where it goes.
 
     `name` is what hooks and events call it: the account of the settings, or the user. `scanning` None scans nothing;
@@ -48,18 +45,17 @@ class Pull:
     name: str
     source: Source
     options: Options
-    hooks: Hooks = field(default_factory=Hooks)
+    hooks: Hooks = Hooks()
     scanning: Scanning | None = None
     key: Key | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What came, and what of it, and of what came before, was handed over, and is not seen until it is scanned."""
 
     report: Report
     handed: Handed
-    scanned: Scanned = Scanned()
+    scanned: Scanned
 
     @property
     def status(self) -> int:
@@ -82,6 +78,8 @@ async def pull(account: Account, hooks: Hooks, quiet: Quiet | None = None) -> Ou
 
 async def key_for(account: Account, file: Path) -> Key | None:
     """That of the mailbox file of an account, if it is locked. Raises what `key_of` raises."""
+    from postoffice.home.locking.finding import key_of
+
     asking.set(account.asking(asking.get()))
     return await asyncio.to_thread(key_of, file)
 
@@ -141,7 +139,7 @@ async def pull_into(wanted: Pull, quiet: Quiet | None = None) -> Outcome:
 def _scans(scanning: Scanning | None, file: Path) -> Scans | None:
     if scanning is None:
         return None
-    from postoffice.home.locking.beside import is_locked
+    from postoffice.home.locking.recognizing import is_locked
     from postoffice.home.scanning.pulling import Scans
 
     return Scans(scanning, file, is_locked=file.exists() and is_locked(file))
@@ -152,7 +150,7 @@ async def _scanned(scans: Scans | None, mailbox: Mailbox, file: Path) -> Scanned
     if scans is not None:
         return await scans.told(mailbox)
     if UNSCANNED not in [folder.name for folder in await mailbox.folders()]:
-        return Scanned()
+        return Scanned(Again())
     from postoffice.home.scanning.pulling import of_nobody
 
     return await of_nobody(mailbox, file)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterator
-from email import utils
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -20,11 +19,8 @@ _FIELD: Final = re.compile(rb"^([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re
 _FOLD: Final = re.compile(rb"\r?\n(?=[ \t])")
 _WORD: Final = re.compile(r"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[A-Za-z0-9-]*)?\?([BbQq])\?([^? \t]*)\?=")
 _BETWEEN_WORDS: Final = re.compile(r"(?<=\?=)[ \t\r\n]+(?==\?[^? \t]+\?[BbQq]\?[^? \t]*\?=)")
-_UNSAFE: Final = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+_UNSAFE: Final = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 _LISTED_CHARACTERS: Final = 4000
-_LENIENT: Final[dict[str, bool]] = {"strict": False} if getattr(utils, "supports_strict_parsing", False) else {}
 _SPACE: Final = re.compile("[\t\r\n]+")
 
 
@@ -107,16 +103,20 @@ def names_and_addresses(written: str) -> list[tuple[str, str]]:
     """Of all whom a field lists, as far as they can be told; what cannot be is empty. Raises `RecursionError` for a
     field with comments in comments.
 
-    Pythons since 2024, and older ones of some systems, would give nothing for a field that is wrong in one place.
+    Pythons since 2024, and older ones of some systems, would give nothing for a field that is wrong in one place. Many
+    who read headers ask for no names, so the parser is imported by who does.
     """
-    return utils.getaddresses([written], **_LENIENT)
+    from email import utils
+
+    lenient = {"strict": False} if getattr(utils, "supports_strict_parsing", False) else {}
+    return utils.getaddresses([written], **lenient)
 
 
 def safe(text: str) -> str:
     """Text in one line, without anything that steers a terminal or the direction of writing."""
     if text.isascii() and text.isprintable():
         return text
-    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", _SPACE.sub(" ", text))
+    return re.sub(_UNSAFE, "\N{REPLACEMENT CHARACTER}", _SPACE.sub(" ", text))
 
 
 def decode_words(text: str) -> str:

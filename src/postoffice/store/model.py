@@ -9,7 +9,6 @@ from enum import Enum, IntFlag
 from typing import TYPE_CHECKING, NamedTuple
 
 from postoffice.message.content import HEAD_OCTETS, Content
-from postoffice.message.surrogate import growth
 
 if TYPE_CHECKING:
     from postoffice.store.office import (
@@ -170,8 +169,7 @@ class Snapshot:
         return Snapshot((*self.generation, start), keys, self.octets[start:], self.unique_ids[start:], surrogates)
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a letter is pulled from: `source_id` names it there, for our memory.
 
     `octets` is the size it was said to have there, `header` a digest of its header, by which it is known again under
@@ -292,6 +290,8 @@ class Staged:
         octets = len(prefix) + self.content.octets
         if self.content.has_ascii_header and prefix.isascii():
             return octets
+        from postoffice.message.surrogate import growth
+
         return octets + growth((prefix + self.head)[:HEAD_OCTETS])
 
 
@@ -305,8 +305,7 @@ class Folder:
     highest_modseq: int
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(NamedTuple):
     """What happened in a folder since a modseq: entries new or with other flags, and uids that are gone (RFC 7162)."""
 
     highest_modseq: int

@@ -1,7 +1,7 @@
 """Who may open a mailbox file that is encrypted, and for how long.
 
     slots         the key, wrapped once for each way in; recovery: the way in that lies on paper
-    beside        the file that holds the slots
+    beside        the file that holds the slots; recognizing: whether there are any, and where
     changing      lock, give other ways in, take the lock off; transcribing: the file that is made for that
     finding       how a command comes to the key; asking: what it said about passphrases
     holding       keys that are unlocked for a while; agent: the process that has them

@@ -18,8 +18,9 @@ from postoffice.database.key import Key, new_key, salt_of
 from postoffice.database.migrate import prepare
 from postoffice.database.sqlite import sync_directory
 from postoffice.errors import StoreUnavailable, UsageError
-from postoffice.home.locking.beside import is_locked, keys_path, put_slots, read_slots, set_aside, write_slots
+from postoffice.home.locking.beside import put_slots, read_slots, set_aside, write_slots
 from postoffice.home.locking.finding import keyring_name
+from postoffice.home.locking.recognizing import is_locked, keys_path
 from postoffice.home.locking.recovery import new_recovery_key, secret_of
 from postoffice.home.locking.slots import (
     EFFORT,

@@ -5,7 +5,7 @@
     3  where the person said that the passphrase is: a command, a file, a variable, a credential
     4  the person, at a terminal
 
-For a program with a screen of its own: `is_locked(file)` (`beside`), `key_at_hand(file)`, which asks nobody, and
+For a program with a screen of its own: `is_locked(file)` (`recognizing`), `key_at_hand(file)`, which asks nobody, and
 `key_by(file, passphrase)`; then `home.mailbox.opening(file, key=key)`.
 """
 
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from postoffice.database.key import Key, salt_of
 from postoffice.errors import UsageError
 from postoffice.home.locking.asking import NobodyToAsk, asking
-from postoffice.home.locking.beside import is_locked, read_slots
+from postoffice.home.locking.beside import read_slots
+from postoffice.home.locking.recognizing import is_locked
 from postoffice.home.locking.recovery import looks_like_recovery_key, secret_of
 from postoffice.home.locking.slots import Slots, Way, octets_of_passphrase
 

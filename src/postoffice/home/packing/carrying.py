@@ -22,8 +22,9 @@ import apsw
 from postoffice.database.key import Key
 from postoffice.database.sqlite import Connection, open_untouched, store_error, sync_directory
 from postoffice.errors import DamagedStore, UsageError
-from postoffice.home.locking.beside import keys_path, put_slots, read_slots
+from postoffice.home.locking.beside import put_slots, read_slots
 from postoffice.home.locking.finding import key_of
+from postoffice.home.locking.recognizing import keys_path
 from postoffice.home.locking.slots import read_record
 from postoffice.home.packing.container import Sink, Source, Tick, disclose, enclose, is_pack
 from postoffice.store.embedded.chain import Commit

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 
 @dataclass(slots=True)
@@ -24,20 +25,18 @@ class Again:
     trouble: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """How many letters are held: those of which nobody could say anything yet, and those too large for it."""
 
     unscanned: int = 0
     too_large: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Scanned:
+class Scanned(NamedTuple):
     """What became of letters that were `held` in `file`, and of how many nobody can say anything yet, because of
     `trouble`."""
 
-    held: Again = field(default_factory=Again)
+    held: Again
     waiting: Waiting = Waiting()
     trouble: str = ""
     file: Path = Path()

@@ -11,8 +11,8 @@ never gets there. STLS stays in AUTHORIZATION but makes the server forget what i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class State(Enum):
@@ -74,8 +74,7 @@ class Shape(Enum):
     EXCHANGE = "challenges, then one line"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One command. `shape_with_argument` differs from `shape` where an argument narrows the reply to one line."""
 
     states: frozenset[State]

@@ -10,9 +10,9 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
+from typing import NamedTuple
 
 import apsw
 
@@ -45,8 +45,7 @@ Leave = Callable[[Connection, Sequence[int]], object]
 """How entries leave that nobody holds back any more: for good, or into another folder."""
 
 
-@dataclass(frozen=True, slots=True)
-class Filing:
+class Filing(NamedTuple):
     """A letter whose content is kept already, about to become an entry."""
 
     folder_id: int

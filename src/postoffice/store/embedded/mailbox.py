@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import apsw
 
@@ -73,8 +72,7 @@ CACHE_OCTETS = 1 << 18
 """What each of a mailbox's connections may keep: hundreds of mailboxes may be open, and the kernel has a cache too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """A snapshot, what `folders.shown` was, and which arrivals of which life of the office are in it."""
 
     shown: int

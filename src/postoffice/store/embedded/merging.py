@@ -205,8 +205,7 @@ class _Merging:
 
         def change(connection: Connection) -> None:
             kept = [
-                replace(
-                    filing,
+                filing._replace(
                     folder_id=folders.folder_made(connection, folder),
                     content_id=contents.keep(connection, staged),
                 )

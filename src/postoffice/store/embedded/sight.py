@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -63,8 +62,7 @@ EVERYBODY_ID, OWNER_ID = 0, 1
 """Where a snapshot names who sees it: what is kept, whoever sees it; the viewer that is there from the first day."""
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(NamedTuple):
     """What a viewer sees, in columns; `last` names the last one, empty where there is none."""
 
     keys: array[int]

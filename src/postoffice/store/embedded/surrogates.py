@@ -7,7 +7,6 @@ no row: it is reckoned when its mailbox takes it in.
 from __future__ import annotations
 
 from postoffice.message.content import HEAD_OCTETS
-from postoffice.message.surrogate import growth
 from postoffice.protocols.dots import unstuff
 
 
@@ -18,6 +17,8 @@ def growth_of(prefix: bytes, wire: bytes | None, has_ascii_header: int) -> int |
     if wire is None:
         return None
     # A dot line may be cut in two by the end of the chunk, far behind what is looked at.
+    from postoffice.message.surrogate import growth
+
     return growth((prefix + unstuff(wire))[:HEAD_OCTETS])
 
 

@@ -10,7 +10,7 @@ lies on its server, the next pull brings it again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -265,8 +265,7 @@ class Saving:
 
         def put(connection: Connection) -> list[tuple[int, int]]:
             filings = [
-                replace(
-                    filing,
+                filing._replace(
                     folder_id=self._new_folder(connection, folder),
                     content_id=contents.keep(connection, staged),
                     surrogate_octets=staged.surrogate_octets(filing.prefix),
