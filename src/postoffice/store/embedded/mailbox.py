@@ -71,6 +71,10 @@ pulled comes all at once. Four times the length asks for a third of the syncs.""
 CACHE_OCTETS = 1 << 18
 """What each of a mailbox's connections may keep: hundreds of mailboxes may be open, and the kernel has a cache too."""
 
+CACHE_OCTETS_AT_HOME = 1 << 22
+"""What the connection that writes may keep of a mailbox at home: all that a batch of letters changes goes to the log
+once, at the commit, and is not read again before."""
+
 
 class Seen(NamedTuple):
     """A snapshot, what `folders.shown` was, and which arrivals of which life of the office are in it."""
@@ -141,8 +145,10 @@ class MailboxFile:
         """SQLite would make a file that was taken away meanwhile anew, and nobody would see that it is lost."""
         if not path.exists():
             raise DamagedStore(f"{path} is not {MAILBOX.name}: it is not there")
-        connection = open_writer(path, self._vfs, CACHE_OCTETS, self.key)
-        if self._own_pool is not None:
+        is_at_home = self._own_pool is not None
+        cache_octets = CACHE_OCTETS_AT_HOME if is_at_home else CACHE_OCTETS
+        connection = open_writer(path, self._vfs, cache_octets, self.key)
+        if is_at_home:
             try:
                 write_back_after(connection, WRITE_BACK_OCTETS_AT_HOME)
                 if self._begins_chain:
