@@ -138,7 +138,7 @@ class PostgresMailbox:
         found = {key: Piece(stuff(prefix) + wire, more) for key, prefix, wire, more in rows}
         return [found.get(key) for key in keys]
 
-    async def append(self, letters: Sequence[Letter]) -> list[int]:
+    async def append(self, letters: Sequence[Letter], when_put: Callable[[], object] | None = None) -> list[int]:
         pieces = [
             (letter.staged.content.sha256, start // CHUNK_OCTETS, letter.staged.place[start : start + CHUNK_OCTETS])
             for letter in letters

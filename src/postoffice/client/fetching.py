@@ -169,13 +169,20 @@ class Fetching:
         await self._kept()
 
     async def _begin_to_keep(self) -> None:
-        """The batch is on its way to the disk when the one before it is there."""
+        """The batch is on its way to the disk when the one before it is there.
+
+        The next letters are taken from the wire when only the disk is waited for: two threads that both run Python
+        hand its lock to each other with every step of SQLite, which costs as much as the steps.
+        """
         await self._kept()
         if self._batch:
             if self._options.make_room is not None:
                 await self._options.make_room(self._batch_octets)
             batch, self._batch, self._batch_octets = self._batch, [], 0
-            self._keeping = asyncio.create_task(self._append(batch))
+            put = asyncio.Event()
+            self._keeping = asyncio.create_task(self._append(batch, put))
+            if self._options.inspection is None:
+                await put.wait()
 
     async def _kept(self) -> None:
         """What is on its way to the disk is there. Raises what went wrong with it."""
@@ -183,14 +190,16 @@ class Fetching:
         if keeping is not None:
             await keeping
 
-    async def _append(self, batch: Batch) -> None:
+    async def _append(self, batch: Batch, put: asyncio.Event) -> None:
         try:
             letters = [await self._placed(one) for one in batch]
-            keys = await self._mailbox.append(letters)
+            keys = await self._mailbox.append(letters, put.set)
         except StoreError:
             for one in batch:
                 await one.stage.abandon()
             raise
+        finally:
+            put.set()
         for key, letter, (stage, _, met, _) in zip(keys, letters, batch, strict=True):
             if key:
                 self._count_scan(letter, met)

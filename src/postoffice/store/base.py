@@ -20,7 +20,7 @@ pass; `store.memory` is the shortest one that does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from postoffice.store.model import (
@@ -147,10 +147,11 @@ class Mailbox(Pulls, Scans, Protocol):
 
     async def stage(self) -> Stage: ...
 
-    async def append(self, letters: Sequence[Letter]) -> list[int]:
+    async def append(self, letters: Sequence[Letter], when_put: Callable[[], object] | None = None) -> list[int]:
         """Keep letters, all of them or none. Durable. Gives their keys in order.
 
-        A letter that was fetched from its `origin` before is passed over; its key is 0.
+        A letter that was fetched from its `origin` before is passed over; its key is 0. An engine that then waits for
+        the disk alone may call `when_put` before it does, in the loop's thread.
         """
         ...
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 from array import array
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -220,8 +220,8 @@ class AccountMailbox:
     async def stage(self) -> GrowingStage:
         return await (await self._whole_file()).stage()
 
-    async def append(self, letters: Sequence[Letter]) -> list[int]:
-        return await (await self._whole_file()).append(letters)
+    async def append(self, letters: Sequence[Letter], when_put: Callable[[], object] | None = None) -> list[int]:
+        return await (await self._whole_file()).append(letters, when_put)
 
     async def note(self, source: str, notes: Mapping[str, Pulled]) -> None:
         await (await self._whole_file()).note(source, notes)

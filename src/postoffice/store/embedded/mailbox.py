@@ -8,6 +8,7 @@ asked for a while) has no connection at all; the next verb opens it, unless a gl
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -292,10 +293,18 @@ class MailboxFile:
     async def stage(self) -> GrowingStage:
         return GrowingStage(RowOverflow(self.desk))
 
-    async def append(self, letters: Sequence[Letter]) -> list[int]:
+    async def append(self, letters: Sequence[Letter], when_put: Callable[[], object] | None = None) -> list[int]:
         now = self._clock()
         email_ids = [new_email_id(now) for _ in letters]
-        return await self.write(lambda connection: folders.append(connection, letters, email_ids, now))
+        loop = asyncio.get_running_loop()
+
+        def change(connection: Connection) -> list[int]:
+            keys = folders.append(connection, letters, email_ids, now)
+            if when_put is not None:
+                loop.call_soon_threadsafe(when_put)
+            return keys
+
+        return await self.write(change)
 
     async def note(self, source: str, notes: Mapping[str, Pulled]) -> None:
         if notes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -91,7 +91,7 @@ class MemoryMailbox:
     async def stage(self) -> MemoryStage:
         return MemoryStage()
 
-    async def append(self, letters: Sequence[Letter]) -> list[int]:
+    async def append(self, letters: Sequence[Letter], when_put: Callable[[], object] | None = None) -> list[int]:
         kept = [self._shelf.keep(letter.staged) for letter in letters]
         for letter in letters:
             self._folder(letter.folder) if letter.folder not in WITHHELD else self._have_folder(letter.folder)
