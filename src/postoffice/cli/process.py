@@ -9,7 +9,6 @@ from typing import Final, NoReturn
 
 KEPT_OCTETS: Final = 32 * 1024 * 1024
 
-
 _is_quick = False
 
 

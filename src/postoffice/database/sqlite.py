@@ -83,9 +83,15 @@ class Kind:
     functions: tuple[tuple[str, Callable[..., object]], ...] = ()
 
 
-def open_writer(path: Path, vfs: str | None = None, cache_octets: int = 1 << 22, key: Key | None = None) -> Connection:
+def open_writer(
+    path: Path,
+    vfs: str | None = None,
+    cache_octets: int = 1 << 22,
+    key: Key | None = None,
+    write_back_octets: int = WRITE_BACK_OCTETS,
+) -> Connection:
     """A connection that may write. Makes the file, readable by its owner only, if it is not there; with a `key`,
-    encrypted by it."""
+    encrypted by it. Its log is written back to the file at a length of `write_back_octets`."""
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         sync_directory(path.parent)
@@ -96,7 +102,8 @@ def open_writer(path: Path, vfs: str | None = None, cache_octets: int = 1 << 22,
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = OFF")
-        write_back_after(connection, WRITE_BACK_OCTETS)
+        log_pages = write_back_octets // page_octets_of(connection)
+        connection.execute(f"PRAGMA wal_autocheckpoint = {log_pages}").fetchall()
         connection.execute(f"PRAGMA journal_size_limit = {LOG_OCTETS}").fetchall()
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute(f"PRAGMA cache_size = -{cache_octets // 1024}")
@@ -280,11 +287,6 @@ def unsynced_transaction(connection: Connection) -> Iterator[None]:
 def page_octets_of(connection: Connection) -> int:
     """What the pages of a file have that was looked into."""
     return one_number(connection, "PRAGMA page_size")
-
-
-def write_back_after(connection: Connection, octets: int) -> None:
-    """Have the log written back to the file as soon as it is so long."""
-    connection.execute(f"PRAGMA wal_autocheckpoint = {octets // page_octets_of(connection)}").fetchall()
 
 
 def give_space_back(connection: Connection, *, spare_pages: int, step_pages: int = 128) -> None:

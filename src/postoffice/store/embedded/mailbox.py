@@ -20,16 +20,7 @@ import apsw
 from postoffice.clock import Clock, system_clock
 from postoffice.database.key import Key
 from postoffice.database.migrate import open_prepared, prepare
-from postoffice.database.sqlite import (
-    Connection,
-    Desk,
-    open_reader,
-    open_writer,
-    shut,
-    store_error,
-    transaction,
-    write_back_after,
-)
+from postoffice.database.sqlite import Connection, Desk, open_reader, open_writer, shut, store_error, transaction
 from postoffice.database.watch import Watch
 from postoffice.errors import DamagedStore, StoreError
 from postoffice.events import event
@@ -146,14 +137,12 @@ class MailboxFile:
         """SQLite would make a file that was taken away meanwhile anew, and nobody would see that it is lost."""
         if not path.exists():
             raise DamagedStore(f"{path} is not {MAILBOX.name}: it is not there")
-        is_at_home = self._own_pool is not None
-        cache_octets = CACHE_OCTETS_AT_HOME if is_at_home else CACHE_OCTETS
-        connection = open_writer(path, self._vfs, cache_octets, self.key)
-        if is_at_home:
+        if self._own_pool is None:
+            return open_writer(path, self._vfs, CACHE_OCTETS, self.key)
+        connection = open_writer(path, self._vfs, CACHE_OCTETS_AT_HOME, self.key, WRITE_BACK_OCTETS_AT_HOME)
+        if self._begins_chain:
             try:
-                write_back_after(connection, WRITE_BACK_OCTETS_AT_HOME)
-                if self._begins_chain:
-                    chain.begin(connection)
+                chain.begin(connection)
             except apsw.Error as error:
                 shut(connection)
                 raise store_error(error, path) from error
