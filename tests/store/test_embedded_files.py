@@ -2,7 +2,9 @@
 
 import os
 import stat
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -438,3 +440,15 @@ async def test_more_mailboxes_than_are_kept_open(tmp_path: Path) -> None:
         await mailbox.remove(await keys(mailbox))
         assert await seen(mailbox) == []
     await store.close()
+
+
+def test_several_may_make_the_same_file_at_once(tmp_path: Path) -> None:
+    together = threading.Barrier(4)
+
+    def make(number: int) -> None:
+        for round_number in range(30):
+            together.wait(20)
+            prepare(tmp_path / f"{round_number}.db", OFFICE, create=True)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(make, range(4)))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
@@ -31,6 +32,8 @@ PAGE_OCTETS = 8192
 4 KiB, and no more than with 16, where it fills half as much disk again (docs/decisions.md)."""
 
 BUSY_SECONDS = 10.0
+_BUSY_PAUSE_SECONDS = 0.005
+
 WRITE_BACK_OCTETS = 4 * 1024 * 1024
 """At what length the log is written back, so that it stays small and no commit pays for a big one."""
 
@@ -99,7 +102,7 @@ def open_writer(
     try:
         connection.execute(f"PRAGMA page_size = {_page_octets(key)}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        _begin_log(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = OFF")
         log_pages = write_back_octets // page_octets_of(connection)
@@ -111,6 +114,19 @@ def open_writer(
         shut(connection)
         raise store_error(error, path) from error
     return connection
+
+
+def _begin_log(connection: Connection) -> None:
+    """Where several make the same file at once, SQLite lets none of them wait here for the one that is first."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            return
+        except apsw.BusyError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(_BUSY_PAUSE_SECONDS)
 
 
 def open_reader(path: Path, vfs: str | None = None, cache_octets: int = 1 << 20, key: Key | None = None) -> Connection:
