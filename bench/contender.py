@@ -20,6 +20,7 @@ PASSWORD = "bench-secret"
 class Mail:
     """How many accounts there are and which letters lie in each, in this order.
 
+    `just_arrived`: the letters came a moment ago, by SMTP, and lie where they lie then.
     `with_scram`: the password is kept so that it can be used by SCRAM-SHA-256 too. `in_clear`: it is not hashed.
     """
 
@@ -28,6 +29,7 @@ class Mail:
     with_scram: bool = False
     domain: str = DOMAIN
     in_clear: bool = False
+    just_arrived: bool = False
 
     def addresses(self) -> list[str]:
         return [f"user{index}@{self.domain}" for index in range(self.accounts)]

@@ -174,7 +174,12 @@ GOALS = (
         "pull 20 x 5 MB: plain, TLS",
         "4 x, 5 x tuned",
         "8 x, 8 x",
-        (*_both("pull 5 MB", _TUNED, 4, 8), *_both("pull tls 5 MB", _TUNED, 5, 8, "TLS:")),
+        (
+            *_both("pull 5 MB", _TUNED, 4, 8),
+            *_both("pull tls 5 MB", _TUNED, 5, 8, "TLS:"),
+            Part("kept for more than an hour: CPU", _cpu("pull 5 MB kept", _TUNED), None, None),
+            Part("TLS: CPU", _cpu("pull tls 5 MB kept", _TUNED), None, None),
+        ),
     ),
     Goal(
         "a POP3 user's day: 20 letters in, out, DELE",

@@ -64,7 +64,7 @@ def kind(facts: Mapping[str, object]) -> str:
 
 def those_guarded() -> list[Scene]:
     """The rows, with less mail than where they are measured in earnest."""
-    (pull, _), (tls,) = scenes("pull", quick=False), scenes("tls", quick=False)
+    (pull, *_), (tls,) = scenes("pull", quick=False), scenes("tls", quick=False)
     return [
         replace(scenes("sessions", quick=True)[0], accounts=128),
         replace(tls, accounts=64, rows=tls.rows[:1]),

@@ -27,7 +27,7 @@ from postoffice.protocols.dots import stuff
 from postoffice.store.base import Store
 from postoffice.store.embedded import EmbeddedStore
 from postoffice.store.embedded.places import mailbox_path
-from postoffice.store.model import Account, Credential, Letter
+from postoffice.store.model import Acceptance, Account, Credential, Letter, LocalDelivery
 
 _PLACED_AT_ONCE = 250
 _ASKED_AT_ONCE = 256
@@ -154,6 +154,9 @@ async def _fill(data: Path, first: str, addresses: Sequence[str], mail: Mail, *,
             )
             for account in accounts
         )
+        if mail.just_arrived:
+            await _deliver(store, accounts, mail.letters)
+            return
         for at in range(0, len(mail.letters), _PLACED_AT_ONCE):
             await _place(store, accounts[0], mail.letters[at : at + _PLACED_AT_ONCE])
     finally:
@@ -171,6 +174,17 @@ async def _several(verbs: Iterable[Coroutine[Any, Any, object]]) -> None:
     waiting = iter(verbs)
     while some := list(islice(waiting, _ASKED_AT_ONCE)):
         await asyncio.gather(*some)
+
+
+async def _deliver(store: Store, accounts: Sequence[Account], contents: Sequence[bytes]) -> None:
+    """The letters as the SMTP door hands them over, with nothing above them."""
+    local = tuple(LocalDelivery(account.account_id, b"") for account in accounts)
+    for number, content in enumerate(contents):
+        now = time.time()
+        stage = await store.office.stage()
+        await stage.write(stuff(content))
+        staged = await stage.finish()
+        await store.office.accept(Acceptance(f"letter{number}", staged, "", now, local))
 
 
 async def _place(store: Store, account: Account, contents: Sequence[bytes]) -> None:

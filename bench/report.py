@@ -32,6 +32,7 @@ _CPU = (
     ("pull lock-step", "the same, one by one"),
     ("pull tls pipelined", "the same in TLS"),
     ("pull 5 MB", "letter of 5 MB pulled"),
+    ("pull 5 MB kept", "the same, kept for long"),
     ("day", "letter in, out, deleted"),
     ("deliver c=64", "letter delivered"),
     ("deliver kept c=64", "the same, kept connection"),

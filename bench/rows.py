@@ -43,6 +43,7 @@ class Scene:
     `accounts` fresh ones. `is_pinned` gives the server a core of its own and the load another.
     `with_scram`: every password can be used by SCRAM too; only those contenders run whose passwords are kept so.
     `in_clear`: nobody hashes passwords, for where so many accounts log in for the first time that hashing would be all.
+    `just_arrived`: the letters came a moment ago; else they have been kept for long.
     `without` are those who cannot, with the reason.
     """
 
@@ -56,6 +57,7 @@ class Scene:
     is_pinned: bool = True
     with_scram: bool = False
     in_clear: bool = False
+    just_arrived: bool = False
     without: tuple[tuple[str, str], ...] = ()
 
 
@@ -112,11 +114,18 @@ def _pull(*, quick: bool) -> tuple[Scene, ...]:
     small = Scene("pull", "pop3", 4, 200 if quick else 1000, rows[:1] if quick else rows, without=without)
     if quick:
         return (small,)
-    large_rows = (
-        Row("pull 5 MB", large, "letter", ahead),
-        Row("pull tls 5 MB", large + "; inside TLS", "letter", ahead, is_tls=True),
+    arrived, kept = (
+        tuple(
+            Row(f"pull{tls} 5 MB{which}", f"{large}; {when}{inside}", "letter", ahead, is_tls=bool(tls))
+            for tls, inside in (("", ""), (" tls", "; inside TLS"))
+        )
+        for which, when in (("", "they have just arrived"), (" kept", "they have been kept for more than an hour"))
     )
-    return (small, Scene("pull", "pop3", 2, 20, large_rows, octets=LARGE_OCTETS, without=without))
+    return (
+        small,
+        Scene("pull", "pop3", 2, 20, arrived, octets=LARGE_OCTETS, just_arrived=True, without=without),
+        Scene("pull", "pop3", 2, 20, kept, octets=LARGE_OCTETS, without=without),
+    )
 
 
 def _pull_dele(*, quick: bool) -> tuple[Scene, ...]:

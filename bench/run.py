@@ -35,10 +35,11 @@ def cores(scene: Scene) -> tuple[int | None, int | None]:
 def run_scene(scene: Scene, contenders: Sequence[Contender], plan: Plan) -> Iterator[Measurement]:
     """Every row of the scene, every contender, `plan.rounds` times."""
     accounts = scene.accounts * (plan.rounds if scene.is_used_up else 1)
-    mail = Mail(accounts, letters(scene.letters, scene.octets), scene.with_scram, in_clear=scene.in_clear)
+    contents = letters(scene.letters, scene.octets)
+    mail = Mail(accounts, contents, scene.with_scram, in_clear=scene.in_clear, just_arrived=scene.just_arrived)
     with ExitStack() as running:
         for contender in contenders:
-            home = plan.folder / f"{scene.mode}-{scene.accounts}-{scene.letters}-{contender.name}"
+            home = plan.folder / f"{scene.rows[0].name} {contender.name}".replace(" ", "-")
             home.mkdir(mode=0o755)
             plan.tell(f"{contender.name}: {accounts} accounts with {scene.letters} letters each")
             contender.prepare(home, mail)

@@ -11,9 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
-import uvloop
-
 from postoffice.errors import ConnectionLost, Draining, PatienceLost
 from postoffice.events import collected
 from postoffice.net.dialogue import FLIGHT_OCTETS, Dialogue
@@ -24,21 +21,6 @@ from postoffice.testing.certificates import Authority
 
 Talk = Callable[[Dialogue[LineReader]], Coroutine[Any, Any, Any]]
 Run = Callable[[Coroutine[Any, Any, None]], None]
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Run:
-    factory = uvloop.new_event_loop if request.param == "uvloop" else None
-
-    def on_the_loop(coroutine: Coroutine[Any, Any, None]) -> None:
-        async def in_time() -> None:
-            async with asyncio.timeout(20):
-                await coroutine
-
-        with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(in_time())
-
-    return on_the_loop
 
 
 @dataclass

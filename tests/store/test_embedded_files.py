@@ -14,12 +14,14 @@ import pytest
 from postoffice.database.migrate import prepare
 from postoffice.database.sqlite import Kind
 from postoffice.errors import DamagedStore, StoreError, StoreUnavailable
+from postoffice.protocols.dots import stuff
 from postoffice.store.embedded import EmbeddedStore, MailboxFile
 from postoffice.store.embedded.places import mailbox_path
 from postoffice.store.embedded.schema import MAILBOX, OFFICE
 from postoffice.store.model import CHUNK_OCTETS, OWNER, Letter
 from postoffice.testing.check_store import walk
 from postoffice.testing.check_store.walk import (
+    NOON,
     keys,
     large_text,
     letter,
@@ -452,3 +454,41 @@ def test_several_may_make_the_same_file_at_once(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(make, range(4)))
+
+
+async def test_a_large_letter_is_not_copied_before_its_time(tmp_path: Path) -> None:
+    """Most letters are pulled and deleted before that."""
+    now = NOON + 3599.0
+    store = EmbeddedStore.open(tmp_path, absorb_seconds=3600.0, clock=lambda: now)
+    account = await new_account(store)
+    await deliver(store, large_text("large"), account.account_id)
+    mailbox = await store.office.mailbox(account.account_id)
+    (key,) = await keys(mailbox)
+    file = await mailbox.content_file(key)
+    assert file is not None
+    with file:
+        await store.office.tidy()
+        assert len(list((tmp_path / "spool").iterdir())) == 1
+        assert not mailbox_path(tmp_path, account.account_id).exists()
+        now += 1.0
+        await store.office.tidy()
+        assert list((tmp_path / "spool").iterdir()) == []
+        assert await mailbox.content_file(key) is None
+        (key,) = await keys(mailbox)
+        assert await mailbox.content_file(key) is None
+        assert await seen(mailbox) == [large_text("large")]
+        assert os.pread(file.descriptor, 2**30, 0) == stuff(large_text("large")), "who has it open reads on"
+    await store.close()
+
+
+async def test_the_file_of_a_large_letter_that_is_not_whole_is_damage(store: EmbeddedStore, tmp_path: Path) -> None:
+    account = await new_account(store)
+    await deliver(store, large_text("large"), account.account_id)
+    mailbox = await store.office.mailbox(account.account_id)
+    (key,) = await keys(mailbox)
+    (spooled,) = (tmp_path / "data" / "spool").iterdir()
+    os.truncate(spooled, spooled.stat().st_size - 1)
+    with pytest.raises(DamagedStore, match="is shorter than the letter in it"):
+        await mailbox.content_file(key)
+    spooled.unlink()
+    assert await mailbox.content_file(key) is None, "`read` tells what is wrong"

@@ -11,7 +11,7 @@ from postoffice.store import base
 MOST_VERBS = 16
 
 
-WAISTS = [base.Mailbox, base.Pulls, base.Office, base.Directory, base.Visits, base.Attic]
+WAISTS = [base.Mailbox, base.Octets, base.Pulls, base.Scans, base.Office, base.Directory, base.Visits, base.Attic]
 
 
 @pytest.mark.parametrize("waist", WAISTS)

@@ -27,7 +27,7 @@ from postoffice.net.pause import pause
 from postoffice.protocols.pop3.replies import Code
 from postoffice.protocols.pop3.server import Pop3Server
 from postoffice.store.base import Mailbox, MaildropLock
-from postoffice.store.model import Account, Piece, Small, Snapshot
+from postoffice.store.model import Account, ContentFile, Piece, Small, Snapshot
 from postoffice.store.view import FrozenView
 
 CLAIM_SECONDS = 1.0
@@ -83,6 +83,11 @@ class Maildrop:
     async def read_small(self, numbers: Sequence[int]) -> Sequence[Small]:
         """These letters, whole and in one verb, as far as they are small."""
         return await self._mailbox.read_small(self.view.keys(numbers))
+
+    async def content_file(self, number: int) -> ContentFile | None:
+        """The file that the content of this letter has for itself, if it has one."""
+        [key] = self.view.keys([number])
+        return await self._mailbox.content_file(key)
 
     async def update(self) -> int:
         """Remove what was marked from this device's sight (RFC 1939 §6); gives how many. Durable."""

@@ -16,10 +16,10 @@ from time import perf_counter
 from typing import Any, Final
 
 from postoffice import counts
-from postoffice.access.flights import Flights
 from postoffice.access.languages import LISTING, chosen
 from postoffice.access.maildrop import Keeper, Maildrop, Maildrops, NotNow
 from postoffice.access.policy import site_policy
+from postoffice.access.retrieval import BrokenOff, Retrieval
 from postoffice.access.takeover import Holders
 from postoffice.accounts import attempts
 from postoffice.accounts.channel import channel_of
@@ -36,13 +36,10 @@ from postoffice.net.tls import describe
 from postoffice.protocols.lines import NEED_DATA, Oddity
 from postoffice.protocols.pop3.commands import Command, Invalid
 from postoffice.protocols.pop3.replies import Code, format_error
-from postoffice.protocols.pop3.server import END_OF_LETTER, LONG_RUN, Pop3Server, Response
-from postoffice.protocols.pop3.surrogate import SurrogateReader
+from postoffice.protocols.pop3.server import LONG_RUN, Pop3Server, Response
 from postoffice.protocols.pop3.table import Keyword, State
-from postoffice.protocols.pop3.top import TopReader
 from postoffice.protocols.sasl import server as sasl
 from postoffice.protocols.sasl.server import Channel
-from postoffice.store.model import Piece
 from postoffice.store.view import FrozenView, NoSuchLetter
 
 _CLOSED: Final = State.CLOSED
@@ -143,14 +140,12 @@ class _Session:
         "_door",
         "_ending",
         "_failures",
-        "_flights",
         "_is_trusted",
         "_machine",
         "_maildrop",
         "_mechanism",
         "_removed",
-        "_sent_letters",
-        "_topped",
+        "_retrieval",
         "_tries",
         "_username",
     )
@@ -162,9 +157,9 @@ class _Session:
         self._is_trusted = door.login.may_speak_clearly(dialogue.peer[0])
         self._username: str | None = None
         self._maildrop: Maildrop | None = None
-        self._flights: Flights | None = None
+        self._retrieval: Retrieval | None = None
         self._bad = self._failures = 0
-        self._sent_letters = self._topped = self._removed = 0
+        self._removed = 0
         self._mechanism = ""
         self._tries = False
         self._ending = "lost"
@@ -183,9 +178,11 @@ class _Session:
                     if machine.state is _CLOSED:
                         break
                     await dialogue.more()
-                    flights = self._flights
-                    if flights is not None and flights.ready and self._send_ready(flights) >= LONG_RUN:
-                        await self._send_run(flights)
+                    retrieval = self._retrieval
+                    if retrieval is not None and retrieval.flights.ready and (count := retrieval.send_ready()):
+                        self._bad = 0
+                        if count >= LONG_RUN:
+                            await retrieval.send_run()
                     continue
                 assert not isinstance(command, Oddity)
                 if self._maildrop is None and dialogue.seconds > longest and self._may_be_let_go(command):
@@ -210,6 +207,9 @@ class _Session:
                 if dialogue.is_full:
                     await dialogue.flush()
             await dialogue.flush()
+        except BrokenOff as broken:
+            self._ending = str(broken)
+            raise
         except PatienceLost:
             self._ending = "idle"
             raise
@@ -227,8 +227,9 @@ class _Session:
         """Whatever the end was: the lock is free again, and one line tells of the session; who left before a login is
         told apart."""
         maildrop, dialogue = self._maildrop, self._dialogue
-        if self._flights is not None:
-            self._flights.leave()
+        retrieval = self._retrieval
+        if retrieval is not None:
+            retrieval.leave()
         if maildrop is not None:
             await maildrop.leave()
         cipher = describe(dialogue.tls)[1] if dialogue.tls else ""
@@ -242,8 +243,8 @@ class _Session:
             tls=dialogue.tls_version,
             cipher=cipher,
             letters=len(maildrop.view.snapshot.keys) if maildrop is not None else 0,
-            retrieved=self._sent_letters,
-            topped=self._topped,
+            retrieved=retrieval.sent if retrieval is not None else 0,
+            topped=retrieval.topped if retrieval is not None else 0,
             removed=self._removed,
             octets_in=dialogue.octets_in,
             octets_out=dialogue.octets_out,
@@ -424,73 +425,17 @@ class _Session:
         self._dialogue.send_all(self._machine.ok_listing("unique-ids follow", view.unique_id_listing()))
 
     async def _retr(self, command: Command) -> None:
-        number = command.number
-        flights = self._the_flights
-        octets = self._the_view.octets(number)
-        piece = await flights.first(number, self._machine.upcoming_letters())
-        surrogate = SurrogateReader() if self._the_view.is_surrogate(number) else None
-        self._dialogue.send(self._machine.ok_letter(f"{octets} octets"))
-        self._dialogue.send(surrogate.feed(piece.wire) if surrogate else piece.wire)
-        more, index = piece.more, 0
-        del piece  # while the next one is fetched, nobody needs it but the connection
-        while more:
-            index += 1
-            piece = await self._next_piece(number, index)
-            self._dialogue.send(surrogate.feed(piece.wire) if surrogate else piece.wire)
-            more = piece.more
-            del piece
-        self._dialogue.send(END_OF_LETTER)
-        self._sent_letters += 1
-        if flights.ready and self._send_ready(flights) >= LONG_RUN:
-            await self._send_run(flights)
-
-    async def _send_run(self, flights: Flights) -> None:
-        """As long as RETRs follow that are here already: read what they ask for together, and answer it together."""
-        while len(following := self._machine.upcoming_letters()) >= LONG_RUN:
-            if self._dialogue.is_full:
-                await self._dialogue.flush()
-            begun = perf_counter()
-            await flights.read_on(following)
-            if self._send_ready(flights, perf_counter() - begun) < LONG_RUN:
-                return
-
-    def _send_ready(self, flights: Flights, seconds: float = 0.0) -> int:
-        """Letters that are here and asked for next, without a look at each RETR as a command of its own. It took
-        `seconds` to get them. Gives how many they are."""
-        begun = perf_counter()
-        numbers = self._machine.take_letters(flights.ready)
-        if not numbers:
-            return 0
-        count = len(numbers)
-        replies = [END_OF_LETTER] * (4 * count)
-        replies[::4] = [b"+OK %d octets\r\n" % octets for octets in self._the_view.sizes(numbers)]
-        replies[1::4], replies[2::4] = zip(*flights.take(numbers), strict=True)
-        self._dialogue.send_all(replies)
-        self._sent_letters += count
-        self._bad = 0
-        _COMMANDS.add_equal(Keyword.RETR, Outcome.OK, count, seconds + perf_counter() - begun)
-        return count
+        await self._the_retrieval.retr(command.number)
 
     async def _top(self, command: Command) -> None:
-        number, lines = command.number, command.arguments[1]
+        lines = command.arguments[1]
         assert isinstance(lines, int)
-        piece = await self._piece(number, 0)
-        top = TopReader(lines)
-        surrogate = SurrogateReader() if self._the_view.is_surrogate(number) else None
-        self._dialogue.send(self._machine.ok_letter("top of message follows"))
-        self._dialogue.send(top.feed(surrogate.feed(piece.wire) if surrogate else piece.wire))
-        index = 0
-        while piece.more and not top.is_complete:
-            index += 1
-            piece = await self._next_piece(number, index)
-            self._dialogue.send(top.feed(surrogate.feed(piece.wire) if surrogate else piece.wire))
-        self._dialogue.send(END_OF_LETTER)
-        self._topped += 1
+        await self._the_retrieval.top(command.number, lines)
 
     def _dele(self, command: Command) -> None:
         self._the_view.delete(command.number)
-        if self._flights is not None:
-            self._flights.ready.pop(command.number, None)
+        if self._retrieval is not None:
+            self._retrieval.flights.ready.pop(command.number, None)
         self._dialogue.send(self._machine.ok(f"message {command.number} deleted"))
 
     def _noop(self, _: Command) -> None:
@@ -514,21 +459,7 @@ class _Session:
             await self._maildrop.leave()  # before +OK, so that whoever hears it finds the maildrop free
         self._dialogue.send(self._machine.ok(f"{self._door.host} POP3 server signing off"))
 
-    # --- letters
-
-    async def _piece(self, number: int, index: int) -> Piece:
-        [piece] = await self._the_maildrop.read([number], index)
-        return _there(piece, number)
-
-    async def _next_piece(self, number: int, index: int) -> Piece:
-        """A further piece of a letter that is being sent. If there is none, only the end of the session can tell."""
-        await self._dialogue.flush()
-        try:
-            return await self._piece(number, index)
-        except (Refusal, StoreError) as error:
-            event("pop3.failed", command="RETR", peer=self._dialogue.peer[0], error=str(error))
-            self._ending = "letter broken off"
-            raise Disconnected(self._ending) from error
+    # --- what a login gives
 
     @property
     def _the_maildrop(self) -> Maildrop:
@@ -536,10 +467,10 @@ class _Session:
         return self._maildrop
 
     @property
-    def _the_flights(self) -> Flights:
-        if self._flights is None:
-            self._flights = Flights(self._the_maildrop)
-        return self._flights
+    def _the_retrieval(self) -> Retrieval:
+        if self._retrieval is None:
+            self._retrieval = Retrieval(self._dialogue, self._the_maildrop, _count_run)
+        return self._retrieval
 
     @property
     def _the_view(self) -> FrozenView:
@@ -602,10 +533,8 @@ def _code(refusal: Refusal) -> Code | None:
     return Code.SYS_PERM if refusal.permanent else Code.SYS_TEMP
 
 
-def _there(piece: Piece | None, number: int) -> Piece:
-    if piece is None:
-        raise Refusal(permanent=False, status="2.0", public=f"message {number} is gone, log in again")
-    return piece
+def _count_run(count: int, seconds: float) -> None:
+    _COMMANDS.add_equal(Keyword.RETR, Outcome.OK, count, seconds)
 
 
 def _text(octets: bytes) -> str:

@@ -17,7 +17,9 @@ The other side's silence and pace are measured only in the first two: while *we*
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
+import os
 import socket
 import ssl
 import struct
@@ -30,6 +32,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 from postoffice.errors import ConnectionLost, Disconnected, Draining, PatienceLost
 from postoffice.events import event
 from postoffice.net.pace import is_fair, octets_under_way
+from postoffice.net.pause import give_way
+from postoffice.net.sendfile import Outlet
 from postoffice.net.tunnel import HANDSHAKE_SECONDS, Tunnel, settle
 from postoffice.net.words import in_words
 
@@ -38,7 +42,10 @@ if TYPE_CHECKING:
     from postoffice.net.switchboard import Switchboard
 
 FLIGHT_OCTETS = 256 * 1024
-"""Replies are joined into writes of about this size."""
+"""Replies are joined into writes of about this size, and files are read in pieces of it."""
+
+STRIDE_OCTETS = 1024 * 1024
+"""After so much of a file whoever waits comes first."""
 
 _CREDENTIALS = struct.Struct("3i")
 """Process, user and group, as SO_PEERCRED tells them."""
@@ -189,6 +196,39 @@ class Dialogue(asyncio.Protocol, Generic[M]):
         self.octets_out += sum(map(len, octets))
         if self.octets_out >= self._flight_end:
             self._write()
+
+    async def send_file(self, descriptor: int, octets: int) -> None:
+        """Say the first `octets` of a file. Where it cannot be read, or ends before, that is an `OSError` half-way, and
+        nothing but the end of the connection can tell the other side."""
+        await self.flush()
+        outlet = self._outlet()
+        at = 0
+        try:
+            while at < octets:
+                if at and at % STRIDE_OCTETS == 0:
+                    await give_way()
+                await self.flush()
+                room = min(octets, at + STRIDE_OCTETS - at % STRIDE_OCTETS) - at
+                sent = outlet.send(descriptor, at, room) if outlet is not None else 0
+                self.octets_out += sent
+                if not sent:
+                    piece = os.pread(descriptor, min(FLIGHT_OCTETS, room), at)
+                    if not piece:
+                        raise OSError(errno.EIO, f"the file ends after {at} octets of {octets}")
+                    self.send(piece)
+                    sent = len(piece)
+                at += sent
+        finally:
+            self._heard = self.octets_in
+            if outlet is not None:
+                outlet.close()
+
+    def _outlet(self) -> Outlet | None:
+        """The socket itself, where what we say is what it sends, and nobody listens."""
+        transport = self._transport
+        if transport is None or isinstance(transport, Tunnel) or self.tls is not None or self._tracer:
+            return None
+        return Outlet(transport)
 
     async def flush(self) -> None:
         """Send what was said, and wait until the other side has room for more."""

@@ -27,6 +27,7 @@ from postoffice.store.model import (
     INBOX,
     OWNER,
     Changes,
+    ContentFile,
     Damage,
     Entry,
     Flag,
@@ -116,16 +117,8 @@ class Scans(Protocol):
         """
 
 
-class Mailbox(Pulls, Scans, Protocol):
-    """One account's letters. At the office and at home it is the same."""
-
-    async def snapshot(self, viewer: str | None = None, folder: str = INBOX) -> Snapshot:
-        """What `viewer` sees now, oldest first; None: everything that is kept, whoever sees it.
-
-        Cheap when nothing changed: the same object is given again. A folder that is not there is a `StoreError`, a
-        viewer who holds nothing back is `NotLooking`.
-        """
-        ...
+class Octets(Protocol):
+    """The octets of a mailbox's letters, in wire form, by the keys of a snapshot."""
 
     async def read(self, keys: Sequence[int], index: int = 0) -> list[Piece | None]:
         """The `index`-th piece of each letter, in their order; None for a letter that is gone. A key may be repeated.
@@ -138,6 +131,22 @@ class Mailbox(Pulls, Scans, Protocol):
         """Letters, in their order, if they are small: for many at once, in less time than `read` takes.
 
         For one that is not, or is gone, `read` has to be asked, and perhaps for those that were asked for with it.
+        """
+        ...
+
+    async def content_file(self, key: int) -> ContentFile | None:
+        """The file of a letter whose content lies in one, which can be sent without being read; None: `read` it."""
+        ...
+
+
+class Mailbox(Octets, Pulls, Scans, Protocol):
+    """One account's letters. At the office and at home it is the same."""
+
+    async def snapshot(self, viewer: str | None = None, folder: str = INBOX) -> Snapshot:
+        """What `viewer` sees now, oldest first; None: everything that is kept, whoever sees it.
+
+        Cheap when nothing changed: the same object is given again. A folder that is not there is a `StoreError`, a
+        viewer who holds nothing back is `NotLooking`.
         """
         ...
 

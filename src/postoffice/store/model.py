@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, IntFlag
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from postoffice.message.content import HEAD_OCTETS, Content
 
@@ -94,6 +95,27 @@ class Piece(NamedTuple):
 
     wire: bytes
     more: bool
+
+
+class ContentFile:
+    """A letter whose content lies in a file of its own, in wire form, from the first octet to the last.
+
+    `above` is what stands above it, stuffed. It can be read until the end of its `with`, whatever becomes of the letter
+    meanwhile.
+    """
+
+    __slots__ = ("above", "descriptor", "octets")
+
+    def __init__(self, above: bytes, descriptor: int, octets: int) -> None:
+        self.above = above
+        self.descriptor = descriptor
+        self.octets = octets
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        os.close(self.descriptor)
 
 
 Small = tuple[bytes, bytes | None]

@@ -31,6 +31,7 @@ from postoffice.store.model import (
     INBOX,
     OWNER,
     Changes,
+    ContentFile,
     Damage,
     Entry,
     Flag,
@@ -172,6 +173,16 @@ class AccountMailbox:
                 if piece is not None:
                     found[number] = piece
         return found
+
+    async def content_file(self, key: int) -> ContentFile | None:
+        """Large arrivals have one, until they are absorbed."""
+        if key > 0:
+            return None
+        found = self._premises.ask(lambda office: arrivals.pieces(office, self.account_id, [-key])).get(-key)
+        if not isinstance(found, Spooled):
+            return None
+        descriptor = self._premises.spool.open(found.name, found.wire_octets)
+        return ContentFile(stuff(found.prefix), descriptor, found.wire_octets) if descriptor is not None else None
 
     def _moved(self, numbers: Sequence[int]) -> dict[int, int]:
         """Where letters are now that were arrivals when they were shown."""

@@ -222,6 +222,9 @@ class MailboxFile:
     async def read_small(self, keys: Sequence[int]) -> Sequence[Small]:
         return self.ask(lambda connection: sight.smalls(connection, keys))
 
+    async def content_file(self, key: int) -> None:
+        """None has: a mailbox is one file."""
+
     async def describe(self, keys: Sequence[int]) -> list[Entry | None]:
         return self.ask(lambda connection: sight.entries(connection, keys))
 

@@ -41,7 +41,7 @@ COLLECTION_SECONDS = 86_400.0
 
 _WHO_ABSORBS = (
     "SELECT account_id, max(spool IS NOT NULL) FROM arrivals JOIN contents USING (content_id)"
-    " WHERE arrived <= ? OR spool IS NOT NULL GROUP BY account_id"
+    " WHERE arrived <= ? GROUP BY account_id"
 )
 
 _BACKLOG = (  # item_ids grow as letters are accepted, so nothing here reads the items themselves
@@ -219,7 +219,7 @@ class EmbeddedOffice:
             pass  # step by step, so that letters are accepted between
 
     def _who_absorbs(self, office: Connection) -> list[tuple[int, bool]]:
-        """Accounts with an arrival that is old enough, or large: its octets lie in a file of their own until then."""
+        """Accounts with an arrival that is old enough, and whether one of those is large."""
         cutoff = self._premises.clock() - self._absorb_seconds
         return [(account_id, bool(is_large)) for account_id, is_large in office.execute(_WHO_ABSORBS, (cutoff,))]
 

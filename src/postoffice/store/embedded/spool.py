@@ -98,6 +98,19 @@ class Spool:
             raise DamagedStore(f"{self.folder / name} is shorter than the letter in it")
         return data, (index + 1) * CHUNK_OCTETS < wire_octets
 
+    def open(self, name: str, wire_octets: int) -> int | None:
+        """A descriptor that reads it, for the caller to close; None if the file is not there."""
+        try:
+            descriptor = os.open(self.folder / name, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreUnavailable(f"{self.folder / name} cannot be read: {error.strerror}") from error
+        if os.fstat(descriptor).st_size < wire_octets:
+            os.close(descriptor)
+            raise DamagedStore(f"{self.folder / name} is shorter than the letter in it")
+        return descriptor
+
     def chunks(self, name: str, wire_octets: int) -> Iterator[bytes]:
         """All of it. A file that is not there is a `DamagedStore`."""
         more, index = True, 0

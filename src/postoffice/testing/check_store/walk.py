@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -107,7 +108,7 @@ async def acceptance(
 
 
 async def wire_of(mailbox: Mailbox, key: int) -> bytes | None:
-    """All pieces of a letter; None if it is gone."""
+    """All pieces of a letter, which its file has too if it has one; None if it is gone."""
     wire, index, more = [], 0, True
     while more:
         (piece,) = await mailbox.read([key], index)
@@ -119,7 +120,16 @@ async def wire_of(mailbox: Mailbox, key: int) -> bytes | None:
         )
         wire.append(piece.wire)
         index, more = index + 1, piece.more
+    await _must_be_in_its_file(mailbox, key, b"".join(wire))
     return b"".join(wire)
+
+
+async def _must_be_in_its_file(mailbox: Mailbox, key: int, wire: bytes) -> None:
+    file = await mailbox.content_file(key)
+    if file is not None:
+        with file:
+            there = file.above + os.pread(file.descriptor, file.octets + 1, 0)
+        assert there == wire, "the file of a letter has other octets than the letter"
 
 
 async def look(mailbox: Mailbox, *viewers: str) -> None:
