@@ -128,10 +128,12 @@ set -a
 POP3_STARTTLS={starttls}
 set +a
 /usr/lib/courier/courier-authlib/authdaemond &
+{beside}
 exec couriertcpd -address=127.0.0.1 -maxprocs={at_once} -maxperip={at_once} -nodnslookup -noidentlookup {port} \\
     /usr/lib/courier/courier/courierpop3login /usr/lib/courier/courier/courierpop3d Maildir
 """
-"""Runs Courier's POP3 server; `accounts` are commands that fill its userdb, and whatever else it needs before."""
+"""Runs Courier's POP3 server; `accounts` are commands that fill its userdb, and whatever else it needs before; `beside`
+are what else shall run."""
 
 CYRUS = Package(
     "cyrus",

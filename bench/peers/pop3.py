@@ -270,7 +270,7 @@ def _courier(home: Path, *, has_tls: bool = True) -> Iterator[Running]:
     certificate = _certificate(home)
     (port,) = free_ports(1)
     starttls = "YES" if has_tls else "NO"
-    script = COURIER_SCRIPT.format(accounts=_COURIER_ACCOUNTS, starttls=starttls, at_once=40, port=port)
+    script = COURIER_SCRIPT.format(accounts=_COURIER_ACCOUNTS, starttls=starttls, at_once=40, beside="", port=port)
     with _serving(COURIER.words(home, script), home, port):
         yield Running(port, USER, MaildirPost(maildir), certificate if has_tls else None)
 

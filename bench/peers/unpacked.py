@@ -3,7 +3,7 @@
 As their packages configure them, but for the port, the accounts, clear-text login from loopback, and as many processes
 as there are connections. Courier starts a program for each connection and reads Maildirs; Cyrus has processes that go
 from one connection to the next, and letters in files beside an index; they come in by LMTP, with lines above them, so
-it cannot be compared in pulls. Neither is asked to speak TLS here.
+it cannot be compared in pulls.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from bench.contender import PASSWORD, Mail
 from bench.peers.debian import COURIER, COURIER_SCRIPT, CYRUS, Package
 from bench.peers.dovecot import MAIL_UID, give_away, maildir_of
 from bench.process import Server, ServerFailed, free_ports
+from postoffice.net.tls import make_self_signed
 
 _AT_ONCE = 300
 """Connections that may be open."""
@@ -26,8 +27,19 @@ while read address folder; do
     printf '%s\\thome=%s|mail=%s/Maildir|uid={MAIL_UID}|gid={MAIL_UID}|systempw=%s\\n' \\
         $address /peer/mail/$folder /peer/mail/$folder "$word"
 done < /peer/users > /etc/courier/userdb
+echo 'courier:x:5003:5003::/var/lib/courier:/usr/sbin/nologin' >> /etc/passwd; echo 'courier:x:5003:' >> /etc/group
+cat /peer/tls/key.pem /peer/tls/certificate.pem > /etc/courier/pop3d.pem
+mkdir -p /var/lib/courier
+chown -R courier:courier /etc/courier/pop3d.pem /var/lib/courier
 """
-_COURIER_SERVES = COURIER_SCRIPT.format(accounts=_COURIER_ACCOUNTS, starttls="NO", at_once=_AT_ONCE, port="{pop3}")
+_COURIER_TLS = f"""
+POP3_TLS=1 couriertcpd -address=127.0.0.1 -maxprocs={_AT_ONCE} -maxperip={_AT_ONCE} -nodnslookup -noidentlookup \\
+    {{pop3s}} /usr/bin/couriertls -server -tcpd -user=courier \\
+    /usr/lib/courier/courier/courierpop3login /usr/lib/courier/courier/courierpop3d Maildir &
+"""
+_COURIER_SERVES = COURIER_SCRIPT.format(
+    accounts=_COURIER_ACCOUNTS, starttls="NO", at_once=_AT_ONCE, beside=_COURIER_TLS, port="{pop3}"
+)
 
 _CYRUS_VIEW = f"""
 set -e
@@ -50,13 +62,18 @@ sasl_sasldb_path: /peer/cyrus/sasldb2
 sasl_mech_list: PLAIN
 autocreate_quota: 0
 autocreate_post: yes
+tls_server_cert: /etc/cyrus-tls/certificate.pem
+tls_server_key: /etc/cyrus-tls/key.pem
 END
+cp -r /peer/tls /etc/cyrus-tls
+chown -R cyrus:mail /etc/cyrus-tls
 cat > /etc/cyrus.conf <<END
 START {{{{
   recover cmd="/usr/sbin/cyrus ctl_cyrusdb -r"
 }}}}
 SERVICES {{{{
   pop3 cmd="pop3d" listen="127.0.0.1:{{pop3}}" prefork=0 maxchild={_AT_ONCE}
+  pop3s cmd="pop3d -s" listen="127.0.0.1:{{pop3s}}" prefork=0 maxchild={_AT_ONCE}
   lmtp cmd="lmtpd -a" listen="127.0.0.1:{{lmtp}}" prefork=0 maxchild=20
 }}}}
 EVENTS {{{{
@@ -109,13 +126,16 @@ class Unpacked:
 
     def prepare(self, home: Path, mail: Mail) -> None:
         self._home = home
-        self._ports = dict(zip(("pop3", "lmtp"), free_ports(2), strict=True))
+        self._ports = dict(zip(("pop3", "pop3s", "lmtp"), free_ports(3), strict=True))
+        (home / "tls").mkdir()
+        make_self_signed(home / "tls", ["localhost"])
         (home / "users").write_text("".join(f"{each} {each.partition('@')[0]}\n" for each in mail.addresses()))
 
     def start(self, core: int | None) -> None:
         script = self._script.format_map(self._ports)
         self._server = Server(self._package.words(self._home, script), self._home / "said.log", core)
         self._server.wait_for_port(self._ports["pop3"])
+        self._server.wait_for_port(self._ports["pop3s"])
 
     def ports(self) -> dict[str, int]:
         return self._ports
@@ -152,6 +172,11 @@ class Courier(Unpacked):
             for number, octets in enumerate(files):
                 (maildir / "new" / f"{1700000000 + number}.M{number}P1.bench,S={len(octets)}").write_bytes(octets)
         give_away(home / "mail")
+
+    def chill(self) -> None:
+        """The sizes and unique-ids of what lies in a Maildir are remembered beside it."""
+        for sizes in self._home.glob("mail/*/Maildir/courierpop3dsizelist"):
+            sizes.unlink()
 
 
 class Cyrus(Unpacked):
