@@ -13,6 +13,7 @@ import os
 from array import array
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 from postoffice.database.sqlite import Connection, sync_directory
@@ -21,11 +22,13 @@ from postoffice.protocols.dots import stuff
 from postoffice.store.base import MaildropLock
 from postoffice.store.embedded import arrivals, contents, sight
 from postoffice.store.embedded.arrivals import Spooled
+from postoffice.store.embedded.glimpse import ABSENT, Stillness, stillness
 from postoffice.store.embedded.jobs import NoteFile, RemoveArrivals
-from postoffice.store.embedded.mailbox import MailboxFile, Seen
-from postoffice.store.embedded.places import mailbox_path
+from postoffice.store.embedded.mailbox import MailboxFile
+from postoffice.store.embedded.places import mailbox_name
 from postoffice.store.embedded.premises import Premises
-from postoffice.store.embedded.sight import EVERYBODY_ID, OWNER_ID
+from postoffice.store.embedded.recollection import seen_at_rest
+from postoffice.store.embedded.sight import EVERYBODY_ID, OWNER_ID, Seen
 from postoffice.store.embedded.staging import GrowingStage
 from postoffice.store.model import (
     INBOX,
@@ -49,18 +52,23 @@ from postoffice.store.model import (
 )
 
 T = TypeVar("T")
-Cached = tuple[tuple[int, int], Seen | None, Snapshot]
+Look = Seen | Stillness
+"""What the file showed, or by what it is known while it is at rest: the same again for as long as it shows the same."""
+
+Cached = tuple[tuple[int, int], Look, Snapshot]
 
 
 class AccountMailbox:
     """A `Mailbox` at the office."""
 
+    __slots__ = ("_cached", "_name", "_opened", "_premises", "_print", "_print_at", "_was_there", "account_id")
+
     def __init__(self, premises: Premises, account_id: int) -> None:
         self._premises = premises
         self.account_id = account_id
-        self._path = mailbox_path(premises.data, account_id)
-        self._name = str(self._path)
+        self._name = mailbox_name(premises.data, account_id)
         self._opened: MailboxFile | None = None
+        self._was_there = False
         self._cached: dict[str | None, Cached] = {}
         self._print = (0, 0)
         self._print_at = -1
@@ -68,11 +76,20 @@ class AccountMailbox:
     # --- the file, if there is one --------------------------------------------------------------------------
 
     def file(self) -> MailboxFile | None:
-        """The mailbox file, if letters were ever absorbed."""
-        if self._opened is None and os.path.exists(self._name):  # noqa: PTH110 four times as quick
-            premises = self._premises
-            self._opened = MailboxFile(self._path, premises.pool, premises.clock, premises.vfs)
+        """The mailbox file, if letters were ever absorbed. Who opens one that was shown and is lost is told so."""
+        if self._opened is None and (self._was_there or os.path.exists(self._name)):  # noqa: PTH110 four times as quick
+            return self._open()
         return self._opened
+
+    def _open(self) -> MailboxFile:
+        """No connection is made before somebody asks or writes."""
+        premises = self._premises
+        self._opened = MailboxFile(self._path, premises.pool, premises.clock, premises.vfs)
+        return self._opened
+
+    @property
+    def _path(self) -> Path:
+        return Path(self._name)
 
     async def _whole_file(self) -> MailboxFile:
         """The mailbox file with all letters in it."""
@@ -99,41 +116,58 @@ class AccountMailbox:
             self._print = self._premises.ask(lambda office: arrivals.fingerprint(office, self.account_id))
             self._print_at = version
         print_ = self._print
-        file = self._opened or self.file()
         cached = self._cached.get(viewer)
-        if cached is not None and file is None and cached[0] == print_:
+        if cached is not None and cached[0] == print_ and cached[1] == self._look(viewer):
             return cached[2]
-        if cached is not None and file is not None and cached[0] == print_:
-            seen = file.seen(viewer, folder)
-            if seen is cached[1]:
-                return cached[2]
-        snapshot, seen_then = self._both(viewer, print_[0])
-        self._cached[viewer] = print_, seen_then, snapshot
+        look, snapshot = self._both(viewer, print_[0])
+        self._cached[viewer] = print_, look, snapshot
         return snapshot
 
-    def _both(self, viewer: str | None, last: int) -> tuple[Snapshot, Seen | None]:
+    def _look(self, viewer: str | None) -> Look:
+        """By what the file is known now. One that is at rest is not opened for that."""
+        if self._opened is None and self._premises.vfs is None:
+            still = stillness(self._name)
+            if still is not None and (still is not ABSENT or not self._was_there):
+                return still
+        file = self.file()
+        return ABSENT if file is None else file.seen(viewer, INBOX)
+
+    def _see(self, viewer: str | None) -> tuple[Look, Seen | None]:
+        """The same, and what the file shows, if there is one."""
+        look = self._look(viewer)
+        if look is ABSENT:
+            return look, None
+        self._was_there = True
+        if isinstance(look, Seen):
+            return look, look
+        seen = seen_at_rest(self._name, look, viewer)
+        if seen is not None:
+            return look, seen
+        seen = self._open().seen(viewer, INBOX)
+        return seen, seen
+
+    def _both(self, viewer: str | None, last: int) -> tuple[Look, Snapshot]:
         """What is in the file and what is not, as one; `last` is the newest arrival or 0."""
         rows: tuple[str | None, str | None, str | None, str | None] = (None, None, None, None)
-        file = self.file()
         if last:
-            mark = file.ask(lambda near: arrivals.watermark(near, self._premises.incarnation)) if file else 0
-            query = (self.account_id, mark)
+            query = (self.account_id, 0)
             rows = self._premises.ask(lambda office: office.execute(arrivals.COLUMNS, query).fetchone()) or rows
-            file = self.file()
+        look, seen = self._see(viewer)
+        if seen is not None and rows[0] is None:
+            return look, seen.snapshot
         numbers, octets, unique_ids, grown = sight.split(*rows)
-        if file is None:
+        if seen is None:
             if viewer:
                 raise NotLooking(viewer)
             keys = array("q", [-number for number in numbers])
             newest = unique_ids[-1] if unique_ids else ""
             surrogates = {-number: size for number, size in grown.items()}
             viewer_id = OWNER_ID if viewer is not None else EVERYBODY_ID
-            return sight.Columns(keys, octets, unique_ids, surrogates, newest, viewer_id).snapshot(), None
-        seen = file.seen(viewer, INBOX)
+            return look, sight.Columns(keys, octets, unique_ids, surrogates, newest, viewer_id).snapshot()
         done = seen.watermark if seen.incarnation == self._premises.incarnation else 0
         fresh = next((at for at, number in enumerate(numbers) if number > done), len(numbers))
         if fresh == len(numbers):
-            return seen.snapshot, seen
+            return look, seen.snapshot
         shown = sight.Columns(
             seen.snapshot.keys + array("q", [-number for number in numbers[fresh:]]),
             seen.snapshot.octets + octets[fresh:],
@@ -142,7 +176,7 @@ class AccountMailbox:
             unique_ids[-1],
             seen.viewer_id,
         )
-        return shown.snapshot(), seen
+        return look, shown.snapshot()
 
     async def read(self, keys: Sequence[int], index: int = 0) -> list[Piece | None]:
         if not keys or min(keys) > 0:
@@ -393,6 +427,7 @@ class AccountMailbox:
     def rest(self) -> None:
         """Let go of the file; the next verb opens it again."""
         file, self._opened = self._opened, None
+        self._was_there = False
         self._cached.clear()
         if file is not None:
             file.rest_later()

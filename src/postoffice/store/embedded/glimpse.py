@@ -16,9 +16,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar, cast
+from typing import Final, NamedTuple, TypeVar, cast
 
 import apsw
 
@@ -31,8 +30,7 @@ SETTLED_SECONDS: Final = 3.0
 """How long a file must have been left alone: more than the coarsest clock of a file system, that of FAT, goes by."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stillness:
+class Stillness(NamedTuple):
     """What a file at rest is known by."""
 
     inode: int
@@ -41,13 +39,17 @@ class Stillness:
     changed: int
 
 
+ABSENT: Final = Stillness(0, 0, 0, 0)
+"""What no file is known by: it shows nothing for as long as there is none."""
+
+
 def stillness(name: str) -> Stillness | None:
-    """None: somebody has the file open, or it was written a moment ago, or it is not there."""
+    """None: somebody has the file open, or it was written a moment ago."""
     try:
         found = os.stat(name)  # noqa: PTH116 as quick as it can be: this is asked at every login
     except OSError:
-        return None
-    if os.path.exists(f"{name}-wal"):  # noqa: PTH110 the same
+        return ABSENT
+    if os.access(f"{name}-wal", os.F_OK):  # the same: what is not there is no exception here
         return None
     if time.time() - max(found.st_mtime, found.st_ctime) < SETTLED_SECONDS:
         return None

@@ -3,7 +3,7 @@ same kind of file; moving a mailbox is copying a file.
 
 Reads answer at once on the loop's thread, from a connection that only asks. Writes wait for the disk, so they go to
 a thread, on a connection of their own that is opened when the first one comes. A file that is at rest (nobody
-asked for a while) has no connection at all; the next verb opens it, unless a glimpse is enough (`glimpse`).
+asked for a while) has no connection at all; the next verb opens it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import apsw
 
@@ -28,9 +28,8 @@ from postoffice.net.pause import give_way
 from postoffice.store.base import MaildropLock
 from postoffice.store.embedded import chain, contents, folders, pulls, scans, sight
 from postoffice.store.embedded.folders import Leave
-from postoffice.store.embedded.glimpse import Stillness, glimpse, stillness
-from postoffice.store.embedded.recollection import recollection
 from postoffice.store.embedded.schema import HAS_SEARCH, MAILBOX
+from postoffice.store.embedded.sight import Seen
 from postoffice.store.embedded.staging import GrowingStage, RowOverflow
 from postoffice.store.identity import new_email_id
 from postoffice.store.model import (
@@ -68,17 +67,6 @@ CACHE_OCTETS_AT_HOME = 1 << 22
 once, at the commit, and is not read again before."""
 
 
-class Seen(NamedTuple):
-    """A snapshot, what `folders.shown` was, and which arrivals of which life of the office are in it."""
-
-    shown: int
-    snapshot: Snapshot
-    incarnation: int
-    watermark: int
-    last: str
-    viewer_id: int
-
-
 class MailboxFile:
     """A `Mailbox` in a file."""
 
@@ -98,9 +86,6 @@ class MailboxFile:
         self._far = Desk(path, pool, lambda path: open_reader(path, vfs, CACHE_OCTETS, key))
         self._version = -1
         self._shown: dict[tuple[str | None, str], Seen] = {}
-        self._name = str(path)
-        self._still: Stillness | None = None
-        self._glimpsed: dict[tuple[str | None, str], Seen] = {}
 
     @classmethod
     def open(
@@ -168,10 +153,6 @@ class MailboxFile:
 
     def seen(self, viewer: str | None, folder: str) -> Seen:
         """The cached one, if no other connection wrote since, or what it wrote altered nobody's sight here."""
-        if self._near is None and self._vfs is None:
-            glimpsed = self._glimpse(viewer, folder)
-            if glimpsed is not None:
-                return glimpsed
         near = self._near or self.near()
         try:
             version = (self._watch or self._begin_watch(near)).version()
@@ -181,30 +162,10 @@ class MailboxFile:
             seen = self._shown.get((viewer, folder))
             if seen is None:
                 with near:
-                    seen = self._shown[viewer, folder] = _seen(sight.texts(near, viewer, folder))
+                    seen = self._shown[viewer, folder] = sight.texts(near, viewer, folder).seen()
             return seen
         except apsw.Error as error:
             raise store_error(error, self.path) from error
-
-    def _glimpse(self, viewer: str | None, folder: str) -> Seen | None:
-        """What a file at rest shows, without opening it; None where that cannot be done."""
-        still = stillness(self._name)
-        if still is None:
-            return None
-        if still != self._still:
-            self._still = still
-            self._glimpsed.clear()
-        seen = self._glimpsed.get((viewer, folder))
-        if seen is None:
-            asked = f"{viewer!r} {folder!r}"
-            texts = recollection.find(still, asked)
-            if texts is None:
-                texts = glimpse(self.path, MAILBOX, still, lambda connection: sight.texts(connection, viewer, folder))
-                if texts is None:
-                    return None
-                recollection.keep(still, asked, texts)
-            seen = self._glimpsed[viewer, folder] = _seen(texts)
-        return seen
 
     def _begin_watch(self, near: Connection) -> Watch:
         self._watch = Watch(near)
@@ -374,7 +335,7 @@ class MailboxFile:
         self._let_go()()
 
     def rest_later(self) -> None:
-        """The same, in a thread, if there is anything to close: most that are let go were only glimpsed at."""
+        """The same, in a thread, if there is anything to close."""
         is_open = self.is_open
         close = self._let_go()
         if is_open:
@@ -388,7 +349,6 @@ class MailboxFile:
     def _let_go(self) -> Callable[[], None]:
         near, self._near, self._watch = self._near, None, None
         self._shown.clear()
-        self._glimpsed.clear()
 
         def close() -> None:
             if near is not None:
@@ -402,7 +362,3 @@ class MailboxFile:
         if self._own_pool is not None:
             self._own_pool.shutdown(wait=True)
         self.rest()
-
-
-def _seen(texts: sight.Texts) -> Seen:
-    return Seen(texts.shown, texts.snapshot(), texts.incarnation, texts.watermark, texts.last, texts.viewer_id)

@@ -77,6 +77,16 @@ class Columns(NamedTuple):
         return Snapshot(generation, self.keys, self.octets, self.unique_ids, self.surrogates)
 
 
+class Seen(NamedTuple):
+    """A snapshot, what `folders.shown` was, and which arrivals of which life of the office are in it."""
+
+    snapshot: Snapshot
+    viewer_id: int
+    shown: int
+    incarnation: int
+    watermark: int
+
+
 class Texts(NamedTuple):
     """What a viewer sees of a folder as SQLite gives it: columns as long texts, the name of the last letter (as in
     `Columns`), who sees it, `folders.shown`, and up to which arrival of which life of the office letters are in it."""
@@ -91,8 +101,9 @@ class Texts(NamedTuple):
     incarnation: int
     watermark: int
 
-    def snapshot(self) -> Snapshot:
-        return Columns(*split(*self[:4]), self.last, self.viewer_id).snapshot()
+    def seen(self) -> Seen:
+        snapshot = Columns(*split(*self[:4]), self.last, self.viewer_id).snapshot()
+        return Seen(snapshot, self.viewer_id, self.shown, self.incarnation, self.watermark)
 
 
 def split(
