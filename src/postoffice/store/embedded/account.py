@@ -61,7 +61,7 @@ Cached = tuple[tuple[int, int], Look, Snapshot]
 class AccountMailbox:
     """A `Mailbox` at the office."""
 
-    __slots__ = ("_cached", "_name", "_opened", "_premises", "_print", "_print_at", "_was_there", "account_id")
+    __slots__ = ("_cached", "_name", "_opened", "_premises", "_was_there", "account_id")
 
     def __init__(self, premises: Premises, account_id: int) -> None:
         self._premises = premises
@@ -70,8 +70,6 @@ class AccountMailbox:
         self._opened: MailboxFile | None = None
         self._was_there = False
         self._cached: dict[str | None, Cached] = {}
-        self._print = (0, 0)
-        self._print_at = -1
 
     # --- the file, if there is one --------------------------------------------------------------------------
 
@@ -102,7 +100,7 @@ class AccountMailbox:
         return file
 
     def _waiting(self, file: MailboxFile) -> bool:
-        last, _ = self._premises.ask(lambda office: arrivals.fingerprint(office, self.account_id))
+        last, _ = self._premises.residents.fingerprint(self.account_id)
         return last > file.ask(lambda mailbox: arrivals.watermark(mailbox, self._premises.incarnation))
 
     # --- reading --------------------------------------------------------------------------------------------
@@ -111,11 +109,7 @@ class AccountMailbox:
         if folder != INBOX:
             return await (await self._whole_file()).snapshot(viewer, folder)
         # Arrivals first: what is absorbed between the two looks is then in the file, and not shown twice.
-        version = self._premises.version()
-        if version != self._print_at:
-            self._print = self._premises.ask(lambda office: arrivals.fingerprint(office, self.account_id))
-            self._print_at = version
-        print_ = self._print
+        print_ = self._premises.residents.fingerprint(self.account_id)
         cached = self._cached.get(viewer)
         if cached is not None and cached[0] == print_ and cached[1] == self._look(viewer):
             return cached[2]
@@ -237,7 +231,7 @@ class AccountMailbox:
         return await (await self._whole_file()).changes(since, folder)
 
     async def folders(self) -> list[Folder]:
-        if self.file() is None and not self._premises.ask(lambda db: arrivals.fingerprint(db, self.account_id))[0]:
+        if self.file() is None and not self._premises.residents.fingerprint(self.account_id)[0]:
             return [Folder(INBOX, uid_validity=1, uid_next=1, highest_modseq=1)]
         return await (await self._whole_file()).folders()
 

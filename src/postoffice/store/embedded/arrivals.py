@@ -45,15 +45,14 @@ NEXT = (
 )
 
 
-def fingerprint(connection: Connection, account_id: int) -> tuple[int, int]:
-    """Changes with every arrival that comes or goes: the last number, and how often some departed."""
+def fingerprint(connection: Connection, account_id: int) -> tuple[int, int] | None:
+    """Changes with every arrival that comes or goes: the last number, and how often some departed. None: no account."""
     row = connection.execute(
         "SELECT coalesce((SELECT max(number) FROM arrivals WHERE account_id = ?1), 0),"
-        " coalesce((SELECT times FROM departures WHERE account_id = ?1), 0)",
+        " coalesce((SELECT times FROM departures WHERE account_id = ?1), 0) FROM accounts WHERE account_id = ?1",
         (account_id,),
     ).fetchone()
-    assert row is not None
-    return row[0], row[1]
+    return row and (row[0], row[1])
 
 
 def is_gone(connection: Connection, account_id: int) -> bool:

@@ -58,8 +58,6 @@ class EmbeddedOffice:
         self._absorb_seconds = absorb_seconds
         self._limit = open_mailboxes
         self._mailboxes: OrderedDict[int, AccountMailbox] = OrderedDict()
-        self._living: set[int] = set()
-        self._living_at = -1
         self._next_collection = 0.0
         self.removal = Removal(premises)
 
@@ -98,7 +96,7 @@ class EmbeddedOffice:
     # --- mailboxes ------------------------------------------------------------------------------------------
 
     async def mailbox(self, account_id: int) -> AccountMailbox:
-        self._must_live_here(account_id)
+        self._premises.residents.fingerprint(account_id)  # who does not live here has no mailbox
         mailbox = self._mailboxes.get(account_id)
         if mailbox is None:
             mailbox = self._mailboxes[account_id] = AccountMailbox(self._premises, account_id)
@@ -107,18 +105,6 @@ class EmbeddedOffice:
         else:
             self._mailboxes.move_to_end(account_id)
         return mailbox
-
-    def _must_live_here(self, account_id: int) -> None:
-        version = self._premises.version()
-        if version != self._living_at:
-            self._living.clear()
-            self._living_at = version
-        if account_id in self._living:
-            return
-        sql = "SELECT 1 FROM accounts WHERE account_id = ?"
-        if self._premises.ask(lambda office: office.execute(sql, (account_id,)).fetchone()) is None:
-            raise StoreError(f"there is no account {account_id}")
-        self._living.add(account_id)
 
     def forget_mailbox(self, account_id: int) -> None:
         """Its account is gone: close the file and take it away."""

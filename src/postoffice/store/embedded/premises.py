@@ -20,6 +20,7 @@ from postoffice.net.pause import pause
 from postoffice.store.embedded.committer import Committer
 from postoffice.store.embedded.locks import MOVING, HeldLock, MaildropLocks
 from postoffice.store.embedded.places import office_path
+from postoffice.store.embedded.residents import Residents
 from postoffice.store.embedded.schema import MAILBOX
 from postoffice.store.embedded.spool import Spool
 
@@ -47,11 +48,13 @@ class Premises:
     is_closed: bool = False
     far: Desk = field(init=False)
     blank: Blank = field(init=False)
+    residents: Residents = field(init=False)
     _near: Connection | None = field(init=False, default=None)
     _watch: Watch | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.blank = Blank(self.data / "mailboxes", MAILBOX)
+        self.residents = Residents(self)
         self.far = Desk(office_path(self.data), self.pool, lambda path: open_reader(path, self.vfs))
 
     def ask(self, question: Callable[[Connection], T]) -> T:
