@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -120,7 +119,7 @@ class Login:
         self._settings = settings or LoginSettings()
         self._clock = clock
         self._pool = PasswordPool(threads)
-        self._remembered: OrderedDict[bytes, tuple[Admission, float]] = OrderedDict()
+        self._remembered: dict[bytes, tuple[Admission, float]] = {}
         self._generation = -1
         self._announced: dict[tuple[bool, bool], tuple[tuple[bytes, ...], Announced]] = {}
         self._announced_at = -1
@@ -148,7 +147,6 @@ class Login:
             self._generation = generation
         known = self._remembered.get(remembered)
         if known is not None and known[1] > self._clock():
-            self._remembered.move_to_end(remembered)
             if not self.guard.knows(host, remembered):
                 self.guard.worked(host, await self._full(username), remembered)
             self.bylaws.note(generation)
@@ -373,9 +371,10 @@ class Login:
         return hashlib.blake2b(f"{username}\0{password}".encode(), key=self.guard.key, digest_size=16).digest()
 
     def _remember(self, fingerprint: bytes, admission: Admission) -> None:
+        self._remembered.pop(fingerprint, None)
+        if len(self._remembered) >= REMEMBERED_LIMIT:
+            del self._remembered[next(iter(self._remembered))]  # all are good for equally long, so it would end first
         self._remembered[fingerprint] = (admission, self._clock() + self._settings.remember_seconds)
-        if len(self._remembered) > REMEMBERED_LIMIT:
-            self._remembered.popitem(last=False)
 
 
 def is_recent(username: str) -> bool:
