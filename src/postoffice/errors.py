@@ -24,14 +24,12 @@ An unknown exception is always a *temporary* refusal: a bug may delay a letter, 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 
 class PostofficeError(Exception):
     """The root of the tree."""
 
 
-@dataclass(eq=False)
 class Refusal(PostofficeError):
     """We say no, in no protocol's words.
 
@@ -39,10 +37,11 @@ class Refusal(PostofficeError):
     what the other side may read, in plain words and without internals; `because` is for our log.
     """
 
-    permanent: bool
-    status: str
-    public: str
-    because: str = ""
+    def __init__(self, permanent: bool, status: str, public: str, because: str = "") -> None:
+        self.permanent = permanent
+        self.status = status
+        self.public = public
+        self.because = because
 
     def __str__(self) -> str:
         return f"{self.enhanced} {self.public}" + (f" ({self.because})" if self.because else "")

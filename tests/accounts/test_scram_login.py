@@ -8,7 +8,6 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -245,7 +244,7 @@ async def test_a_session_resumed_from_another_certificate_is_told_of_no_plus() -
 async def said_by_fetch(source: Source, options: Options) -> list[bytes]:
     """The command lines of a pull."""
     said = bytearray()
-    heard = replace(options, tracer=lambda _: lambda who, octets: said.extend(octets if who == "C" else b""))
+    heard = options._replace(tracer=lambda _: lambda who, octets: said.extend(octets if who == "C" else b""))
     report = await collect(source, MemoryMailbox(), heard)
     assert report.letters == 0
     return bytes(said).splitlines()

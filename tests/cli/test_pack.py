@@ -12,7 +12,6 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -436,7 +435,7 @@ def test_a_killed_open_leaves_no_mailbox_and_the_next_one_works(tmp_path: Path, 
 def test_an_older_file_and_its_pack_are_merged_and_stay_as_they_are(tmp_path: Path) -> None:
     home, old = tmp_path / "home", tmp_path / "old"
     asyncio.run(put_into(home, text(1)))
-    prepare(old, replace(MAILBOX, steps=MAILBOX.steps[:3]), create=True)
+    prepare(old, MAILBOX._replace(steps=MAILBOX.steps[:3]), create=True)
     with closing(apsw.Connection(str(old))) as connection:
         connection.execute("INSERT INTO pulled VALUES ('pop3://x', 'id-1')")
     octets = old.read_bytes()

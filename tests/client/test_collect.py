@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import pytest
 
@@ -95,7 +94,7 @@ async def test_a_cut_between_keeping_and_deleting_costs_no_second_fetch(
     await deliver(*LETTERS)
     stop = listen(lambda name, _: office.open_office.cut() if name == "home.kept" else None)
     with pytest.raises(Disconnected):
-        await collect(source, home, replace(options(office, delete=True), longest_wait=-1.0))
+        await collect(source, home, options(office, delete=True)._replace(longest_wait=-1.0))
     stop()
     assert await letters_of(home) == LETTERS
     assert len(await office.letters("bob@b.example")) == len(LETTERS), "without QUIT nothing is removed"
@@ -121,7 +120,7 @@ async def test_many_letters_go_in_windows(
 ) -> None:
     many = [b"Subject: %d\r\n\r\n" % number + b".x\r\n" * number for number in range(150)]
     await deliver(*many)
-    narrow = replace(options(office), window_letters=7, window_octets=2000, batch_letters=7)
+    narrow = options(office)._replace(window_letters=7, window_octets=2000, batch_letters=7)
     report = await collect(source, home, narrow)
     assert report.letters == 150
     assert await letters_of(home) == many

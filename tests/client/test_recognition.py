@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from postoffice.client.listing import Listed
@@ -33,7 +31,7 @@ def test_what_was_never_met_is_new_and_has_a_name_of_its_own() -> None:
 
 
 def test_what_is_as_it_was_is_known_and_what_is_not_listed_is_gone() -> None:
-    memory = {"a": HERE, "b": replace(HERE, octets=None), "c": HERE}
+    memory = {"a": HERE, "b": HERE._replace(octets=None), "c": HERE}
     assert names(recognize(listed(("a", 100), ("b", 7), ("d", 100)), memory)) == (["a", "b"], ["d"], [], {"c"})
 
 
@@ -47,10 +45,10 @@ def test_what_failed_before_is_new_under_the_same_name() -> None:
     ("before", "octets", "by_header"),
     [
         (HERE, 101, True),
-        (replace(HERE, header=None), 101, False),
-        (replace(HERE, gone=9.0), 100, True),
-        (replace(HERE, deleting=7.0, confirmed=8.0), 100, False),
-        (replace(HERE, deleting=7.0, confirmed=8.0, gone=9.0), 100, False),
+        (HERE._replace(header=None), 101, False),
+        (HERE._replace(gone=9.0), 100, True),
+        (HERE._replace(deleting=7.0, confirmed=8.0), 100, False),
+        (HERE._replace(deleting=7.0, confirmed=8.0, gone=9.0), 100, False),
     ],
     ids=["another size", "no header remembered", "back again", "deleted, and still there", "deleted, and back again"],
 )
@@ -62,14 +60,14 @@ def test_an_old_name_is_in_doubt_where_something_speaks_against_it(
 
 
 def test_a_removal_that_nobody_confirmed_is_no_reason_to_doubt() -> None:
-    found = recognize(listed(("a", 100)), {"a": replace(HERE, deleting=7.0)})
+    found = recognize(listed(("a", 100)), {"a": HERE._replace(deleting=7.0)})
     assert names(found) == (["a"], [], [], set())
 
 
 def test_letters_of_one_name_are_in_doubt_as_long_as_there_are_several() -> None:
     memory = {"a": HERE, "a\n2": HERE}
     assert names(recognize(listed(("a", 100)), memory))[2] == ["a\n3"]
-    assert names(recognize(listed(("a", 100)), memory | {"a": replace(HERE, gone=1.0)}))[0] == ["a\n2"]
+    assert names(recognize(listed(("a", 100)), memory | {"a": HERE._replace(gone=1.0)}))[0] == ["a\n2"]
 
 
 def test_without_unique_ids_everything_is_in_doubt() -> None:
@@ -78,7 +76,7 @@ def test_without_unique_ids_everything_is_in_doubt() -> None:
 
 
 def test_a_mailbox_that_moved_is_known_by_sizes_and_headers() -> None:
-    memory = {name: replace(HERE, octets=octets) for name, octets in (("a", 1), ("b", 2), ("c", 3))}
+    memory = {name: HERE._replace(octets=octets) for name, octets in (("a", 1), ("b", 2), ("c", 3))}
     found = recognize(listed(("x", 1), ("y", 2), ("z", 9)), memory)
     assert names(found) == ([], ["z"], ["x", "y"], {"a", "b", "c"})
     assert [(doubt.candidates, doubt.by_header) for doubt in found.doubtful] == [(("a",), True), (("b",), True)]
@@ -90,7 +88,7 @@ def test_a_new_letter_among_known_ones_costs_no_second_look() -> None:
 
 
 def test_what_we_deleted_ourselves_comes_back_under_no_other_name() -> None:
-    memory = {"a": replace(HERE, deleting=7.0, confirmed=8.0, gone=9.0)}
+    memory = {"a": HERE._replace(deleting=7.0, confirmed=8.0, gone=9.0)}
     assert names(recognize(listed(("x", 100)), memory)) == ([], ["x"], [], set())
 
 
@@ -122,7 +120,7 @@ def test_what_a_server_marks_in_a_header_makes_no_other_letter_of_it() -> None:
 
 
 def test_each_letter_here_is_matched_once() -> None:
-    memory = {"a": HERE, "b": HERE, "c": replace(HERE, header=b"x" * 16)}
+    memory = {"a": HERE, "b": HERE, "c": HERE._replace(header=b"x" * 16)}
     assert matching(["c", "a", "b"], memory, set(), HEADER) == "a"
     assert matching(["c", "a", "b"], memory, {"a"}, HEADER) == "b"
     assert matching(["c", "a", "b"], memory, {"a", "b"}, HEADER) == ""

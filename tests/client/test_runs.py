@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 
 import pytest
 
@@ -46,7 +45,7 @@ class Pulls:
     async def __call__(self, **options: object) -> Report:
         self.peer.heard.clear()
         # The names of options are checked by `replace`.
-        return await collect(self._source, self._home, replace(self._options, **options))  # type: ignore[arg-type]
+        return await collect(self._source, self._home, self._options._replace(**options))  # type: ignore[arg-type]
 
     def said(self, keyword: str) -> int:
         """How often the last pull said a command."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import closing
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -114,7 +113,7 @@ async def test_letters_that_come_together_are_one_commit(tmp_path: Path) -> None
     mailbox = MailboxFile.open(tmp_path / "home", create=True)
     await mailbox.create_folder("Sent")
     letters = [await letter(mailbox, text(number)) for number in range(4)]
-    await mailbox.append([letters[0], replace(letters[1], folder="Sent"), *letters[2:]])
+    await mailbox.append([letters[0], letters[1]._replace(folder="Sent"), *letters[2:]])
     assert len(await keys(mailbox)) == 3
     await mailbox.close()
     assert commit_in(tmp_path / "home")[:2] == (1, 4)
@@ -171,7 +170,7 @@ async def test_quarantine_and_release_go_on_with_it(path: Path) -> None:
     digest = sha256(text(0)).digest()
     await mailbox.judge({digest: scan}, {QUARANTINE: [bad]})
     [there] = await keys(mailbox, None, QUARANTINE)
-    await mailbox.judge({digest: replace(scan, allowed=frozenset({"Eicar"}))}, {"INBOX": [there]})
+    await mailbox.judge({digest: scan._replace(allowed=frozenset({"Eicar"}))}, {"INBOX": [there]})
     await mailbox.close()
     assert commit_in(path)[:2] == (LETTERS + 4, LETTERS)
 
@@ -179,7 +178,7 @@ async def test_quarantine_and_release_go_on_with_it(path: Path) -> None:
 async def test_a_transaction_that_fails_is_no_commit(path: Path) -> None:
     before = commit_in(path)
     mailbox = MailboxFile.open(path)
-    letters = [await letter(mailbox, text("new")), replace(await letter(mailbox, text("nowhere")), folder="None")]
+    letters = [await letter(mailbox, text("new")), (await letter(mailbox, text("nowhere")))._replace(folder="None")]
     with pytest.raises(Exception, match="there is no folder None"):
         await mailbox.append(letters)
     await mailbox.close()
@@ -205,7 +204,7 @@ async def test_a_file_without_one_begins_one_when_it_is_first_written_at_home(pa
 
 async def test_a_file_of_an_older_version_begins_one(tmp_path: Path) -> None:
     path = tmp_path / "old.mailbox"
-    prepare(path, replace(MAILBOX, steps=MAILBOX.steps[:-1]), create=True)
+    prepare(path, MAILBOX._replace(steps=MAILBOX.steps[:-1]), create=True)
     mailbox = MailboxFile.open(path)
     await put(mailbox, text(1))
     await mailbox.close()
@@ -214,7 +213,7 @@ async def test_a_file_of_an_older_version_begins_one(tmp_path: Path) -> None:
 
 async def test_an_older_program_refuses_a_file_that_may_have_one(path: Path) -> None:
     with pytest.raises(DamagedStore, match="is from a newer version of postoffice"):
-        prepare(path, replace(MAILBOX, steps=MAILBOX.steps[:-1]), create=False)
+        prepare(path, MAILBOX._replace(steps=MAILBOX.steps[:-1]), create=False)
 
 
 async def test_two_that_begin_it_at_the_same_time_begin_one(path: Path) -> None:

@@ -5,7 +5,6 @@ import stat
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import apsw
@@ -138,7 +137,7 @@ async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
 async def test_an_office_of_the_first_version_gets_a_secret(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    prepare(tmp_path / "data" / "office.db", replace(OFFICE, steps=OFFICE.steps[:1]), create=True)
+    prepare(tmp_path / "data" / "office.db", OFFICE._replace(steps=OFFICE.steps[:1]), create=True)
     store = EmbeddedStore.open(tmp_path / "data")
     secret = await store.directory.secret()
     await store.close()
@@ -155,7 +154,7 @@ LARGE_LETTER += (b"y" * 1022 + b"\r\n") * 400
 def before_surrogates(kind: Kind) -> Kind:
     """The kind as it was when what surrogates measure was not reckoned."""
     count = next(number for number, step in enumerate(kind.steps) if "surrogate_growth" in step)
-    return replace(kind, steps=kind.steps[:count])
+    return kind._replace(steps=kind.steps[:count])
 
 
 def copied(path: Path, source: Path, **columns: str) -> None:

@@ -10,7 +10,6 @@ from postoffice.errors import StoreError
 from postoffice.store.base import Mailbox, Store
 from postoffice.store.identity import new_email_id
 from postoffice.store.memory import MemoryMailbox, MemoryStore
-from postoffice.store.model import Staged
 from postoffice.store.slow import SlowStore
 from postoffice.testing.check_store import (
     CHECKS,
@@ -122,11 +121,10 @@ async def test_a_content_that_rotted_is_found() -> None:
 
 async def test_what_another_engine_staged_is_refused() -> None:
     mailbox = MemoryMailbox()
-    foreign = await letter(mailbox, text(1))
-    foreign.staged.place = "spool/1"
+    known = await letter(mailbox, text(1))
+    foreign = known._replace(staged=known.staged._replace(place="spool/1"))
     with pytest.raises(StoreError, match="spool/1 was not staged in memory"):
         await mailbox.append([foreign])
-    assert isinstance(foreign.staged, Staged)
     assert await keys(mailbox) == []
 
 

@@ -1,7 +1,6 @@
 """Who keeps letters may go on when they are put, before they are durable."""
 
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,7 @@ async def test_nothing_is_told_of_letters_that_are_not_kept(tmp_path: Path) -> N
     mailbox = MailboxFile.open(tmp_path / "home.mailbox", create=True)
     told: list[None] = []
     try:
-        lost = replace(await letter(mailbox, text(1)), folder="Nowhere")
+        lost = (await letter(mailbox, text(1)))._replace(folder="Nowhere")
         with pytest.raises(StoreError):
             await mailbox.append([lost], lambda: told.append(None))
         assert told == []

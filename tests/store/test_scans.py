@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
 from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
@@ -25,7 +24,7 @@ LOG_HEAD, FRAME_HEAD = 32, 24
 CLEAN = Scan(Verdict.CLEAN, "clamd", NOON, signatures="1")
 FOUND = Scan(Verdict.INFECTED, "clamd", NOON + 1, "Test.Eicar", "2")
 NOT_YET = Scan(Verdict.UNSCANNED, "clamd", NOON, "it is away")
-ALLOWED = replace(FOUND, allowed=frozenset({FOUND.name}))
+ALLOWED = FOUND._replace(allowed=frozenset({FOUND.name}))
 
 
 def name_of(plain: bytes) -> bytes:

@@ -3,7 +3,6 @@ apart, and what is being done just now is neither."""
 
 import asyncio
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import apsw
@@ -196,7 +195,7 @@ async def test_an_empty_file_is_no_damage(tmp_path: Path) -> None:
 
 async def test_a_file_of_the_first_version_is_looked_at_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "old.mailbox"
-    prepare(path, replace(MAILBOX, steps=MAILBOX.steps[:1]), create=True)
+    prepare(path, MAILBOX._replace(steps=MAILBOX.steps[:1]), create=True)
     assert found(path) == []
     connection = apsw.Connection(str(path))
     assert connection.execute("PRAGMA user_version").get == 1

@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -71,8 +70,7 @@ class Wish(NamedTuple):
     def on(self, options: Options) -> Options:
         from postoffice.home.copies import whole_in
 
-        options = replace(
-            options,
+        options = options._replace(
             rules=(*options.rules, *self.rules),
             order=self.order,
             largest=options.largest if self.largest is None else self.largest,
@@ -108,7 +106,7 @@ def fetch_accounts(names: Sequence[str], is_all: bool, config: Path | None, wish
         raise UsageError("which accounts? Name them, or say --all")
     home = read_home(config or usual_path())
     accounts = [home.account(name) for name in dict.fromkeys(names)] if names else list(home.accounts.values())
-    hooks = home.hooks if wish.hook is None else replace(home.hooks, new_mail=wish.hook)
+    hooks = home.hooks if wish.hook is None else home.hooks._replace(new_mail=wish.hook)
     terminal = asyncio.Lock()
     statuses = [os.EX_OK]
     problems: list[PostofficeError] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,7 +175,7 @@ class _Wanted:
 
         source = parse_url(url)
         has_user = bool(source.user)
-        source = source if has_user else replace(source, user=self.address)
+        source = source if has_user else source._replace(user=self.address)
         return Candidate(source, "you", is_user_told=has_user, wants_token=wants_token(source))
 
     async def _found(self) -> Candidate:
@@ -227,7 +227,7 @@ class _Wanted:
         if not candidate.is_user_told:
             names.append(self.address.rpartition("@")[0])
         for name in names:
-            source = replace(candidate.source, user=name)
+            source = candidate.source._replace(user=name)
             try:
                 letters = self._letters(source)
             except Refused as refused:
@@ -255,7 +255,7 @@ class _Wanted:
         is_read = places.pop("stdin", False)
         named = Places(**places).named(source) + ([lambda: ask(source)] if is_read else [])
         source, options = ready(source, self._trust, named, ask)
-        options = replace(options, patience_seconds=self.how["patience"])
+        options = options._replace(patience_seconds=self.how["patience"])
         options = traced(options) if self.how["trace"] else options
         with explained(source, has_ca=self._trust.is_of_ones_own):
             found = with_loop(

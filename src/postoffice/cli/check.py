@@ -12,7 +12,6 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -72,7 +71,7 @@ def check(what: tuple[str, ...], data: Path | None, after: str | None, as_json: 
         facts = {name: getattr(tally, name) for name in ("accounts", "mailboxes", "letters", "octets")}
         commit = _commit_of(tally)
         facts["commit"] = f"{commit.number}-{commit.link.hex()}" if commit is not None else None
-        told = {"sound": not damages, **facts, "seconds": seconds, "found": [asdict(one) for one in found]}
+        told = {"sound": not damages, **facts, "seconds": seconds, "found": [one._asdict() for one in found]}
         click.echo(json.dumps(told, indent=2))
     else:
         click.echo(_summary(tally, damages, len(found) - damages, seconds))

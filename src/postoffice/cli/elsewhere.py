@@ -7,7 +7,6 @@ import ssl
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -81,7 +80,7 @@ def entrance(
 
     source = parse_url(url)
     if not source.user:
-        source = replace(source, user=known_user(source.host))
+        source = source._replace(user=known_user(source.host))
 
     def ask(source: Source) -> str:
         if wants_token(source) and not sys.stdin.isatty():
@@ -90,13 +89,13 @@ def entrance(
 
     trust = Trust(ca, pin, client_certificate, client_key, clear_text)
     source, options = ready(source, trust, named_places(source, source.user, **places), ask)
-    options = replace(options, patience_seconds=patience)
+    options = options._replace(patience_seconds=patience)
     return source, traced(options) if trace else options
 
 
 def traced(options: Options) -> Options:
     """The same, with the conversation on standard error as it happens."""
-    return replace(options, tracer=tracer)
+    return options._replace(tracer=tracer)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ The options are added to a command when it is asked for, so that none of them ha
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,13 +50,13 @@ def _note(context: click.Context, parameter: click.Parameter, value: Any) -> Non
         # Whatever another command of this process was told is forgotten.
         told = Asking(person=ask_person, tries=TRIES if sys.stdin.isatty() else 1)
     if parameter.name == "passphrase_stdin":
-        told = replace(told, person=_from_stdin, tries=1) if value else told
+        told = told._replace(person=_from_stdin, tries=1) if value else told
     elif value is not None:
         from postoffice.client.secrets import Places
 
         if told.places is not None or told.person is _from_stdin:
             raise click.UsageError("the passphrase comes from one place: name only one of them", context)
-        told = replace(told, places=Places(**{str(parameter.name).removeprefix("passphrase_"): value}))
+        told = told._replace(places=Places(**{str(parameter.name).removeprefix("passphrase_"): value}))
     asking.set(told)
 
 

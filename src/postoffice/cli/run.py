@@ -38,7 +38,7 @@ def run(config: Path | None, hook: str | None, as_json: bool) -> None:
 
     def read() -> Home:
         home = read_home(config or usual_path())
-        return home if hook is None else replace(home, hooks=replace(home.hooks, new_mail=hook))
+        return home if hook is None else replace(home, hooks=home.hooks._replace(new_mail=hook))
 
     stop = listen(_as_json if as_json else _in_words)
     try:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -41,7 +40,7 @@ def why(file: Path, letter: str, folder: str, as_json: bool) -> None:
         raise UsageError(f"{file}: nothing was pulled that is called {letter!r}", os.EX_NOINPUT)
     for source, source_id, pulled, scan in lives:
         if as_json:
-            facts = {"source": source, "source_id": source_id} | asdict(pulled)
+            facts: dict[str, Any] = {"source": source, "source_id": source_id} | pulled._asdict()
             facts["head"] = pulled.head.decode("utf-8", "replace")
             facts["scan"] = facts_of(scan) if scan is not None else None
             click.echo(json.dumps(facts, default=bytes.hex))

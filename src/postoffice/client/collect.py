@@ -15,7 +15,6 @@ several times, or when something happened that no session can mend.
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 from postoffice.client.entrance import Key
 from postoffice.client.run import PART, Options, Order, Report, Run
@@ -87,7 +86,7 @@ async def _renewed(run: Run, key: Key, problem: PostofficeError | None) -> Key |
         return None
     password = await run.options.renewal(key.password, is_refused)
     run.is_renewed = password is not None
-    return replace(key, password=password) if password is not None else None
+    return key._replace(password=password) if password is not None else None
 
 
 def _goes_on(run: Run, session: Session, problem: PostofficeError | None) -> bool:

@@ -24,7 +24,6 @@ import os
 import ssl
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from postoffice.client.talk import Talk
@@ -54,8 +53,7 @@ class Verdict(NamedTuple):
     is_informed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """What opens a maildrop.
 
     `tls` None trusts the authorities of this system; it may show a certificate of ours, and then the password is
@@ -66,6 +64,10 @@ class Key:
     password: str
     tls: ssl.SSLContext | None = None
     allows_clear_text: bool = False
+
+    def __repr__(self) -> str:
+        """Without the password."""
+        return f"Key({self._asdict() | {'password': '...'}})"
 
 
 async def enter(talk: Talk, key: Key) -> Capabilities:

@@ -15,7 +15,6 @@ import asyncio
 import re
 from collections import deque
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final, NamedTuple
 
 from postoffice.client.ledger import Ledger
@@ -239,7 +238,7 @@ class Fetching:
         if one.look is not None:
             await asyncio.wait([one.look])
             placed = placed if one.look.cancelled() else one.look.result()
-        return replace(one.letter, folder=placed.folder, scan=placed.scan)
+        return one.letter._replace(folder=placed.folder, scan=placed.scan)
 
     def _count_scan(self, letter: Letter, met: Met) -> None:
         scan, report = letter.scan, self._report

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from postoffice.store.base import Pulls
@@ -26,7 +25,7 @@ class Ledger(Mapping[str, Pulled]):
 
     def note(self, source_id: str, before: Pulled | None = None, **changes: Any) -> None:
         """Change what is remembered of a letter; `before` is where its memory begins, if it has none of its own."""
-        noted = replace(before or self._known.get(source_id, Pulled()), **changes)
+        noted = (before or self._known.get(source_id, Pulled()))._replace(**changes)
         self._known[source_id] = self._notes[source_id] = noted
 
     async def flush(self) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,7 +83,7 @@ def _shown(source: Source, trust: Trust) -> tuple[Source, ssl.SSLContext | None]
     if certificate is None:
         return source, tls
     show(tls, certificate, trust.client_key or certificate)
-    return replace(source, mechanism=EXTERNAL.decode()) if source.mechanism == ANY_MECHANISM else source, tls
+    return source._replace(mechanism=EXTERNAL.decode()) if source.mechanism == ANY_MECHANISM else source, tls
 
 
 def _token(source: Source) -> tuple[Token | None, Source]:
@@ -94,4 +93,4 @@ def _token(source: Source) -> tuple[Token | None, Source]:
     grant = purse.find(source.user) if is_wanted or source.mechanism == ANY_MECHANISM else None
     if grant is None or not (is_wanted or source.host in grant.hosts):
         return None, source
-    return purse.token(source.user), source if is_wanted else replace(source, mechanism=grant.mechanism)
+    return purse.token(source.user), source if is_wanted else source._replace(mechanism=grant.mechanism)

@@ -14,7 +14,7 @@ import fcntl
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
@@ -137,7 +137,7 @@ async def renewing(purse: Purse, address: str, options: Options, pull: Callable[
             return None
         return await asyncio.to_thread(purse.token, address, password)
 
-    return await pull(replace(options, renewal=renewal))
+    return await pull(options._replace(renewal=renewal))
 
 
 def _name(address: str) -> str:

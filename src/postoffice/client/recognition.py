@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import count
 from typing import Final, NamedTuple
@@ -57,14 +56,16 @@ class Doubt(NamedTuple):
     by_header: bool
 
 
-@dataclass(slots=True)
 class Recognition:
     """`gone` were there before, fetched or not, as far as anybody knows, and are not listed under their own name."""
 
-    known: list[Met] = field(default_factory=list)
-    new: list[Met] = field(default_factory=list)
-    doubtful: list[Doubt] = field(default_factory=list)
-    gone: set[str] = field(default_factory=set)
+    __slots__ = ("doubtful", "gone", "known", "new")
+
+    def __init__(self) -> None:
+        self.known: list[Met] = []
+        self.new: list[Met] = []
+        self.doubtful: list[Doubt] = []
+        self.gone: set[str] = set()
 
 
 def recognize(listed: Sequence[Listed], memory: Mapping[str, Pulled]) -> Recognition:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from postoffice.client.listing import Listed
@@ -56,8 +56,7 @@ MOST_GIVEN_UP: Final = 10
 """After how many letters that broke a session off it is the server that is broken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """How to pull.
 
     `tls` None trusts the authorities of this system. `rules` say which letters that are here may go from the server.
@@ -72,7 +71,7 @@ class Options:
     letters may be seen, while others are on their way.
     """
 
-    password: str = field(repr=False)
+    password: str
     tls: ssl.SSLContext | None = None
     rules: tuple[Rule, ...] = ()
     allows_clear_text: bool = False
@@ -96,6 +95,10 @@ class Options:
     renewal: Renewal | None = None
     needs_unique_ids: bool = False
     inspection: Inspection | None = None
+
+    def __repr__(self) -> str:
+        """Without the password."""
+        return f"Options({self._asdict() | {'password': '...'}})"
 
     def leaves(self, item: Listed) -> bool:
         """Whether a letter that is new stays on the server for now."""
@@ -134,7 +137,6 @@ class Report:
     sessions: int = 0
 
 
-@dataclass(slots=True)
 class Run:
     """Several sessions, one after the other.
 
@@ -146,22 +148,23 @@ class Run:
     of `source_id`s, all else in `report`.
     """
 
-    options: Options
-    report: Report = field(default_factory=Report)
-    trusts_pipelining: bool = True
-    stumbles: dict[str, int] = field(default_factory=dict)
-    refused: set[str] = field(default_factory=set)
-    listed: set[str] = field(default_factory=set)
-    known: set[str] = field(default_factory=set)
-    fetched: set[str] = field(default_factory=set)
-    left: set[str] = field(default_factory=set)
-    different: set[str] = field(default_factory=set)
-    marked: set[str] = field(default_factory=set)
-    has_entered: bool = False
-    is_renewed: bool = False
-    entered: float = 0.0
-    login_delay: float = 0.0
-    fruitless: int = 0
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.report = Report()
+        self.trusts_pipelining = True
+        self.stumbles: dict[str, int] = {}
+        self.refused: set[str] = set()
+        self.listed: set[str] = set()
+        self.known: set[str] = set()
+        self.fetched: set[str] = set()
+        self.left: set[str] = set()
+        self.different: set[str] = set()
+        self.marked: set[str] = set()
+        self.has_entered = False
+        self.is_renewed = False
+        self.entered = 0.0
+        self.login_delay = 0.0
+        self.fruitless = 0
 
     def enter(self, capabilities: Mapping[bytes, list[bytes]]) -> None:
         """A session is in the maildrop."""

@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_bytes
-from typing import Final
+from typing import Final, NamedTuple
 
 import apsw
 
@@ -32,12 +31,15 @@ LOCKED_PAGE_OCTETS: Final = 4096
 """As in every file of SQLCipher 4: its header, which is encrypted, tells it to nobody who has to ask."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """What opens one file. `salt` is no secret: it stands at the file's beginning and names it."""
 
-    secret: bytes = field(repr=False)
+    secret: bytes
     salt: bytes
+
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return f"Key(salt={self.salt!r})"
 
     def pragmas(self) -> tuple[str, ...]:
         """What a connection is told before it reads the first page."""

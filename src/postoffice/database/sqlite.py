@@ -18,9 +18,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import apsw
 
@@ -72,8 +71,7 @@ class Connection(Protocol):
     def __exit__(self, *error: object) -> bool | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """A kind of file: how it is told from others, what people call it, and the steps that made its tables.
 
     The number of steps a file has gone through is its version, kept in its own header (`user_version`).

@@ -20,9 +20,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from postoffice.client.login import Trust
@@ -43,8 +42,7 @@ _KNOWN: Final = frozenset({*_PLACES, "ca", "pin", "clear-text", "sender"})
 _LOCAL: Final = re.compile(r"[!-~]+")
 
 
-@dataclass(frozen=True, slots=True)
-class InFile:
+class InFile(NamedTuple):
     """A mailbox file: nothing is handed on."""
 
     path: Path
@@ -55,8 +53,7 @@ class InFile:
         return str(self.path)
 
 
-@dataclass(frozen=True, slots=True)
-class InMaildir:
+class InMaildir(NamedTuple):
     path: Path
 
     @property
@@ -64,8 +61,7 @@ class InMaildir:
         return f"maildir:{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class InMbox:
+class InMbox(NamedTuple):
     path: Path
 
     @property
@@ -73,8 +69,7 @@ class InMbox:
         return f"mbox:{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class ToCommand:
+class ToCommand(NamedTuple):
     """`text` is for the shell, as the person wrote it."""
 
     text: str
@@ -84,8 +79,7 @@ class ToCommand:
         return f"command:{self.text}"
 
 
-@dataclass(frozen=True, slots=True)
-class ToServer:
+class ToServer(NamedTuple):
     """`address` is a host and a port, or the path of a Unix socket. `user` is empty where nobody logs in; `sender` None
     is each letter's own, empty nobody."""
 

@@ -26,7 +26,7 @@ import re
 import stat
 import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, get_type_hints
 
@@ -79,7 +79,7 @@ class Account:
 
     def asking(self, otherwise: Asking) -> Asking:
         """Where the passphrase of its mailbox file comes from, if that is locked; else what is said `otherwise`."""
-        return replace(otherwise, places=self.passphrase) if self.passphrase != Places() else otherwise
+        return otherwise._replace(places=self.passphrase) if self.passphrase != Places() else otherwise
 
     def way(self, doubtful: Doubtful | None = None) -> Way:
         """The way of its letters; `doubtful` in the place of what the settings say. Raises UsageError."""
@@ -95,7 +95,7 @@ class Account:
         if self.password:
             named.append(lambda: self.password)
         source, options = ready(self.source, self.trust, named, ask or self._nobody)
-        return source, replace(options, rules=self.rules, largest=self.largest, whole_in=whole_in)
+        return source, options._replace(rules=self.rules, largest=self.largest, whole_in=whole_in)
 
     def _nobody(self, source: Source) -> str:
         if wants_token(source):
@@ -243,7 +243,7 @@ class _Reading:
         if not isinstance(written, dict):
             self.wrong(("hooks",), "must be a section, written [hooks]")
             return Hooks()
-        names = [one.name for one in fields(Hooks)]
+        names = Hooks._fields
         for name, command in written.items():
             if name not in names:
                 self.wrong(("hooks", name), f"there is no such hook; there are {' and '.join(names)}")
@@ -273,7 +273,7 @@ class _Reading:
         source = parse_url(table.url)
         return Account(
             name,
-            source if source.user else replace(source, user=name),
+            source if source.user else source._replace(user=name),
             tuple(map(self._place, _listed(table.into))),
             tuple(map(parse_rule, table.delete)),
             Trust(table.ca, table.pin, table.client_certificate, table.client_key, table.clear_text),

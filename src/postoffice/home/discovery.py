@@ -147,7 +147,7 @@ class Discovery:
     def _told(self, told: autoconfig.Told, told_by: str) -> Candidate:
         candidate = replace(self._candidate(told.source, told_by), is_user_told=True)
         if told.wants_token and candidate.provider is None:
-            source = replace(told.source, mechanism=BEARER[0].decode())
+            source = told.source._replace(mechanism=BEARER[0].decode())
             return replace(candidate, source=source, wants_token=True)
         return candidate
 

@@ -11,8 +11,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from postoffice.errors import PostofficeError, status_of
 from postoffice.events import event
@@ -28,8 +27,7 @@ STANDARD_ERROR: Final = 2
 FLIGHT_LETTERS: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Hooks:
+class Hooks(NamedTuple):
     """Commands for the shell; empty: none."""
 
     new_mail: str = ""

@@ -9,15 +9,14 @@ the delivery and never touches the content.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from io import IncrementalNewlineDecoder
+from typing import NamedTuple
 
 HEAD_OCTETS = 64 * 1024
 """How much of a letter's beginning is looked at: the header, or the part of it that counts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """The facts of one content.
 
     `octets` counts the content itself, `wire_octets` its wire form. `has_ascii_header` tells whether all octets

@@ -7,7 +7,6 @@ of its Date, else now. What was pulled from the same maildrop before is passed o
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from postoffice.client.collect import Options, collect
 from postoffice.client.url import Source
@@ -40,7 +39,7 @@ async def pull_in(
     stop = listen(hearing.hear)
     try:
         pulled = await collect(
-            source, mailbox, replace(options, dated=dates.date_of, make_room=make_room, needs_unique_ids=True)
+            source, mailbox, options._replace(dated=dates.date_of, make_room=make_room, needs_unique_ids=True)
         )
     finally:
         stop()

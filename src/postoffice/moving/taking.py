@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from postoffice.errors import PostofficeError, StoreError, StoreUnavailable
@@ -229,7 +229,7 @@ class _Taking:
         """One in which a scanner found something when it was here before goes where it went then."""
         said = await self._mailbox.scans([letter.staged.content.sha256 for letter in letters])
         return [
-            replace(letter, scan=scan) if scan is not None and scan.is_dangerous else letter
+            letter._replace(scan=scan) if scan is not None and scan.is_dangerous else letter
             for letter, scan in zip(letters, said, strict=True)
         ]
 

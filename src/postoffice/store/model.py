@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, IntFlag
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -140,8 +140,7 @@ class Head(NamedTuple):
     beginning: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A letter in a folder.
 
     `key` is the engine's own handle, good while the snapshot it came from is; `uid` ascends in its folder and is
@@ -205,8 +204,7 @@ class Origin(NamedTuple):
     seen: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Pulled:
+class Pulled(NamedTuple):
     """What is remembered of a letter elsewhere: what it is here, and its life there, in seconds since the epoch.
 
     `email_id` and `sha256` are those of the letter here, None until it was fetched; `is_here`: it has not been removed
@@ -241,8 +239,7 @@ class Verdict(Enum):
     UNSCANNED = "unscanned"
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(NamedTuple):
     """A verdict, `at` seconds since the epoch.
 
     `name` is what was found, or why there is no verdict; of a clean one, what was found in it before. `signatures` are
@@ -266,7 +263,7 @@ class Scan:
             return self
         says_less = {Verdict.UNSCANNED: {Verdict.CLEAN, Verdict.INFECTED}, Verdict.TOO_LARGE: {Verdict.INFECTED}}
         holds = before if before.verdict in says_less.get(self.verdict, ()) else self
-        return replace(holds, allowed=self.allowed | before.allowed)
+        return holds._replace(allowed=self.allowed | before.allowed)
 
     def folder(self, wanted: str) -> str:
         """Where a letter belongs of which this holds, and which would else go into the folder `wanted`."""
@@ -275,8 +272,7 @@ class Scan:
         return INBOX if wanted == QUARANTINE else wanted
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """A letter to be put into a mailbox.
 
     `unique_id` None means: give it a new one. Its `origin` is remembered in the transaction that keeps it, so that it
@@ -293,8 +289,7 @@ class Letter:
     scan: Scan | None = None
 
 
-@dataclass(slots=True)
-class Staged:
+class Staged(NamedTuple):
     """A content that is here but belongs to nothing yet.
 
     `head` is its beginning (64 KiB at most), not stuffed. What an engine needs to find it again is in `place`: the
@@ -317,8 +312,7 @@ class Staged:
         return octets + growth((prefix + self.head)[:HEAD_OCTETS])
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(NamedTuple):
     """`uid_validity` changes if uids ever have to begin anew (RFC 9051 §2.3.1.1)."""
 
     name: str
@@ -335,8 +329,7 @@ class Changes(NamedTuple):
     vanished: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(NamedTuple):
     """One thing that is not as it must be: where, in what way, what that means for letters, and what helps.
 
     What `is_harmless` costs room and no letter: a crash left it, and housekeeping takes it away.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from postoffice.errors import UsageError
 
@@ -29,8 +28,7 @@ def nobody(file: Path, _is_again: bool) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+class Asking(NamedTuple):
     """Where a passphrase comes from. `person` is asked for that of a file, so
     often as there are `tries`, and told whether the last was wrong."""
 

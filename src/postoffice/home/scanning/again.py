@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Final
 
 from postoffice.errors import DamagedStore
@@ -181,7 +180,7 @@ def _with_former_name(scan: Scan, before: Scan | None) -> Scan:
     """Of a content that is clean now, what was found in it before is still worth knowing."""
     if before is None or scan.verdict is not Verdict.CLEAN or before.verdict not in (Verdict.INFECTED, Verdict.CLEAN):
         return scan
-    return replace(scan, name=before.name)
+    return scan._replace(name=before.name)
 
 
 def _batches(keys: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from postoffice.client.run import Options
@@ -32,7 +31,7 @@ class Scans:
         self._held = Again()
 
     def on(self, options: Options) -> Options:
-        return replace(options, inspection=self._inspector)
+        return options._replace(inspection=self._inspector)
 
     @asynccontextmanager
     async def of_held(self, mailbox: Mailbox) -> AsyncIterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from postoffice.errors import UsageError
 from postoffice.home.scanning.outcome import Waiting
@@ -57,6 +57,6 @@ async def release(mailbox: Mailbox, folder: str, number: int) -> Withheld:
     one = letters[number]
     allowed = {}
     if one.scan is not None and one.scan.name and one.scan.verdict in (Verdict.INFECTED, Verdict.CLEAN):
-        allowed[one.entry.sha256] = replace(one.scan, allowed=one.scan.allowed | {one.scan.name})
+        allowed[one.entry.sha256] = one.scan._replace(allowed=one.scan.allowed | {one.scan.name})
     await mailbox.judge(allowed, {INBOX: [one.entry.key]})
     return one

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """Who somebody says to be. `authorization` is whom they want to act as, empty where that is the same."""
 
     authorization: str
     authentication: str
-    password: str = field(repr=False)
+    password: str
+
+    def __repr__(self) -> str:
+        """Without the password."""
+        return f"Claim(authorization={self.authorization!r}, authentication={self.authentication!r})"
 
 
 class Channel(NamedTuple):

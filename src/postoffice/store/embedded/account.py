@@ -12,7 +12,6 @@ import asyncio
 import os
 from array import array
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -225,7 +224,7 @@ class AccountMailbox:
             file = await self._whole_file()
         moved = self._moved([-key for key in keys if key < 0])
         entries = await file.describe([moved.get(-key, 0) if key < 0 else key for key in keys])
-        return [entry and replace(entry, key=key) for key, entry in zip(keys, entries, strict=True)]
+        return [entry and entry._replace(key=key) for key, entry in zip(keys, entries, strict=True)]
 
     async def changes(self, since: int, folder: str = INBOX) -> Changes:
         return await (await self._whole_file()).changes(since, folder)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -280,11 +280,11 @@ class _Merging:
         name = self._names.get(theirs.email_id or "")
         if ours is not None and (ours.fetched is not None or theirs.fetched is None):
             comes_back = name is not None and not ours.is_here and ours.sha256 == theirs.sha256
-            return replace(ours, email_id=name, is_here=True) if comes_back else ours
+            return ours._replace(email_id=name, is_here=True) if comes_back else ours
         if name is None and theirs.sha256 is not None:
             name = self._content_here.get(theirs.sha256)
         seen = min((one.seen for one in (ours, theirs) if one is not None and one.seen is not None), default=None)
-        return replace(theirs, email_id=name or theirs.email_id, is_here=name is not None, seen=seen)
+        return theirs._replace(email_id=name or theirs.email_id, is_here=name is not None, seen=seen)
 
     # --- scans -------------------------------------------------------------------------------------------------
 

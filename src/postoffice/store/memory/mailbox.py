@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 
 from postoffice.clock import Clock, system_clock
@@ -126,7 +126,7 @@ class MemoryMailbox:
             sha256=kept.content.sha256,
         )
         self._rows[key] = _Row(name, entry, kept)
-        self._folders[name] = replace(folder, uid_next=folder.uid_next + 1)
+        self._folders[name] = folder._replace(uid_next=folder.uid_next + 1)
         return key
 
     async def remove(
@@ -157,8 +157,7 @@ class MemoryMailbox:
         folder = self._changed(name)
         new = next(self._next_key)
         now = self._clock()
-        entry = replace(
-            row.entry,
+        entry = row.entry._replace(
             key=new,
             uid=folder.uid_next,
             unique_id=new_email_id(now),
@@ -166,14 +165,14 @@ class MemoryMailbox:
             saved=now,
         )
         self._rows[new] = _Row(name, entry, row.kept)
-        self._folders[name] = replace(folder, uid_next=folder.uid_next + 1)
+        self._folders[name] = folder._replace(uid_next=folder.uid_next + 1)
         return new
 
     async def flag(self, keys: Sequence[int], flags: Flag) -> None:
         for key in keys:
             if row := self._rows.get(key):
                 modseq = self._changed(row.folder).highest_modseq
-                row.entry = replace(row.entry, flags=flags, modseq=modseq)
+                row.entry = row.entry._replace(flags=flags, modseq=modseq)
 
     async def changes(self, since: int, folder: str = INBOX) -> Changes:
         entries = [row.entry for row in self._rows.values() if row.folder == folder and row.entry.modseq > since]
@@ -210,7 +209,7 @@ class MemoryMailbox:
     async def pulled(self, source: str) -> dict[str, Pulled]:
         here = {row.entry.email_id for row in self._rows.values()}
         rows = self._pulled.get(source, {})
-        return {name: replace(one, is_here=one.email_id in here) for name, one in rows.items()}
+        return {name: one._replace(is_here=one.email_id in here) for name, one in rows.items()}
 
     async def note(self, source: str, notes: Mapping[str, Pulled]) -> None:
         if notes:
@@ -222,8 +221,7 @@ class MemoryMailbox:
         before = rows.get(origin.source_id, Pulled())
         if before.fetched is not None:
             return False
-        rows[origin.source_id] = replace(
-            before,
+        rows[origin.source_id] = before._replace(
             octets=origin.octets,
             header=origin.header,
             sha256=sha256,
@@ -285,7 +283,7 @@ class MemoryMailbox:
         """The folder as it is from now on: with a modseq of its own for what happens next."""
         folder = self._folder(name)
         self._version += 1
-        self._folders[name] = folder = replace(folder, highest_modseq=folder.highest_modseq + 1)
+        self._folders[name] = folder = folder._replace(highest_modseq=folder.highest_modseq + 1)
         return folder
 
     def _forget_unseen(self, keys: Iterable[int], into: str | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from hashlib import sha256
 
 from postoffice.protocols.dots import stuff, unstuff
@@ -80,7 +79,7 @@ async def a_dotted_prefix_is_stuffed(mailbox: Mailbox) -> None:
 async def a_forgotten_dot_is_mended(mailbox: Mailbox) -> None:
     stage = await mailbox.stage()
     await stage.write(b"A: 1\r\n\r\n.x\r\n")
-    (key,) = await mailbox.append([replace(await letter(mailbox, b""), staged=await stage.finish())])
+    (key,) = await mailbox.append([(await letter(mailbox, b""))._replace(staged=await stage.finish())])
     assert await wire_of(mailbox, key) == b"A: 1\r\n\r\nx\r\n", "a single leading dot is removed (RFC 5321 §4.5.2)"
     assert not (await entry(mailbox, key)).has_dot_lines, "there is no dot line left"
 
@@ -136,9 +135,9 @@ async def identical_letters_are_two(mailbox: Mailbox) -> None:
 
 
 async def entries_tell_what_was_put_in(mailbox: Mailbox) -> None:
-    imported = replace(await letter(mailbox, text(2)), unique_id="of.the-old~server!", flags=Flag.SEEN | Flag.DRAFT)
+    imported = (await letter(mailbox, text(2)))._replace(unique_id="of.the-old~server!", flags=Flag.SEEN | Flag.DRAFT)
     await put(mailbox, text(1))
-    await mailbox.append([replace(imported, internal_date=NOON + 0.5)])
+    await mailbox.append([imported._replace(internal_date=NOON + 0.5)])
     snapshot = await mailbox.snapshot()
     one, two = [await entry(mailbox, key) for key in snapshot.keys]
     assert list(snapshot.unique_ids) == [one.unique_id, two.unique_id], "snapshot and entry differ"
@@ -174,7 +173,7 @@ async def a_change_elsewhere_changes_no_snapshot(mailbox: Mailbox) -> None:
     await look(mailbox, "phone")
     (key,) = await put(mailbox, text(1))
     before = await mailbox.snapshot("phone")
-    await mailbox.append([replace(await letter(mailbox, text(2)), folder="Archive")])
+    await mailbox.append([(await letter(mailbox, text(2)))._replace(folder="Archive")])
     await mailbox.remove([key], OWNER)
     after = await mailbox.snapshot("phone")
     assert list(after.keys) == list(before.keys), "another folder or viewer changed what is shown"
@@ -203,8 +202,8 @@ async def what_is_gone_is_none(mailbox: Mailbox) -> None:
 
 async def append_keeps_all_or_none(mailbox: Mailbox) -> None:
     await put(mailbox, text(0))
-    good = replace(await letter(mailbox, text(1)), origin=Origin("pop://b", "1"))
-    bad = replace(await letter(mailbox, text(2)), folder="Nowhere")
+    good = (await letter(mailbox, text(1)))._replace(origin=Origin("pop://b", "1"))
+    bad = (await letter(mailbox, text(2)))._replace(folder="Nowhere")
     await must_fail(mailbox.append([good, bad]), "a letter for a folder that is not there must be a StoreError")
     assert await seen(mailbox) == [text(0)], "one of two letters was kept"
     assert await mailbox.pulled("pop://b") == {}, "a letter that was not kept is told as pulled"
@@ -233,7 +232,7 @@ async def letters_are_staged_side_by_side(mailbox: Mailbox) -> None:
         for stage, plain in zip(stages, plains, strict=True):
             await stage.write(plain.replace(b"\r\n.", b"\r\n_")[start : start + 100_000])
     blank = await letter(mailbox, b"")
-    await mailbox.append([replace(blank, staged=await stage.finish()) for stage in stages[::-1]])
+    await mailbox.append([blank._replace(staged=await stage.finish()) for stage in stages[::-1]])
     expected = [plain.replace(b"\r\n.", b"\r\n_") for plain in plains[::-1]]
     assert await seen(mailbox) == expected, "letters that came side by side are mixed up"
 
@@ -258,7 +257,7 @@ async def a_staged_letter_tells_its_facts(mailbox: Mailbox) -> None:
         assert found.content.octets == len(plain), "octets count the content before stuffing"
         assert found.content.wire_octets == len(stuff(plain)), "wire_octets count it after stuffing"
         assert found.head == plain[:65_536], "the head is the content's beginning, not stuffed"
-        await mailbox.append([replace(await letter(mailbox, b""), staged=found)])
+        await mailbox.append([(await letter(mailbox, b""))._replace(staged=found)])
     assert await seen(mailbox) == [text(1), large_text("large")], "what was staged is not what is kept"
 
 
@@ -277,7 +276,7 @@ async def folders_keep_letters_apart(mailbox: Mailbox) -> None:
     await must_fail(mailbox.create_folder("Archive"), "a folder that is there must be a StoreError")
     await must_fail(mailbox.create_folder(INBOX), "INBOX is always there")
     (inbox_key,) = await put(mailbox, text(1))
-    (archive_key,) = await mailbox.append([replace(await letter(mailbox, text(2)), folder="Archive")])
+    (archive_key,) = await mailbox.append([(await letter(mailbox, text(2)))._replace(folder="Archive")])
     assert await keys(mailbox) == [inbox_key], "a letter of another folder is shown"
     assert await keys(mailbox, OWNER, "Archive") == [archive_key], "the folder does not show its letter"
     folders = {folder.name: folder for folder in await mailbox.folders()}
@@ -313,7 +312,7 @@ async def flags_are_set_to_exactly_what_is_said(mailbox: Mailbox) -> None:
     await mailbox.flag([first, second], Flag.ANSWERED)
     flags = [(await entry(mailbox, key)).flags for key in (first, second)]
     assert flags == [Flag.ANSWERED, Flag.ANSWERED], "flags are set, not added"
-    kept = replace(await entry(mailbox, first), flags=before.flags, modseq=before.modseq)
+    kept = (await entry(mailbox, first))._replace(flags=before.flags, modseq=before.modseq)
     assert kept == before, "flagging changes nothing else"
     assert await seen(mailbox) == [text(1), text(2)], "flagging changes no octet"
 
@@ -342,11 +341,11 @@ async def changes_tell_what_happened_since(mailbox: Mailbox) -> None:
 
 
 async def a_letter_is_pulled_once(mailbox: Mailbox) -> None:
-    one = replace(await letter(mailbox, text(1)), origin=Origin("pop://b", "1"))
-    two = replace(await letter(mailbox, text(2)), origin=Origin("pop://b", "2", 77, b"header", 5.0))
-    elsewhere = replace(await letter(mailbox, text(3)), origin=Origin("pop://c", "1"))
+    one = (await letter(mailbox, text(1)))._replace(origin=Origin("pop://b", "1"))
+    two = (await letter(mailbox, text(2)))._replace(origin=Origin("pop://b", "2", 77, b"header", 5.0))
+    elsewhere = (await letter(mailbox, text(3)))._replace(origin=Origin("pop://c", "1"))
     (key,) = await mailbox.append([one])
-    again = replace(one, staged=await staged(mailbox, text(1)))
+    again = one._replace(staged=await staged(mailbox, text(1)))
     given = await mailbox.append([again, two, elsewhere])
     assert given[0] == 0, "a letter known from its source is passed over with key 0"
     assert await keys(mailbox) == [key, *given[1:]], "letters not known must be kept"
@@ -361,22 +360,22 @@ async def a_letter_is_pulled_once(mailbox: Mailbox) -> None:
     assert pulled["2"].fetched, "when it was fetched is not told"
     await mailbox.remove([key, *given[1:]])
     after = await mailbox.pulled("pop://b")
-    assert after == {name: replace(one, is_here=False) for name, one in pulled.items()}, "known for ever"
-    last = replace(one, staged=await staged(mailbox, text(1)))
+    assert after == {name: one._replace(is_here=False) for name, one in pulled.items()}, "known for ever"
+    last = one._replace(staged=await staged(mailbox, text(1)))
     assert await mailbox.append([last]) == [0], "a letter that was removed is pulled again"
     await must_be_sound(mailbox)
 
 
 async def what_became_of_a_letter_elsewhere_is_noted(mailbox: Mailbox) -> None:
-    (key,) = await mailbox.append([replace(await letter(mailbox, text(1)), origin=Origin("pop://b", "1", 77))])
+    (key,) = await mailbox.append([(await letter(mailbox, text(1)))._replace(origin=Origin("pop://b", "1", 77))])
     fetched = (await mailbox.pulled("pop://b"))["1"]
-    deleted = replace(fetched, deleting=6.0, rule="now", confirmed=7.0, gone=8.0)
+    deleted = fetched._replace(deleting=6.0, rule="now", confirmed=7.0, gone=8.0)
     failed = Pulled(octets=5, seen=1.0, tries=2, words="no such letter", head=b"Subject: 2\r\n\r\n")
     await mailbox.note("pop://b", {"1": deleted, "2": failed})
     assert await mailbox.pulled("pop://b") == {"1": deleted, "2": failed}, "what is remembered is not what was noted"
     assert await mailbox.pulled("pop://c") == {}, "a note about one source is told of another"
-    again = replace(await letter(mailbox, text(2)), origin=Origin("pop://b", "2", 9, seen=3.0))
-    late = replace(await letter(mailbox, text(3)), origin=Origin("pop://b", "1"))
+    again = (await letter(mailbox, text(2)))._replace(origin=Origin("pop://b", "2", 9, seen=3.0))
+    late = (await letter(mailbox, text(3)))._replace(origin=Origin("pop://b", "1"))
     given = await mailbox.append([again, late])
     assert given[0], "a letter that was met and not fetched must be kept when it comes"
     assert given[1] == 0, "a letter whose end was noted is kept a second time"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 
 from postoffice.store.base import Mailbox, Store
 from postoffice.store.model import (
@@ -56,8 +55,8 @@ async def letters_and_their_facts_last(reopen: MailboxOpener) -> None:
         after = await mailbox.snapshot()
         assert list(after.unique_ids) == list(before.unique_ids), "unique ids changed (RFC 1939 §7)"
         again = await mailbox.describe(after.keys)
-        kept = [replace(one, key=0) for one in entries if one]
-        assert [replace(one, key=0) for one in again if one] == kept, "an entry changed"
+        kept = [one._replace(key=0) for one in entries if one]
+        assert [one._replace(key=0) for one in again if one] == kept, "an entry changed"
         (new,) = await put(mailbox, text(5))
         last = entries[-1]
         assert last is not None, "the last letter is not described"
@@ -70,8 +69,8 @@ async def viewers_folders_and_pulls_last(reopen: MailboxOpener) -> None:
         await look(mailbox, "phone", "tablet")
         await mailbox.set_viewer("tablet", Sight.RESTS)
         await mailbox.create_folder("Archive")
-        pulled = replace(await letter(mailbox, text(1)), origin=Origin("pop://b", "1", 77))
-        archived = replace(await letter(mailbox, text(2)), folder="Archive")
+        pulled = (await letter(mailbox, text(1)))._replace(origin=Origin("pop://b", "1", 77))
+        archived = (await letter(mailbox, text(2)))._replace(folder="Archive")
         given = await mailbox.append([pulled, archived])
         met = await mailbox.pulled("pop://b")
         await mailbox.note("pop://b", {"2": Pulled(octets=5, tries=1, words="no")})
@@ -88,7 +87,7 @@ async def viewers_folders_and_pulls_last(reopen: MailboxOpener) -> None:
         assert await mailbox.pulled("pop://b") == met | {"2": Pulled(octets=5, tries=1, words="no")}, (
             "what was pulled is forgotten"
         )
-        again = replace(pulled, staged=await staged(mailbox, text(1)))
+        again = pulled._replace(staged=await staged(mailbox, text(1)))
         assert await mailbox.append([again]) == [0], "a letter is pulled twice"
         await must_be_sound(mailbox)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from hashlib import sha256
 
 from postoffice.protocols.dots import stuff
@@ -69,14 +68,14 @@ async def judging_moves_letters_and_remembers_why(mailbox: Mailbox) -> None:
 async def what_was_allowed_stays_allowed(mailbox: Mailbox) -> None:
     await come(mailbox, text(1), FOUND, QUARANTINE)
     name = sha256(text(1)).digest()
-    allowed = replace(FOUND, allowed=frozenset({FOUND.name}))
+    allowed = FOUND._replace(allowed=frozenset({FOUND.name}))
     await mailbox.judge({name: allowed}, {INBOX: await keys(mailbox, folder=QUARANTINE)})
     await mailbox.judge({name: CLEAN}, {})
     await mailbox.judge({name: FOUND}, {})
     assert await mailbox.scans([name]) == [allowed], "what a person allowed was forgotten"
     await come(mailbox, text(1), FOUND, QUARANTINE)
     assert await seen(mailbox) == [text(1), text(1)], "what was allowed comes into quarantine again"
-    await come(mailbox, text(1), replace(FOUND, name="Another"), QUARANTINE)
+    await come(mailbox, text(1), FOUND._replace(name="Another"), QUARANTINE)
     assert await seen(mailbox, folder=QUARANTINE) == [text(1)], "another signature was not allowed"
 
 
@@ -86,7 +85,7 @@ async def who_could_not_look_takes_nothing_back(mailbox: Mailbox) -> None:
     await mailbox.judge({name: NOT_YET}, {})
     assert await mailbox.scans([name]) == [CLEAN], "that nobody could look counts more than that it was clean"
     await mailbox.judge({name: FOUND}, {})
-    for scan in (NOT_YET, replace(NOT_YET, verdict=Verdict.TOO_LARGE)):
+    for scan in (NOT_YET, NOT_YET._replace(verdict=Verdict.TOO_LARGE)):
         await mailbox.judge({name: scan}, {})
         assert await mailbox.scans([name]) == [FOUND], "what was found is forgotten"
     await come(mailbox, text(1), NOT_YET, INBOX)
