@@ -298,6 +298,11 @@ def unsynced_transaction(connection: Connection) -> Iterator[None]:
         connection.execute("PRAGMA synchronous = FULL")
 
 
+def write_back(connection: Connection) -> None:
+    """Write what the log holds into the file, as far as nobody is in the way, who is not disturbed either."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
 def page_octets_of(connection: Connection) -> int:
     """What the pages of a file have that was looked into."""
     return one_number(connection, "PRAGMA page_size")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -20,7 +21,16 @@ import apsw
 from postoffice.clock import Clock, system_clock
 from postoffice.database.key import Key
 from postoffice.database.migrate import open_prepared, prepare
-from postoffice.database.sqlite import Connection, Desk, open_reader, open_writer, shut, store_error, transaction
+from postoffice.database.sqlite import (
+    Connection,
+    Desk,
+    open_reader,
+    open_writer,
+    shut,
+    store_error,
+    transaction,
+    write_back,
+)
 from postoffice.database.watch import Watch
 from postoffice.errors import DamagedStore, StoreError
 from postoffice.events import event
@@ -59,6 +69,10 @@ WRITE_BACK_OCTETS_AT_HOME = 16 * 1024 * 1024
 """At what length the log of a mailbox at home is written back: one file is open there, and not hundreds, and what is
 pulled comes all at once. Four times the length asks for a third of the syncs."""
 
+WRITE_BACK_AHEAD_OCTETS = 2 * 1024 * 1024
+"""After so many octets of letters the log of a mailbox at home is written back in a thread that nobody waits for, while
+the next letters come: whoever closes the file waits for the last of it alone."""
+
 CACHE_OCTETS = 1 << 18
 """What each of a mailbox's connections may keep: hundreds of mailboxes may be open, and the kernel has a cache too."""
 
@@ -80,6 +94,7 @@ class MailboxFile:
         self._pool = pool
         self._own_pool: ThreadPoolExecutor | None = None
         self._begins_chain = False
+        self._in_log = 0
         self._near: Connection | None = None
         self._watch: Watch | None = None
         self.desk = Desk(path, pool, self._open_writer)
@@ -257,7 +272,20 @@ class MailboxFile:
                 loop.call_soon_threadsafe(when_put)
             return keys
 
-        return await self.write(change)
+        keys = await self.write(change)
+        self._write_back_ahead(sum(letter.staged.content.wire_octets for letter in letters))
+        return keys
+
+    def _write_back_ahead(self, octets: int) -> None:
+        self._in_log += octets
+        if self._own_pool is not None and self._in_log >= WRITE_BACK_AHEAD_OCTETS:
+            self._in_log = 0
+            self._own_pool.submit(self._write_back)
+
+    def _write_back(self) -> None:
+        """What cannot be written now is in the log still, and whoever closes the file last writes it."""
+        with suppress(StoreError):
+            self._far.run_here(write_back)
 
     async def note(self, source: str, notes: Mapping[str, Pulled]) -> None:
         if notes:
