@@ -15,7 +15,7 @@ from postoffice.errors import RemoteProtocolError
 from postoffice.protocols.pop3 import commands
 
 _SCAN: Final = re.compile(rb"([0-9]{1,18})[ \t]+([0-9]{1,18})(?:[ \t].*)?")
-_UNIQUE_ID: Final = re.compile(rb"([0-9]{1,18})[ \t]+([^ \t].*?)[ \t]*")
+_UNIQUE_ID: Final = re.compile(rb"([0-9]{1,18})[ \t]+([^ \t\n]+(?:[ \t]+[^ \t\n]+)*)[ \t]*")
 
 
 class Listed(NamedTuple):
@@ -74,18 +74,17 @@ def _items(unique_ids: dict[int, bytes], octets: dict[int, int]) -> list[Listed]
 
 def octets_of(lines: list[bytes]) -> dict[int, int]:
     """The scan listings of LIST (RFC 1939 §5); what stands behind the size is passed over."""
-    found = [_SCAN.fullmatch(line) for line in lines]
-    return {int(one[1]): int(one[2]) for one in _all(found, "LIST")}
+    return {number: int(octets) for number, octets in _numbered(lines, _SCAN, "LIST").items()}
 
 
 def unique_ids_of(lines: list[bytes]) -> dict[int, bytes]:
     """The lines of UIDL (RFC 1939 §7)."""
-    found = [_UNIQUE_ID.fullmatch(line) for line in lines]
-    return {int(one[1]): one[2] for one in _all(found, "UIDL")}
+    return _numbered(lines, _UNIQUE_ID, "UIDL")
 
 
-def _all(found: list[re.Match[bytes] | None], what: str) -> list[re.Match[bytes]]:
-    matches = [one for one in found if one is not None]
-    if len(matches) < len(found) or len({int(one[1]) for one in matches}) < len(matches):
+def _numbered(lines: list[bytes], form: re.Pattern[bytes], what: str) -> dict[int, bytes]:
+    """What stands behind the number in each line; no number is there twice."""
+    numbered = {int(found[1]): found[2] for found in map(form.fullmatch, lines) if found is not None}
+    if len(numbered) < len(lines):
         raise RemoteProtocolError(f"the listing of {what} cannot be read")
-    return matches
+    return numbered

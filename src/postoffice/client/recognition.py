@@ -29,12 +29,13 @@ from postoffice.store.model import Pulled
 DIGEST_OCTETS: Final = 16
 
 _MARKS: Final = re.compile(
-    rb"^(?:X-)?(?:Status|UIDL?|IMAP|IMAPbase|Keywords|Content-Length|Lines)[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*\n?",
-    re.IGNORECASE | re.MULTILINE,
+    rb"\n(?:X-)?(?:Status|UIDL?|IMAP|IMAPbase|Keywords|Content-Length|Lines)[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*",
+    re.IGNORECASE,
 )
-"""What servers write into letters when they show them (GNU Mailutils, qpopper, UW)."""
+"""What servers write into letters when they show them (GNU Mailutils, qpopper, UW), behind the end of a line, for which
+is looked quicker than for the beginning of the next."""
 
-_ONE_OF_A_KIND: Final = re.compile(rb"^(?:Message-ID|Received)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_ONE_OF_A_KIND: Final = re.compile(rb"\n(?:Message-ID|Received)[ \t]*:", re.IGNORECASE)
 
 
 class Met(NamedTuple):
@@ -77,9 +78,12 @@ def header_digest(head: bytes) -> bytes | None:
     """What tells this header from any other, whatever a server marked in it; None if it has nothing that no other
     letter has, or no end in `head`."""
     end = head.find(b"\r\n\r\n")
-    if end < 0 or not _ONE_OF_A_KIND.search(head, 0, end):
+    if end < 0:
         return None
-    return sha256(_MARKS.sub(b"", head[: end + 2])).digest()[:DIGEST_OCTETS]
+    header = b"\n" + head[: end + 2]
+    if not _ONE_OF_A_KIND.search(header):
+        return None
+    return sha256(_MARKS.sub(b"", header)[1:]).digest()[:DIGEST_OCTETS]
 
 
 class _Recognizing:
@@ -133,6 +137,8 @@ class _Recognizing:
         for name, one in self._memory.items():
             if one.header and one.octets is not None and one.confirmed is None and name not in is_here:
                 by_size.setdefault(one.octets, []).append(name)
+        if not by_size:
+            return
         new, self._found.new = self._found.new, []
         for met in new:
             if candidates := by_size.get(met.item.octets):

@@ -110,9 +110,8 @@ def _arguments(kind: Arguments, rest: bytes) -> tuple[Argument, ...] | None:
 
 def format_command(command: Command) -> bytes:
     """The line of a command, with its end. The other direction of `parse`."""
-    words = [command.keyword.value]
-    words.extend(b"%d" % argument if isinstance(argument, int) else argument for argument in command.arguments)
-    return b" ".join(words) + b"\r\n"
+    words = [b"%d" % argument if isinstance(argument, int) else argument for argument in command.arguments]
+    return b" ".join([command.keyword.value, *words]) + b"\r\n"
 
 
 # The client's vocabulary, so that no caller spells a command.

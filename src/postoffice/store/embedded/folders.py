@@ -132,15 +132,17 @@ def _file_in(connection: Connection, folder: int, filings: Iterable[Filing]) -> 
 def append(connection: Connection, letters: Sequence[Letter], email_ids: Sequence[str], now: float) -> list[int]:
     """Letters that are new here; one pulled before is passed over and has the key 0."""
     filings: list[Filing | None] = []
+    folder_ids: dict[str, int] = {}
     for letter, email_id in zip(letters, email_ids, strict=True):
         content = letter.staged.content
         name = scans.folder_of(connection, letter)
-        folder = folder_made(connection, name) if name in WITHHELD else folder_id(connection, name)
+        if name not in folder_ids:
+            folder_ids[name] = folder_made(connection, name) if name in WITHHELD else folder_id(connection, name)
         if letter.origin and not pulls.remember(connection, letter.origin, content.sha256, email_id, now):
             filings.append(None)
             continue
         filing = Filing(
-            folder_id=folder,
+            folder_id=folder_ids[name],
             content_id=contents.keep(connection, letter.staged),
             email_id=email_id,
             unique_id=letter.unique_id or email_id,

@@ -51,13 +51,19 @@ class GrowingStage:
     def __init__(self, overflow: Overflow) -> None:
         self._overflow = overflow
         self._reader = ContentReader()
-        self._buffer = bytearray()
+        self._buffer: bytes | bytearray = b""
         self._has_spilled = False
         self._wire_octets = 0
         self._leaving: asyncio.Future[None] | None = None
 
     async def write(self, wire: bytes) -> None:
-        self._buffer += self._reader.add(wire)
+        kept = self._reader.add(wire)
+        if not self._buffer:
+            self._buffer = kept  # most letters come whole, and need not be copied
+        else:
+            if isinstance(self._buffer, bytes):
+                self._buffer = bytearray(self._buffer)
+            self._buffer += kept
         # One octet beyond full chunks stays here, so that the last chunk is known when it is written.
         if len(self._buffer) > CHUNK_OCTETS and len(self._buffer) > self._most_octets():
             await self._spill((len(self._buffer) - 1) // CHUNK_OCTETS * CHUNK_OCTETS, None)
@@ -68,10 +74,10 @@ class GrowingStage:
         return max(1, min(SPILL_CHUNKS, SPILL_CHUNKS_IN_ALL // len(self._large))) * CHUNK_OCTETS
 
     async def finish(self) -> Staged:
-        self._large.discard(self)
         content = self._reader.content()
         if not self._has_spilled and len(self._buffer) <= CHUNK_OCTETS:
             return Staged(content, self._reader.head, bytes(self._buffer), self._reader.has_bare_line_ends)
+        self._large.discard(self)
         await self._spill(len(self._buffer), content.sha256)
         await self._left()
         self._wire_octets = content.wire_octets
@@ -84,7 +90,7 @@ class GrowingStage:
 
     async def abandon(self) -> None:
         self._large.discard(self)
-        self._buffer.clear()
+        self._buffer = b""
         if self._has_spilled:
             with suppress(StoreError):  # who could not write it does not want it now
                 await self._left()
@@ -94,8 +100,8 @@ class GrowingStage:
         self._has_spilled = True
         view = memoryview(self._buffer)
         chunks = [bytes(view[at : min(at + CHUNK_OCTETS, octets)]) for at in range(0, octets, CHUNK_OCTETS)]
+        self._buffer = bytes(view[octets:])
         view.release()
-        del self._buffer[:octets]
         await self._left()
         self._leaving = self._overflow.add(chunks, last)
 
