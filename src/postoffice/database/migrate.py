@@ -18,7 +18,9 @@ from postoffice.database.key import Key
 from postoffice.database.sqlite import (
     Connection,
     Kind,
+    as_file,
     one_number,
+    open_in_memory,
     open_reader,
     open_writer,
     shut,
@@ -37,7 +39,8 @@ def prepare(path: Path, kind: Kind, *, create: bool, vfs: str | None = None, key
     if path.exists() and path.stat().st_size > 0:
         shut(open_prepared(path, kind, vfs, key=key))
     elif create:
-        _climb_from_below(path, kind, vfs, key)
+        if vfs is not None or key is not None or not _put_new(path, kind):
+            _climb_from_below(path, kind, vfs, key)
     else:
         found = "it is empty" if path.exists() else "it is not there"
         raise DamagedStore(f"{path} is not {kind.name}: {found}")
@@ -79,20 +82,20 @@ def version_of(connection: Connection, path: Path, kind: Kind) -> int:
 def _climb_from_below(path: Path, kind: Kind, vfs: str | None, key: Key | None) -> None:
     connection = open_writer(path, vfs, key=key)
     try:
-        for name, function in kind.functions:
-            connection.create_scalar_function(name, function)
-        _climb(connection, kind)
+        _go_all_steps(connection, kind)
     except apsw.Error as error:
         raise store_error(error, path) from error
     finally:
         shut(connection)
 
 
-def _climb(connection: Connection, kind: Kind) -> None:
+def _go_all_steps(connection: Connection, kind: Kind) -> None:
     """Each missing step; another process may be doing the same, so the version is read under the lock.
 
     None of them is synced: whoever loses one goes it again.
     """
+    for name, function in kind.functions:
+        connection.create_scalar_function(name, function)
     while True:
         with unsynced_transaction(connection):
             version = one_number(connection, "PRAGMA user_version")
@@ -103,17 +106,49 @@ def _climb(connection: Connection, kind: Kind) -> None:
             connection.execute(f"PRAGMA user_version = {version + 1}")
 
 
+def _put_new(path: Path, kind: Kind) -> bool:
+    """A new file, made in memory and written once: without a name until it is durable, so that it is there whole or
+    not at all. False: something is there, or this file system cannot do that.
+    """
+    try:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        nameless = os.open(path.parent, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+        with os.fdopen(nameless, "wb") as file:
+            file.write(_blank(kind))
+            file.flush()
+            os.fsync(nameless)
+            os.link(f"/proc/self/fd/{nameless}", path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)
+    except OSError:
+        return False
+    finally:
+        os.close(folder)
+    return True
+
+
+def _blank(kind: Kind) -> bytes:
+    """An empty file of a kind."""
+    connection = open_in_memory()
+    try:
+        _go_all_steps(connection, kind)
+        return as_file(connection)
+    finally:
+        shut(connection)
+
+
 class Blank:
     """An empty file of a kind, made once and copied ever after: making one anew costs forty times as much."""
 
-    def __init__(self, folder: Path, kind: Kind) -> None:
-        self._folder = folder
+    def __init__(self, kind: Kind) -> None:
         self._kind = kind
         self._octets = b""
 
     def copy_to(self, path: Path) -> None:
         """Durable; a file that is there already stays as it is."""
-        self._octets = self._octets or self._make()
+        self._octets = self._octets or _blank(self._kind)
         fresh = path.with_name(f"{path.name}.{token_hex(8)}.new")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -128,11 +163,3 @@ class Blank:
         finally:
             fresh.unlink()
         sync_directory(path.parent)
-
-    def _make(self) -> bytes:
-        path = self._folder / f"blank.{token_hex(8)}.new"
-        try:
-            prepare(path, self._kind, create=True)
-            return path.read_bytes()
-        finally:
-            path.unlink(missing_ok=True)

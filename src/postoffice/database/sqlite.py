@@ -39,6 +39,9 @@ WRITE_BACK_OCTETS = 4 * 1024 * 1024
 LOG_OCTETS = 8 * 1024 * 1024
 """To what size the log's file is cut back when it has grown."""
 
+_VERSIONS = slice(18, 20)
+_HAS_LOG = b"\2\2"  # <https://www.sqlite.org/fileformat2.html>, file format version numbers
+
 T = TypeVar("T")
 
 
@@ -66,6 +69,7 @@ class Connection(Protocol):
     def create_scalar_function(self, name: str, function: Callable[..., Any], /) -> None: ...
     def blob_open(self, database: str, table: str, column: str, rowid: int, writeable: bool, /) -> Any: ...
     def file_control(self, dbname: str, op: int, pointer: int) -> bool: ...
+    def serialize(self, name: str, /) -> bytes: ...
     def close(self) -> None: ...
     def __enter__(self) -> object: ...
     def __exit__(self, *error: object) -> bool | None: ...
@@ -197,6 +201,20 @@ def open_draft(path: Path, key: Key | None = None, page_octets: int | None = Non
         shut(connection)
         raise store_error(error, path) from error
     return connection
+
+
+def open_in_memory() -> Connection:
+    """A connection to an empty database in memory, laid out as a file that is made anew."""
+    connection = cast(Connection, apsw.Connection(":memory:"))
+    connection.execute(f"PRAGMA page_size = {_page_octets(None)}")
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    return connection
+
+
+def as_file(connection: Connection) -> bytes:
+    """The octets of a file that holds what is in memory, and has a write-ahead log when it is opened."""
+    octets = connection.serialize("main")
+    return octets[: _VERSIONS.start] + _HAS_LOG + octets[_VERSIONS.stop :]
 
 
 def _page_octets(key: Key | None) -> int:

@@ -53,7 +53,7 @@ class Premises:
     _watch: Watch | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.blank = Blank(self.data / "mailboxes", MAILBOX)
+        self.blank = Blank(MAILBOX)
         self.residents = Residents(self)
         self.far = Desk(office_path(self.data), self.pool, lambda path: open_reader(path, self.vfs))
 
