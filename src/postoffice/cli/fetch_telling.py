@@ -166,8 +166,7 @@ class AsJson:
 
     def closed(self, outcome: Outcome, account: str = "") -> None:
         report, handed = outcome.report, outcome.handed
-        facts = {name: getattr(report, name) for name in report.__slots__}
-        facts |= {f"handed_{name}": getattr(handed, name) for name in handed.__slots__}
+        facts = vars(report) | {f"handed_{name}": value for name, value in vars(handed).items()}
         if (waiting := outcome.scanned.waiting).unscanned or waiting.too_large:
             facts |= {"waiting_unscanned": waiting.unscanned, "waiting_too_large": waiting.too_large}
             facts |= {"scanner_trouble": outcome.scanned.trouble}

@@ -118,8 +118,7 @@ def _scan(file: Path, opened: Callable[[], MailboxFile], scanning: Scanning, *, 
         stop()
         telling.end()
     if as_json:
-        facts = {name: getattr(report, name) for name in report.__slots__}
-        click.echo(json.dumps({"event": "scanned", **facts}))
+        click.echo(json.dumps({"event": "scanned", **vars(report)}))
     else:
         click.echo(_summary(report))
     if report.trouble:

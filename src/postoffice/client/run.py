@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from copy import copy
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from postoffice.client.listing import Listed
@@ -107,7 +107,6 @@ class Options(NamedTuple):
         return self.headers_only or (self.largest is not None and item.octets > self.largest)
 
 
-@dataclass(slots=True)
 class Report:
     """What became of a pull.
 
@@ -119,22 +118,23 @@ class Report:
     `infected`; `unscanned` and `too_large` have no verdict, `held` are those of them that are not to be seen for now.
     """
 
-    listed: int = 0
-    letters: int = 0
-    octets: int = 0
-    known: int = 0
-    relinked: int = 0
-    deleted: int = 0
-    refused: int = 0
-    left: int = 0
-    different: int = 0
-    renamed: int = 0
-    absent: int = 0
-    infected: int = 0
-    unscanned: int = 0
-    too_large: int = 0
-    held: int = 0
-    sessions: int = 0
+    def __init__(self) -> None:
+        self.listed = 0
+        self.letters = 0
+        self.octets = 0
+        self.known = 0
+        self.relinked = 0
+        self.deleted = 0
+        self.refused = 0
+        self.left = 0
+        self.different = 0
+        self.renamed = 0
+        self.absent = 0
+        self.infected = 0
+        self.unscanned = 0
+        self.too_large = 0
+        self.held = 0
+        self.sessions = 0
 
 
 class Run:
@@ -177,14 +177,13 @@ class Run:
 
     def told(self) -> Report:
         """What came of it so far. A letter counts once, in however many sessions it was met."""
-        return replace(
-            self.report,
-            listed=max(self.report.listed, len(self.listed)),
-            known=len(self.known),
-            refused=len(self.refused),
-            left=len(self.left),
-            different=len(self.different),
-        )
+        told = copy(self.report)
+        told.listed = max(told.listed, len(self.listed))
+        told.known = len(self.known)
+        told.refused = len(self.refused)
+        told.left = len(self.left)
+        told.different = len(self.different)
+        return told
 
     def wait(self) -> float:
         """How many seconds the next session is to wait for."""

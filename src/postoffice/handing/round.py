@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -40,7 +39,6 @@ class Doubtful(Enum):
     HOLD = "hold"
 
 
-@dataclass(slots=True)
 class Handed:
     """What became of a round.
 
@@ -49,13 +47,14 @@ class Handed:
     before: they were offered again, or are `held`.
     """
 
-    letters: int = 0
-    octets: int = 0
-    recognised: int = 0
-    declined: int = 0
-    is_permanent: bool = False
-    doubtful: int = 0
-    held: int = 0
+    def __init__(self) -> None:
+        self.letters = 0
+        self.octets = 0
+        self.recognised = 0
+        self.declined = 0
+        self.is_permanent = False
+        self.doubtful = 0
+        self.held = 0
 
     @property
     def staying(self) -> int:

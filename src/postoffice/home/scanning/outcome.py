@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 
-@dataclass(slots=True)
 class Again:
     """What came of it.
 
@@ -16,13 +14,14 @@ class Again:
     because time was up, or because the scanner is away: why, is `trouble`.
     """
 
-    letters: int = 0
-    infected: int = 0
-    released: int = 0
-    cleared: int = 0
-    unreadable: int = 0
-    left: int = 0
-    trouble: str = ""
+    def __init__(self) -> None:
+        self.letters = 0
+        self.infected = 0
+        self.released = 0
+        self.cleared = 0
+        self.unreadable = 0
+        self.left = 0
+        self.trouble = ""
 
 
 class Waiting(NamedTuple):
