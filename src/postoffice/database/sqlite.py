@@ -153,6 +153,7 @@ def _asking(connection: Connection, cache_octets: int) -> Connection:
     """It looks at the file for the first time. If that cannot be, it is shut."""
     try:
         connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA synchronous = FULL")  # for `write_back`, which it may do all the same
         connection.execute(f"PRAGMA cache_size = -{cache_octets // 1024}")
         connection.execute("PRAGMA journal_mode").fetchall()
     except apsw.Error:
@@ -317,7 +318,10 @@ def unsynced_transaction(connection: Connection) -> Iterator[None]:
 
 
 def write_back(connection: Connection) -> None:
-    """Write what the log holds into the file, as far as nobody is in the way, who is not disturbed either."""
+    """Write what the log holds into the file, as far as nobody is in the way, who is not disturbed either.
+
+    The log is synced before, and the file behind it, also by a connection that only asks.
+    """
     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
