@@ -38,6 +38,7 @@ class Refusal(PostofficeError):
     """
 
     def __init__(self, permanent: bool, status: str, public: str, because: str = "") -> None:
+        super().__init__(permanent, status, public, because)
         self.permanent = permanent
         self.status = status
         self.public = public
