@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from array import array
 from collections.abc import AsyncIterator, Iterator
@@ -106,6 +107,19 @@ async def test_a_look_at_a_file_at_rest_opens_nothing_and_sees_what_was_added_si
     assert (await town.mailbox.snapshot(OWNER)).keys == snapshot.keys
     await town.leave()
     assert beside(town.path) == [town.path.name]
+
+
+@pytest.mark.usefixtures("settled")
+async def test_who_looks_at_a_file_at_rest_leaves_nothing_to_the_collector(town: Town) -> None:
+    await town.another().snapshot(OWNER)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(100):
+            await town.another().snapshot(OWNER)
+        assert gc.collect() < 100
+    finally:
+        gc.enable()
 
 
 @pytest.mark.usefixtures("settled")

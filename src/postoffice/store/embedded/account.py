@@ -143,7 +143,7 @@ class AccountMailbox:
         """What is in the file and what is not, as one; `last` is the newest arrival or 0."""
         rows: tuple[str | None, str | None, str | None, str | None] = (None, None, None, None)
         if last:
-            query = (self.account_id, 0)
+            query = (self.account_id,)
             rows = self._premises.ask(lambda office: office.execute(arrivals.COLUMNS, query).fetchone()) or rows
         look, seen = self._see(viewer)
         if seen is not None and rows[0] is None:

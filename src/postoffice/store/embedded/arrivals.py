@@ -32,7 +32,7 @@ property, and nobody throws it away."""
 
 COLUMNS = sight.IN_COLUMNS.format(
     "SELECT number AS entry_id, octets, email_id AS unique_id, surrogate_octets FROM arrivals"
-    " WHERE account_id = ? AND number > ? ORDER BY number"
+    " WHERE account_id = ? ORDER BY number"
 )
 PIECES = (
     "SELECT a.number, a.prefix, c.data, a.content_id FROM carray(?) k CROSS JOIN arrivals a ON a.number = k.value"
