@@ -165,19 +165,30 @@ async def test_what_was_written_a_moment_ago_is_opened(town: Town) -> None:
 
 
 @pytest.mark.usefixtures("settled")
-async def test_a_file_that_comes_is_seen_and_one_that_is_lost_is_told(town: Town) -> None:
-    """An account that has no file yet shows none; one whose file was seen does not lose its letters without a word."""
+@pytest.mark.parametrize("was_seen", [True, False])
+async def test_a_file_that_is_lost_is_told_until_it_is_back(town: Town, was_seen: bool) -> None:
+    """A maildrop without its letters would tell whoever pulls that they were deleted here."""
+    keys = [1]
+    if was_seen:
+        assert list((await town.mailbox.snapshot(OWNER)).keys) == keys
     path = town.path.rename(town.data / "elsewhere")
     assert stillness(str(town.path)) is ABSENT
-    assert len((await town.mailbox.snapshot(OWNER)).keys) == 0
-    path.rename(town.path)
-    keys = (await town.mailbox.snapshot(OWNER)).keys
-    assert len(keys) == 1
-    town.path.rename(path)
     for verb in (town.mailbox.snapshot(OWNER), town.mailbox.remove(keys, OWNER), town.mailbox.read(keys)):
         with pytest.raises(StoreError, match=r"1\.mailbox"):
             await verb
     assert not town.path.exists()
+    path.rename(town.path)
+    assert list((await town.mailbox.snapshot(OWNER)).keys) == keys
+
+
+async def test_a_file_that_came_after_we_looked_is_not_lost(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made, and then noted."""
+    there = os.path.exists
+    answers = [False]
+    monkeypatch.setattr("os.path.exists", lambda name: answers.pop() if answers else there(name))
+    assert town.mailbox.file() is None
+    assert answers == []
+    assert town.mailbox.file() is not None
 
 
 @pytest.mark.usefixtures("settled")

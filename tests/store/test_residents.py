@@ -9,7 +9,7 @@ import pytest
 
 from postoffice.errors import StoreError
 from postoffice.store.embedded import EmbeddedStore
-from postoffice.store.embedded.residents import NOTHING
+from postoffice.store.embedded.residents import Resident
 from postoffice.store.model import OWNER
 from postoffice.testing.check_store.walk import deliver, keys, new_account, text
 
@@ -21,21 +21,21 @@ async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
     await store.close()
 
 
-async def test_every_arrival_and_every_departure_is_another_fingerprint(store: EmbeddedStore) -> None:
+async def test_every_arrival_and_every_departure_is_seen(store: EmbeddedStore) -> None:
     bob = (await new_account(store)).account_id
     residents = store._premises.residents
-    assert residents.fingerprint(bob) is NOTHING
-    known = {NOTHING}
+    assert residents.look(bob) is residents.look(bob)
+    known = {residents.look(bob)}
     mailbox = await store.office.mailbox(bob)
     for number in range(3):
         await deliver(store, text(number), bob)
-        known.add(residents.fingerprint(bob))
+        known.add(residents.look(bob))
     for key in await keys(mailbox, OWNER):
         await mailbox.remove([key], OWNER)
-        known.add(residents.fingerprint(bob))
+        known.add(residents.look(bob))
     await deliver(store, text(3), bob)
     await mailbox.absorb()
-    known.add(residents.fingerprint(bob))
+    known.add(residents.look(bob))
     assert len(known) == 8
 
 
@@ -43,16 +43,16 @@ async def test_nothing_is_asked_while_nobody_writes(store: EmbeddedStore, monkey
     bob = (await new_account(store)).account_id
     carol = (await new_account(store, "carol@b.example")).account_id
     residents = store._premises.residents
-    residents.fingerprint(bob)
+    residents.look(bob)
     with monkeypatch.context() as patch:
-        patch.setattr("postoffice.store.embedded.arrivals.fingerprint", None)
-        assert residents.fingerprint(bob) == NOTHING
+        patch.setattr("postoffice.store.embedded.residents._LOOK", None)
+        assert residents.look(bob) == Resident(0, 0, 0)
         with pytest.raises(TypeError):
-            residents.fingerprint(carol)
+            residents.look(carol)
     await deliver(store, text(1), carol)
-    monkeypatch.setattr("postoffice.store.embedded.arrivals.fingerprint", None)
+    monkeypatch.setattr("postoffice.store.embedded.residents._LOOK", None)
     with pytest.raises(TypeError):
-        residents.fingerprint(bob)
+        residents.look(bob)
 
 
 async def test_who_does_not_live_here_has_no_mailbox(store: EmbeddedStore) -> None:

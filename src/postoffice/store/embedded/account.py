@@ -27,6 +27,7 @@ from postoffice.store.embedded.mailbox import MailboxFile
 from postoffice.store.embedded.places import mailbox_name
 from postoffice.store.embedded.premises import Premises
 from postoffice.store.embedded.recollection import seen_at_rest
+from postoffice.store.embedded.residents import Resident
 from postoffice.store.embedded.sight import EVERYBODY_ID, OWNER_ID, Seen
 from postoffice.store.embedded.staging import GrowingStage
 from postoffice.store.model import (
@@ -54,28 +55,29 @@ T = TypeVar("T")
 Look = Seen | Stillness
 """What the file showed, or by what it is known while it is at rest: the same again for as long as it shows the same."""
 
-Cached = tuple[tuple[int, int], Look, Snapshot]
+Cached = tuple[Resident, Look, Snapshot]
 
 
 class AccountMailbox:
     """A `Mailbox` at the office."""
 
-    __slots__ = ("_cached", "_name", "_opened", "_premises", "_was_there", "account_id")
+    __slots__ = ("_cached", "_name", "_opened", "_premises", "account_id")
 
     def __init__(self, premises: Premises, account_id: int) -> None:
         self._premises = premises
         self.account_id = account_id
         self._name = mailbox_name(premises.data, account_id)
         self._opened: MailboxFile | None = None
-        self._was_there = False
         self._cached: dict[str | None, Cached] = {}
 
     # --- the file, if there is one --------------------------------------------------------------------------
 
     def file(self) -> MailboxFile | None:
-        """The mailbox file, if letters were ever absorbed. Who opens one that was shown and is lost is told so."""
-        if self._opened is None and (self._was_there or os.path.exists(self._name)):  # noqa: PTH110 four times as quick
-            return self._open()
+        """The mailbox file, if letters were ever absorbed. One that is lost is a `DamagedStore`."""
+        if self._opened is None:
+            if os.path.exists(self._name):  # noqa: PTH110 four times as quick
+                return self._open()
+            self._must_not_be_lost()
         return self._opened
 
     def _open(self) -> MailboxFile:
@@ -83,6 +85,13 @@ class AccountMailbox:
         premises = self._premises
         self._opened = MailboxFile(self._path, premises.pool, premises.clock, premises.vfs)
         return self._opened
+
+    def _must_not_be_lost(self) -> None:
+        """No file was found: if there was one before, nobody takes that for a mailbox without letters. One that came a
+        moment ago was made before the office noted it."""
+        is_noted = self._premises.residents.look(self.account_id).has_file
+        if is_noted and not os.path.exists(self._name):  # noqa: PTH110 as above
+            raise DamagedStore(f"{self._name}, the mailbox of account {self.account_id}, is lost")
 
     @property
     def _path(self) -> Path:
@@ -99,8 +108,8 @@ class AccountMailbox:
         return file
 
     def _waiting(self, file: MailboxFile) -> bool:
-        last, _ = self._premises.residents.fingerprint(self.account_id)
-        return last > file.ask(lambda mailbox: arrivals.watermark(mailbox, self._premises.incarnation))
+        newest = self._premises.residents.look(self.account_id).newest
+        return newest > file.ask(lambda mailbox: arrivals.watermark(mailbox, self._premises.incarnation))
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -108,11 +117,11 @@ class AccountMailbox:
         if folder != INBOX:
             return await (await self._whole_file()).snapshot(viewer, folder)
         # Arrivals first: what is absorbed between the two looks is then in the file, and not shown twice.
-        print_ = self._premises.residents.fingerprint(self.account_id)
+        print_ = self._premises.residents.look(self.account_id)
         cached = self._cached.get(viewer)
         if cached is not None and cached[0] == print_ and cached[1] == self._look(viewer):
             return cached[2]
-        look, snapshot = self._both(viewer, print_[0])
+        look, snapshot = self._both(viewer, print_.newest)
         self._cached[viewer] = print_, look, snapshot
         return snapshot
 
@@ -120,7 +129,9 @@ class AccountMailbox:
         """By what the file is known now. One that is at rest is not opened for that."""
         if self._opened is None and self._premises.vfs is None:
             still = stillness(self._name)
-            if still is not None and (still is not ABSENT or not self._was_there):
+            if still is ABSENT:
+                self._must_not_be_lost()
+            if still is not None:
                 return still
         file = self.file()
         return ABSENT if file is None else file.seen(viewer, INBOX)
@@ -130,7 +141,6 @@ class AccountMailbox:
         look = self._look(viewer)
         if look is ABSENT:
             return look, None
-        self._was_there = True
         if isinstance(look, Seen):
             return look, look
         seen = seen_at_rest(self._name, look, viewer)
@@ -230,7 +240,7 @@ class AccountMailbox:
         return await (await self._whole_file()).changes(since, folder)
 
     async def folders(self) -> list[Folder]:
-        if self.file() is None and not self._premises.residents.fingerprint(self.account_id)[0]:
+        if self.file() is None and not self._premises.residents.look(self.account_id).newest:
             return [Folder(INBOX, uid_validity=1, uid_next=1, highest_modseq=1)]
         return await (await self._whole_file()).folders()
 
@@ -354,13 +364,9 @@ class AccountMailbox:
             lock.give_back()
 
     async def _have_file(self) -> None:
-        sql = "SELECT has_file FROM accounts WHERE account_id = ?"
-        is_noted = self._premises.ask(lambda office: office.execute(sql, (self.account_id,)).get)
-        if is_noted is None:
-            raise StoreError(f"there is no account {self.account_id}")
+        is_noted = self._premises.residents.look(self.account_id).has_file
         if not self._path.exists():
-            if is_noted:
-                raise DamagedStore(f"{self._path}, the mailbox of account {self.account_id}, is lost")
+            self._must_not_be_lost()
             await self._premises.in_thread(self._create)
         if not is_noted:
             await self._premises.committer.run(NoteFile(self.account_id))
@@ -420,7 +426,6 @@ class AccountMailbox:
     def rest(self) -> None:
         """Let go of the file; the next verb opens it again."""
         file, self._opened = self._opened, None
-        self._was_there = False
         self._cached.clear()
         if file is not None:
             file.rest_later()

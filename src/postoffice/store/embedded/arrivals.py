@@ -45,16 +45,6 @@ NEXT = (
 )
 
 
-def fingerprint(connection: Connection, account_id: int) -> tuple[int, int] | None:
-    """Changes with every arrival that comes or goes: the last number, and how often some departed. None: no account."""
-    row = connection.execute(
-        "SELECT coalesce((SELECT max(number) FROM arrivals WHERE account_id = ?1), 0),"
-        " coalesce((SELECT times FROM departures WHERE account_id = ?1), 0) FROM accounts WHERE account_id = ?1",
-        (account_id,),
-    ).fetchone()
-    return row and (row[0], row[1])
-
-
 def is_gone(connection: Connection, account_id: int) -> bool:
     """Whether an account was removed for ever, or came back under another id: what is left of it may go."""
     times = connection.execute("SELECT times FROM departures WHERE account_id = ?", (account_id,)).get

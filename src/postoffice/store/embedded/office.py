@@ -96,7 +96,7 @@ class EmbeddedOffice:
     # --- mailboxes ------------------------------------------------------------------------------------------
 
     async def mailbox(self, account_id: int) -> AccountMailbox:
-        self._premises.residents.fingerprint(account_id)  # who does not live here has no mailbox
+        self._premises.residents.look(account_id)  # who does not live here has no mailbox
         mailbox = self._mailboxes.get(account_id)
         if mailbox is None:
             mailbox = self._mailboxes[account_id] = AccountMailbox(self._premises, account_id)
