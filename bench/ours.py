@@ -26,6 +26,8 @@ from postoffice.app.privilege import give_away
 from postoffice.protocols.dots import stuff
 from postoffice.store.base import Store
 from postoffice.store.embedded import EmbeddedStore
+from postoffice.store.embedded.glimpse import SETTLED_SECONDS
+from postoffice.store.embedded.office import OPEN_MAILBOXES
 from postoffice.store.embedded.places import mailbox_path
 from postoffice.store.model import Acceptance, Account, Credential, Letter, LocalDelivery
 
@@ -81,6 +83,8 @@ class Ours:
             raise ServerFailed(f"postoffice init: {ended.stderr.strip()}")
         asyncio.run(_fill(self.data, first, others, mail, in_clear=mail.in_clear or self._kind == "clear"))
         give_away(self.data)
+        if mail.accounts > OPEN_MAILBOXES:
+            time.sleep(SETTLED_SECONDS)  # out of use is what is looked at there, and not what was made a moment ago
 
     @property
     def data(self) -> Path:
