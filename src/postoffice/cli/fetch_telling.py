@@ -26,6 +26,8 @@ NOT_TOLD = frozenset({"home.arriving", "home.closed"})
 """Events of pieces of letters, and of the ends of sessions: letters are told, and the end of a pull when it is over."""
 
 MOST_TROUBLES = 20
+OF_EACH_LETTER = frozenset({"home.arriving", "home.fetched"})
+"""What is told so often that nobody looks whether it is trouble."""
 
 
 class Telling(Protocol):
@@ -72,8 +74,10 @@ class InWords:
         self._troubles = 0
 
     def hear(self, name: str, facts: dict[str, Fact]) -> None:
-        if self._verbose and name == "home.fetched":
-            click.echo(f"{safe(str(facts['source_id']))}  {facts['octets']} octets")
+        if name in OF_EACH_LETTER:
+            if self._verbose and name == "home.fetched":
+                click.echo(f"{safe(str(facts['source_id']))}  {facts['octets']} octets")
+            return
         if name == "home.hook_failed":
             click.echo(f"postoffice: the hook: {facts['because']}", err=True)
         if (trouble := trouble_of(name, facts)) and self._troubles <= MOST_TROUBLES:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from secrets import token_bytes
 from typing import Final, NamedTuple
 
 import apsw
@@ -55,7 +54,7 @@ class Key(NamedTuple):
 
 def new_key() -> Key:
     """Of a file that is not there yet."""
-    return Key(token_bytes(SECRET_OCTETS), MARK + token_bytes(SALT_OCTETS - len(MARK)))
+    return Key(os.urandom(SECRET_OCTETS), MARK + os.urandom(SALT_OCTETS - len(MARK)))
 
 
 def salt_of(path: Path) -> bytes | None:

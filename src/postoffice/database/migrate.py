@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
 
 import apsw
 
@@ -149,7 +148,7 @@ class Blank:
     def copy_to(self, path: Path) -> None:
         """Durable; a file that is there already stays as it is."""
         self._octets = self._octets or _blank(self._kind)
-        fresh = path.with_name(f"{path.name}.{token_hex(8)}.new")
+        fresh = path.with_name(f"{path.name}.{os.urandom(8).hex()}.new")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:

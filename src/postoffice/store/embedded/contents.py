@@ -30,8 +30,10 @@ ROW = "row:"
 
 NEW = (
     "INSERT INTO contents (sha256, octets, wire_octets, has_dot_lines, has_ascii_header, holds, spool)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sha256) DO NOTHING"
 )
+"""Most contents are new: to look for each one first would be a statement more."""
+
 CHUNK = "INSERT INTO chunks (chunk_id, checksum, sha256, data) VALUES (?, ?, ?, ?)"
 
 
@@ -43,30 +45,30 @@ def find(connection: Connection, name: bytes) -> int | None:
 
 def keep(connection: Connection, staged: Staged) -> int:
     """Hold a staged content once more, or for the first time. Inside the caller's transaction."""
-    content = staged.content
-    content_id = find(connection, content.sha256)
-    if content_id is not None:
-        connection.execute("UPDATE contents SET holds = holds + 1 WHERE content_id = ?", (content_id,))
-        if isinstance(staged.place, str):
-            disown(connection, staged.place)
-        return content_id
-    if isinstance(staged.place, bytes) and len(staged.place) != content.wire_octets:
-        raise StoreError(f"content {content.sha256.hex()[:16]} is not here any more")
+    content, place = staged.content, staged.place
     facts = (content.octets, content.wire_octets, content.has_dot_lines, content.has_ascii_header)
-    if isinstance(staged.place, bytes):
+    if isinstance(place, bytes) and len(place) == content.wire_octets:
         connection.execute(NEW, (content.sha256, *facts, 1, None))
-        content_id = connection.last_insert_rowid()
-        wire = staged.place
-        connection.execute(CHUNK, (content_id << INDEX_BITS, crc32(wire), content.sha256, wire))
-        return content_id
-    content_id = staged_id(staged.place)
+        if connection.changes():
+            content_id = connection.last_insert_rowid()
+            connection.execute(CHUNK, (content_id << INDEX_BITS, crc32(place), content.sha256, place))
+            return content_id
+    found = find(connection, content.sha256)
+    if found is not None:
+        connection.execute("UPDATE contents SET holds = holds + 1 WHERE content_id = ?", (found,))
+        if isinstance(place, str):
+            disown(connection, place)
+        return found
+    if isinstance(place, bytes):
+        raise StoreError(f"content {content.sha256.hex()[:16]} is not here any more")
+    content_id = staged_id(place)
     connection.execute(
         "UPDATE contents SET sha256 = ?, octets = ?, wire_octets = ?, has_dot_lines = ?, has_ascii_header = ?,"
         " holds = 1, writer = NULL, since = NULL WHERE content_id = ? AND holds = 0 AND writer = ?",
         (content.sha256, *facts, content_id, os.getpid()),
     )
     if connection.changes() != 1:
-        raise StoreError(f"the letter staged as {staged.place} is not there any more")
+        raise StoreError(f"the letter staged as {place} is not there any more")
     return content_id
 
 
