@@ -44,11 +44,13 @@ ABSENT: Final = Stillness(0, 0, 0, 0)
 
 
 def stillness(name: str) -> Stillness | None:
-    """None: somebody has the file open, or it was written a moment ago."""
+    """None: somebody has the file open, or it was written a moment ago, or cannot be looked at."""
     try:
         found = os.stat(name)  # noqa: PTH116 as quick as it can be: this is asked at every login
-    except OSError:
+    except FileNotFoundError:
         return ABSENT
+    except OSError:
+        return None
     if os.access(f"{name}-wal", os.F_OK):  # the same: what is not there is no exception here
         return None
     if time.time() - max(found.st_mtime, found.st_ctime) < SETTLED_SECONDS:
