@@ -102,7 +102,7 @@ exec /usr/lib/cyrus/bin/master
 
 
 class Unpacked:
-    """What the two have in common: one program to run in a view, and one port."""
+    """What the two have in common: one program to run in a view, and its ports."""
 
     does_pop3 = True
     does_smtp = does_logins = does_day = False

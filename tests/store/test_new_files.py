@@ -30,6 +30,15 @@ def made_in_place(path: Path) -> None:
     prepare(path, MAILBOX, create=True)
 
 
+async def must_take_a_letter(path: Path) -> None:
+    mailbox = MailboxFile.open(path, create=True)
+    try:
+        await put(mailbox, text(1))
+        await must_be_sound(mailbox)
+    finally:
+        await mailbox.close()
+
+
 def test_it_is_the_same_file_as_one_that_is_made_step_by_step(tmp_path: Path) -> None:
     prepare(tmp_path / "anew", MAILBOX, create=True)
     made_in_place(tmp_path / "in place")
@@ -54,12 +63,7 @@ def test_all_of_it_is_in_the_file_itself(tmp_path: Path) -> None:
 async def test_what_a_link_names_is_made_where_it_points_to(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "mail").symlink_to(tmp_path / "elsewhere" / "mail")
-    mailbox = MailboxFile.open(tmp_path / "mail", create=True)
-    try:
-        await put(mailbox, text(1))
-        await must_be_sound(mailbox)
-    finally:
-        await mailbox.close()
+    await must_take_a_letter(tmp_path / "mail")
     assert (tmp_path / "mail").is_symlink()
     assert (tmp_path / "elsewhere" / "mail").stat().st_size
 
@@ -68,10 +72,5 @@ async def test_where_no_file_can_be_without_a_name_it_is_made_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "O_TMPFILE", os.O_DIRECTORY | os.O_CREAT)  # which the kernel refuses, as other systems do
-    mailbox = MailboxFile.open(tmp_path / "mail", create=True)
-    try:
-        await put(mailbox, text(1))
-        await must_be_sound(mailbox)
-    finally:
-        await mailbox.close()
+    await must_take_a_letter(tmp_path / "mail")
     assert [path.name for path in tmp_path.iterdir()] == ["mail"]

@@ -200,7 +200,6 @@ class Dialogue(asyncio.Protocol, Generic[M]):
     async def send_file(self, descriptor: int, octets: int) -> None:
         """Say the first `octets` of a file. Where it cannot be read, or ends before, that is an `OSError` half-way, and
         nothing but the end of the connection can tell the other side."""
-        await self.flush()
         outlet = self._outlet()
         at = 0
         try:
