@@ -27,7 +27,7 @@ from postoffice.events import event
 from postoffice.protocols.pop3 import commands
 from postoffice.protocols.pop3.client import Body
 from postoffice.store.base import Mailbox, Stage
-from postoffice.store.model import UNSCANNED, Letter, Origin, Verdict
+from postoffice.store.model import UNSCANNED, Letter, Origin, Scan, Verdict
 
 
 class Coming(NamedTuple):
@@ -37,6 +37,16 @@ class Coming(NamedTuple):
     letter: Letter
     met: Met
     look: asyncio.Task[Placed] | None
+
+
+class Put(NamedTuple):
+    """A letter that the mailbox has, and that may not be durable yet; `is_new`: nobody else had brought it home."""
+
+    met: Met
+    octets: int
+    folder: str
+    scan: Scan | None
+    is_new: bool
 
 
 Batch = list[Coming]
@@ -68,6 +78,7 @@ class Fetching:
         self._looks: set[asyncio.Task[Placed]] = set()
         self._is_hurried = False
         self._keeping: asyncio.Task[None] | None = None
+        self._put: list[Put] = []
 
     @property
     def coming(self) -> Met | None:
@@ -166,6 +177,8 @@ class Fetching:
         """All that is here becomes durable."""
         await self._begin_to_keep()
         await self._kept()
+        if self._put:
+            await self._settle(at_once=True)
 
     async def _begin_to_keep(self) -> None:
         """The batch is on its way to the disk when the one before it is there.
@@ -192,7 +205,7 @@ class Fetching:
     async def _append(self, batch: Batch, put: asyncio.Event) -> None:
         try:
             letters = [await self._placed(one) for one in batch]
-            keys = await self._mailbox.append(letters, put.set)
+            keys = await self._mailbox.append(letters, put.set, may_wait=True)
         except StoreError:
             for one in batch:
                 await one.stage.abandon()
@@ -200,18 +213,29 @@ class Fetching:
         finally:
             put.set()
         for key, letter, (stage, _, met, _) in zip(keys, letters, batch, strict=True):
-            if key:
-                self._count_scan(letter, met)
-                self.here.append(met)
-                self.kept += 1
-                self.is_fruitful = True
-                self._run.fetched.add(met.source_id)
-                self._report.letters += 1
-                self._report.octets += letter.staged.content.octets
-            else:  # somebody else brought it home meanwhile
-                self._met_again(met)
+            self._put.append(Put(met, letter.staged.content.octets, letter.folder, letter.scan, bool(key)))
+            if not key:  # somebody else brought it home meanwhile
                 await stage.abandon()
-        event("home.kept", letters=len(batch))
+        await self._settle(at_once=False)
+
+    async def _settle(self, *, at_once: bool) -> None:
+        """What the mailbox has is durable, and is told, unless it puts that off."""
+        put = len(self._put)
+        if not await self._mailbox.settle(at_once=at_once):
+            return
+        durable, self._put = self._put[:put], self._put[put:]
+        for met, octets, folder, scan, is_new in durable:
+            if not is_new:
+                self._met_again(met)
+                continue
+            self._count_scan(scan, folder, met)
+            self.here.append(met)
+            self.kept += 1
+            self.is_fruitful = True
+            self._run.fetched.add(met.source_id)
+            self._report.letters += 1
+            self._report.octets += octets
+        event("home.kept", letters=len(durable))
 
     def _look(self, stage: Stage) -> asyncio.Task[Placed] | None:
         """The scan of a letter, begun."""
@@ -240,16 +264,16 @@ class Fetching:
             placed = placed if one.look.cancelled() else one.look.result()
         return one.letter._replace(folder=placed.folder, scan=placed.scan)
 
-    def _count_scan(self, letter: Letter, met: Met) -> None:
-        scan, report = letter.scan, self._report
+    def _count_scan(self, scan: Scan | None, folder: str, met: Met) -> None:
+        report = self._report
         if scan is None or scan.verdict is Verdict.CLEAN:
             return
         report.infected += scan.verdict is Verdict.INFECTED
         report.unscanned += scan.verdict is Verdict.UNSCANNED
         report.too_large += scan.verdict is Verdict.TOO_LARGE
-        report.held += letter.folder == UNSCANNED
+        report.held += folder == UNSCANNED
         name = f"home.{scan.verdict.value.replace(' ', '_')}"
-        event(name, source_id=met.source_id, said=scan.name, scanner=scan.scanner, folder=letter.folder)
+        event(name, source_id=met.source_id, said=scan.name, scanner=scan.scanner, folder=folder)
 
     def hurry(self) -> None:
         """Nobody waits for scans any more: what has come is kept without."""

@@ -17,7 +17,6 @@ from postoffice.database.key import Key
 from postoffice.database.sqlite import (
     Connection,
     Kind,
-    as_file,
     one_number,
     open_in_memory,
     open_reader,
@@ -26,6 +25,7 @@ from postoffice.database.sqlite import (
     store_error,
     sync_directory,
     unsynced_transaction,
+    with_log,
 )
 from postoffice.errors import DamagedStore, StoreUnavailable
 
@@ -116,7 +116,7 @@ def _put_new(path: Path, kind: Kind) -> bool:
     try:
         nameless = os.open(path.parent, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
         with os.fdopen(nameless, "wb") as file:
-            file.write(_blank(kind))
+            file.write(with_log(blank(kind)))
             file.flush()
             os.fsync(nameless)
             os.link(f"/proc/self/fd/{nameless}", path.name, src_dir_fd=folder, dst_dir_fd=folder)
@@ -128,12 +128,12 @@ def _put_new(path: Path, kind: Kind) -> bool:
     return True
 
 
-def _blank(kind: Kind) -> bytes:
-    """An empty file of a kind."""
+def blank(kind: Kind) -> bytes:
+    """An empty file of a kind, without a log."""
     connection = open_in_memory()
     try:
         _go_all_steps(connection, kind)
-        return as_file(connection)
+        return connection.serialize("main")
     finally:
         shut(connection)
 
@@ -147,7 +147,7 @@ class Blank:
 
     def copy_to(self, path: Path) -> None:
         """Durable; a file that is there already stays as it is."""
-        self._octets = self._octets or _blank(self._kind)
+        self._octets = self._octets or with_log(blank(self._kind))
         fresh = path.with_name(f"{path.name}.{os.urandom(8).hex()}.new")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:

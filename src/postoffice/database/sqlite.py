@@ -39,6 +39,7 @@ WRITE_BACK_OCTETS = 4 * 1024 * 1024
 LOG_OCTETS = 8 * 1024 * 1024
 """To what size the log's file is cut back when it has grown."""
 
+_NORMAL = 1
 _VERSIONS = slice(18, 20)
 _HAS_LOG = b"\2\2"  # <https://www.sqlite.org/fileformat2.html>, file format version numbers
 
@@ -204,6 +205,30 @@ def open_draft(path: Path, key: Key | None = None, page_octets: int | None = Non
     return connection
 
 
+def open_draft_to_go_on(path: Path, vfs: str | None, cache_octets: int) -> Connection:
+    """The same to one that becomes a file of use as it is (`sync_draft`). Until then a transaction is whole unless the
+    process ends, and other connections of the process read what it has committed."""
+    connection = _open(path, vfs, None)
+    try:
+        connection.execute("PRAGMA journal_mode = MEMORY").fetchall()
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA secure_delete = OFF")
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute(f"PRAGMA cache_size = -{cache_octets // 1024}")
+    except apsw.Error as error:
+        shut(connection)
+        raise store_error(error, path) from error
+    return connection
+
+
+def sync_draft(connection: Connection) -> None:
+    """All that was committed by it is durable, but for the name of the file."""
+    version = one_number(connection, "PRAGMA user_version")
+    connection.execute("PRAGMA synchronous = FULL")
+    with transaction(connection):  # SQLite syncs behind what alters a page, if it is by the same value
+        connection.execute(f"PRAGMA user_version = {version}")
+
+
 def open_in_memory() -> Connection:
     """A connection to an empty database in memory, laid out as a file that is made anew."""
     connection = cast(Connection, apsw.Connection(":memory:"))
@@ -212,9 +237,8 @@ def open_in_memory() -> Connection:
     return connection
 
 
-def as_file(connection: Connection) -> bytes:
-    """The octets of a file that holds what is in memory, and has a write-ahead log when it is opened."""
-    octets = connection.serialize("main")
+def with_log(octets: bytes) -> bytes:
+    """A file, which has a write-ahead log when it is opened, from the octets of one that has none."""
     return octets[: _VERSIONS.start] + _HAS_LOG + octets[_VERSIONS.stop :]
 
 
@@ -309,12 +333,13 @@ def transaction(connection: Connection) -> Iterator[None]:
 @contextmanager
 def unsynced_transaction(connection: Connection) -> Iterator[None]:
     """All of it or nothing, durable with the next `transaction` of this connection: the log is synced as a whole."""
-    connection.execute("PRAGMA synchronous = NORMAL")
+    before = one_number(connection, "PRAGMA synchronous")
+    connection.execute(f"PRAGMA synchronous = {min(before, _NORMAL)}")
     try:
         with transaction(connection):
             yield
     finally:
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA synchronous = {before}")
 
 
 def write_back(connection: Connection) -> None:
@@ -384,16 +409,29 @@ class Desk:
     def run_here(self, work: Callable[[Connection], T]) -> T:
         """Do `work` in this thread."""
         with self._turn:
-            if self._connection is None:
-                self._connection = self._open_it(self._path)
-            try:
-                return work(self._connection)
-            except apsw.Error as error:
-                raise store_error(error, self._path) from error
+            return self._do(work)
 
     def close(self) -> None:
         """Waits for who works there now. The next `run` opens it anew."""
         with self._turn:
-            if self._connection is not None:
-                shut(self._connection)
-                self._connection = None
+            self._shut()
+
+    def move(self, last: Callable[[Connection], object], move: Callable[[], object]) -> None:
+        """Do `last`, close, and `move` the file, with nobody in between. The next `run` opens it anew."""
+        with self._turn:
+            self._do(last)
+            self._shut()
+            move()
+
+    def _do(self, work: Callable[[Connection], T]) -> T:
+        if self._connection is None:
+            self._connection = self._open_it(self._path)
+        try:
+            return work(self._connection)
+        except apsw.Error as error:
+            raise store_error(error, self._path) from error
+
+    def _shut(self) -> None:
+        if self._connection is not None:
+            shut(self._connection)
+            self._connection = None

@@ -11,7 +11,7 @@ import os
 import re
 import struct
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +20,7 @@ from postoffice.errors import DamagedStore, UsageError
 
 if TYPE_CHECKING:
     from postoffice.store.embedded import MailboxFile
+    from postoffice.store.embedded.draft import Draft
 
 PULLING_OCTET: Final = 2**63 - 2
 """Of a mailbox file; whoever has it locked may pull into the file."""
@@ -152,24 +153,55 @@ def _must_not_be_missed(file: Path) -> None:
 
 
 @asynccontextmanager
-async def pulling_into(file: Path, key: Key | None = None, *, is_spool: bool = False) -> AsyncIterator[MailboxFile]:
-    """The mailbox in `file`, which is made if it is not there, while nobody else pulls into it.
+async def pulling_into(
+    file: Path, key: Key | None = None, *, is_spool: bool = False, may_wait: bool = False
+) -> AsyncIterator[MailboxFile]:
+    """The mailbox in `file`, which is made if it is not there, while nobody else pulls into it. If it `may_wait`, a new
+    one is there when it is settled, or closed, for the first time.
 
     Raises UsageError; its status is 75 where somebody else does. The lock is taken before the mailbox is opened and
     given back after it is closed: when a process closes any descriptor of a file, SQLite's locks there are lost.
     """
     opened = opening(file, create=True, key=key, is_spool=is_spool)
+    if may_wait and key is None and (draft := _drafted(file)) is not None:
+        from postoffice.store.embedded import MailboxFile
+
+        with closing(draft):
+            async with _closing(MailboxFile.begin(draft)) as mailbox:
+                yield mailbox
+        return
     if not file.exists():
         await opened().close()
     descriptor = hold_pulls(file)
     try:
-        mailbox = opened()
-        try:
+        async with _closing(opened()) as mailbox:
             yield mailbox
-        finally:
-            await mailbox.close()
     finally:
         os.close(descriptor)
+
+
+@asynccontextmanager
+async def _closing(mailbox: MailboxFile) -> AsyncIterator[MailboxFile]:
+    try:
+        yield mailbox
+    finally:
+        await mailbox.close()
+
+
+def _drafted(file: Path) -> Draft | None:
+    """A draft into which nobody else pulls, neither when it has its name; None: the file is made at once. Raises
+    UsageError, 75 if somebody else pulls into one."""
+    from postoffice.store.embedded.draft import Draft
+
+    draft = Draft.at(file)
+    if draft is None:
+        return None
+    try:
+        _must_be_ours(file, draft.descriptor)
+    except UsageError:
+        os.close(draft.descriptor)
+        raise
+    return draft if draft.begin() else None
 
 
 def hold_pulls(file: Path) -> int:
@@ -179,17 +211,23 @@ def hold_pulls(file: Path) -> int:
     except OSError as error:
         raise UsageError(f"{file}: cannot be written: {error.strerror}", os.EX_CANTCREAT) from error
     try:
+        _must_be_ours(file, descriptor)
+        if not _is_still(file, descriptor):
+            raise UsageError(f"{file}: another file was put in its place just now; try again", os.EX_TEMPFAIL)
+    except UsageError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _must_be_ours(file: Path, descriptor: int) -> None:
+    """Take the lock of whoever pulls into `file`. Raises UsageError, 75."""
+    try:
         is_ours = lock_octet(descriptor, PULLING_OCTET)
     except OSError as error:
-        os.close(descriptor)
         raise UsageError(f"{file}: cannot be locked: {error.strerror}", os.EX_TEMPFAIL) from error
     if not is_ours:
-        os.close(descriptor)
         raise UsageError(f"{file}: somebody else pulls into it now", os.EX_TEMPFAIL)
-    if not _is_still(file, descriptor):
-        os.close(descriptor)
-        raise UsageError(f"{file}: another file was put in its place just now; try again", os.EX_TEMPFAIL)
-    return descriptor
 
 
 def _is_still(file: Path, descriptor: int) -> bool:

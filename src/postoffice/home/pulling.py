@@ -107,7 +107,8 @@ async def pull_into(wanted: Pull, quiet: Quiet | None = None) -> Outcome:
     scans = _scans(wanted.scanning, there.file)
     came: list[bytes] = []
     try:
-        async with pulling_into(there.file, wanted.key, is_spool=there.is_spool) as mailbox:
+        is_plain = not there.is_spool and scans is None
+        async with pulling_into(there.file, wanted.key, is_spool=there.is_spool, may_wait=is_plain) as mailbox:
 
             async def pulled() -> Report:
                 before = set((await mailbox.snapshot()).keys) if hooks.new_mail else set()

@@ -156,11 +156,20 @@ class Mailbox(Octets, Pulls, Scans, Protocol):
 
     async def stage(self) -> Stage: ...
 
-    async def append(self, letters: Sequence[Letter], when_put: Callable[[], object] | None = None) -> list[int]:
-        """Keep letters, all of them or none. Durable. Gives their keys in order.
+    async def append(
+        self, letters: Sequence[Letter], when_put: Callable[[], object] | None = None, *, may_wait: bool = False
+    ) -> list[int]:
+        """Keep letters, all of them or none. Durable, or, if it `may_wait`, not before `settle`. Gives their keys in
+        order.
 
         A letter that was fetched from its `origin` before is passed over; its key is 0. An engine that then waits for
         the disk alone may call `when_put` before it does, in the loop's thread.
+        """
+        ...
+
+    async def settle(self, *, at_once: bool = True) -> bool:
+        """Everything that was appended is durable. Unless that shall be `at_once`, an engine for which it costs much
+        may put it off, for a few seconds and some octets of letters: False.
         """
         ...
 

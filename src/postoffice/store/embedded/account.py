@@ -268,8 +268,14 @@ class AccountMailbox:
     async def stage(self) -> GrowingStage:
         return await (await self._whole_file()).stage()
 
-    async def append(self, letters: Sequence[Letter], when_put: Callable[[], object] | None = None) -> list[int]:
-        return await (await self._whole_file()).append(letters, when_put)
+    async def append(
+        self, letters: Sequence[Letter], when_put: Callable[[], object] | None = None, *, may_wait: bool = False
+    ) -> list[int]:
+        return await (await self._whole_file()).append(letters, when_put, may_wait=may_wait)
+
+    async def settle(self, *, at_once: bool = True) -> bool:
+        """At an office all that is appended is durable at once."""
+        return True
 
     async def note(self, source: str, notes: Mapping[str, Pulled]) -> None:
         await (await self._whole_file()).note(source, notes)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -24,10 +24,12 @@ from postoffice.database.migrate import open_prepared, prepare
 from postoffice.database.sqlite import (
     Connection,
     Desk,
+    open_draft_to_go_on,
     open_reader,
     open_writer,
     shut,
     store_error,
+    sync_draft,
     transaction,
     write_back,
 )
@@ -37,6 +39,7 @@ from postoffice.events import event
 from postoffice.net.pause import give_way
 from postoffice.store.base import MaildropLock
 from postoffice.store.embedded import chain, contents, folders, pulls, scans, sight
+from postoffice.store.embedded.draft import Draft
 from postoffice.store.embedded.folders import Leave
 from postoffice.store.embedded.schema import HAS_SEARCH, MAILBOX
 from postoffice.store.embedded.sight import Seen
@@ -93,12 +96,13 @@ class MailboxFile:
         self._vfs = vfs
         self._pool = pool
         self._own_pool: ThreadPoolExecutor | None = None
+        self._draft: Draft | None = None
         self._begins_chain = False
         self._in_log = 0
         self._near: Connection | None = None
         self._watch: Watch | None = None
         self.desk = Desk(path, pool, self._open_writer)
-        self._far = Desk(path, pool, lambda path: open_reader(path, vfs, CACHE_OCTETS, key))
+        self._far = Desk(path, pool, lambda _: open_reader(self._lies_at, vfs, CACHE_OCTETS, key))
         self._version = -1
         self._shown: dict[tuple[str | None, str], Seen] = {}
 
@@ -133,13 +137,32 @@ class MailboxFile:
             raise
         return mailbox
 
+    @classmethod
+    def begin(cls, draft: Draft, *, clock: Clock = system_clock, vfs: str | None = None) -> MailboxFile:
+        """A mailbox at home that is not there yet, with a chain; `draft` was begun. It gets its name when it is
+        settled, at the latest when it is closed: letters that are appended, and `may_wait`, are put into it before.
+        """
+        pool = ThreadPoolExecutor(2, thread_name_prefix="mailbox")
+        mailbox = cls(draft.path, pool, clock, vfs)
+        mailbox._own_pool = pool
+        mailbox._begins_chain = True
+        mailbox._draft = draft
+        return mailbox
+
+    @property
+    def _lies_at(self) -> Path:
+        return self.path if self._draft is None else self._draft.lies_at
+
     def _open_writer(self, path: Path) -> Connection:
         """SQLite would make a file that was taken away meanwhile anew, and nobody would see that it is lost."""
-        if not path.exists():
+        if not self._lies_at.exists():
             raise DamagedStore(f"{path} is not {MAILBOX.name}: it is not there")
         if self._own_pool is None:
             return open_writer(path, self._vfs, CACHE_OCTETS, self.key)
-        connection = open_writer(path, self._vfs, CACHE_OCTETS_AT_HOME, self.key, WRITE_BACK_OCTETS_AT_HOME)
+        if self._draft is not None:
+            connection = open_draft_to_go_on(self._lies_at, self._vfs, CACHE_OCTETS_AT_HOME)
+        else:
+            connection = open_writer(path, self._vfs, CACHE_OCTETS_AT_HOME, self.key, WRITE_BACK_OCTETS_AT_HOME)
         if self._begins_chain:
             try:
                 chain.begin(connection)
@@ -153,7 +176,8 @@ class MailboxFile:
     def near(self) -> Connection:
         """The connection of the loop's thread."""
         if self._near is None:
-            self._near = open_prepared(self.path, MAILBOX, self._vfs, CACHE_OCTETS, self.key)
+            with self._draft.turn if self._draft is not None else nullcontext():
+                self._near = open_prepared(self._lies_at, MAILBOX, self._vfs, CACHE_OCTETS, self.key)
         return self._near
 
     def ask(self, question: Callable[[Connection], T]) -> T:
@@ -249,10 +273,17 @@ class MailboxFile:
 
     async def write(self, change: Callable[[Connection], T]) -> T:
         """One durable transaction. A file that was taken away meanwhile is a `StoreError`: nobody would read it."""
+        answer = await self._commit(change)
+        if self._draft is not None:
+            await self.settle()
+        return answer
+
+    async def _commit(self, change: Callable[[Connection], T]) -> T:
+        """The same, but for a draft: what is in it waits until it is settled."""
 
         def work(connection: Connection) -> T:
             with transaction(connection):
-                if not self.path.exists():
+                if not self._lies_at.exists():
                     raise StoreError(f"{self.path} was taken away")
                 return change(connection)
 
@@ -261,7 +292,9 @@ class MailboxFile:
     async def stage(self) -> GrowingStage:
         return GrowingStage(RowOverflow(self.desk))
 
-    async def append(self, letters: Sequence[Letter], when_put: Callable[[], object] | None = None) -> list[int]:
+    async def append(
+        self, letters: Sequence[Letter], when_put: Callable[[], object] | None = None, *, may_wait: bool = False
+    ) -> list[int]:
         now = self._clock()
         email_ids = [new_email_id(now) for _ in letters]
         loop = asyncio.get_running_loop()
@@ -272,13 +305,45 @@ class MailboxFile:
                 loop.call_soon_threadsafe(when_put)
             return keys
 
-        keys = await self.write(change)
+        keys = await (self._commit(change) if may_wait else self.write(change))
         self._write_back_ahead(sum(letter.staged.content.wire_octets for letter in letters))
         return keys
 
+    async def settle(self, *, at_once: bool = True) -> bool:
+        draft = self._draft
+        if draft is None:
+            return True
+        if not (at_once or draft.is_due()):
+            return False
+        draft.turn.acquire()  # whoever asks for a new connection waits until the file has its name
+        self._let_near_go()()
+        loop = asyncio.get_running_loop()
+        await asyncio.shield(loop.run_in_executor(self._pool, self._put_in_place, draft))
+        return True
+
+    def _put_in_place(self, draft: Draft) -> None:
+        """Sync it and give it its name. The caller has its `turn`."""
+
+        def move() -> None:
+            draft.put_in_place()
+            self._draft = None
+
+        try:
+            if self._draft is draft:
+                self._far.close()
+                self.desk.move(sync_draft, move)
+        finally:
+            draft.turn.release()
+
     def _write_back_ahead(self, octets: int) -> None:
+        if self._own_pool is None:
+            return
+        if self._draft is not None:
+            if self._draft.grow(octets):
+                self._own_pool.submit(self._draft.sync_ahead)
+            return
         self._in_log += octets
-        if self._own_pool is not None and self._in_log >= WRITE_BACK_AHEAD_OCTETS:
+        if self._in_log >= WRITE_BACK_AHEAD_OCTETS:
             self._in_log = 0
             self._own_pool.submit(self._write_back)
 
@@ -375,18 +440,27 @@ class MailboxFile:
         return self._near is not None or self._far.is_open or self.desk.is_open
 
     def _let_go(self) -> Callable[[], None]:
-        near, self._near, self._watch = self._near, None, None
-        self._shown.clear()
+        drop_near = self._let_near_go()
 
         def close() -> None:
-            if near is not None:
-                shut(near)
+            drop_near()
             self._far.close()
             self.desk.close()
 
         return close
 
+    def _let_near_go(self) -> Callable[[], None]:
+        near, self._near, self._watch = self._near, None, None
+        self._shown.clear()
+        return partial(shut, near) if near is not None else lambda: None
+
     async def close(self) -> None:
         if self._own_pool is not None:
             self._own_pool.shutdown(wait=True)
-        self.rest()
+        try:
+            if self._draft is not None:
+                self._draft.turn.acquire()
+                self._let_near_go()()
+                self._put_in_place(self._draft)
+        finally:
+            self.rest()

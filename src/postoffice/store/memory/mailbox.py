@@ -94,11 +94,16 @@ class MemoryMailbox:
     async def stage(self) -> MemoryStage:
         return MemoryStage()
 
-    async def append(self, letters: Sequence[Letter], when_put: Callable[[], object] | None = None) -> list[int]:
+    async def append(
+        self, letters: Sequence[Letter], when_put: Callable[[], object] | None = None, *, may_wait: bool = False
+    ) -> list[int]:
         kept = [self._shelf.keep(letter.staged) for letter in letters]
         for letter in letters:
             self._folder(letter.folder) if letter.folder not in WITHHELD else self._have_folder(letter.folder)
         return [self.add(letter, content) for letter, content in zip(letters, kept, strict=True)]
+
+    async def settle(self, *, at_once: bool = True) -> bool:
+        return True
 
     def add(self, letter: Letter, kept: Kept, saved: float | None = None) -> int:
         email_id = new_email_id(self._clock())

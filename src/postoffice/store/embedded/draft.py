@@ -1,0 +1,122 @@
+"""A mailbox at home before it has a name: it lies beside its place as `NAME.draft`, and nobody else knows it.
+
+A log protects what is in a file already; here there is nothing yet. So the first letters are written once and not
+twice, and nothing is synced by itself: the whole file is, and then it gets its name. Until that nothing that was put
+into it is durable, and nobody may be told that it is. A draft whose process ended is begun anew by the next one that
+pulls.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from postoffice.database.migrate import blank
+from postoffice.database.sqlite import sync_directory
+from postoffice.errors import StoreError, StoreUnavailable
+from postoffice.store.embedded.schema import MAILBOX
+
+MOST_OCTETS: Final = 128 * 1024 * 1024
+"""With how many octets of letters a draft is a file of use, so that not more has to be pulled again."""
+
+MOST_SECONDS: Final = 5.0
+"""After how long it is, however little came: somebody may wish to look into it."""
+
+SYNC_AHEAD_OCTETS: Final = 4 * 1024 * 1024
+"""After how many octets of letters the disk begins to write, while the next ones come."""
+
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class Draft:
+    """That of the mailbox which will be at `path`. `descriptor` is open for as long as the draft is; who holds a lock
+    by it holds it also when the file has its name.
+
+    `turn` is held while the file gets its name, by whoever may not be met in the middle of that.
+    """
+
+    def __init__(self, path: Path, lies_at: Path, descriptor: int) -> None:
+        self.path = path
+        self.lies_at = lies_at
+        self.descriptor = descriptor
+        self.turn = threading.Lock()
+        self._begun = time.monotonic()
+        self._octets = 0
+        self._octets_ahead = 0
+
+    @classmethod
+    def at(cls, path: Path) -> Draft | None:
+        """None: something is there, or a file could not be put there at once, with nothing overwritten.
+
+        It may be that of somebody else who pulls, until the caller has a lock on its `descriptor`.
+        """
+        if os.path.lexists(path):
+            return None
+        lies_at = path.with_name(f"{path.name}.draft")
+        try:
+            return cls(path, lies_at, os.open(lies_at, _FLAGS, 0o600))
+        except OSError:
+            return None
+
+    def begin(self) -> bool:
+        """Make it an empty mailbox. The caller has a lock on it. False, as for `at`; then it is closed."""
+        link = self.path.with_name(f"{self.lies_at.name}.{os.urandom(8).hex()}")
+        try:
+            if not self._is_at(self.lies_at) or os.path.lexists(self.path):
+                self.close()
+                return False
+            os.link(self.lies_at, link)
+            link.unlink()
+            os.ftruncate(self.descriptor, 0)
+            os.pwrite(self.descriptor, blank(MAILBOX), 0)
+        except OSError:
+            self.close()
+            return False
+        return True
+
+    def _is_at(self, path: Path) -> bool:
+        """Whoever had it before may have given it its name."""
+        with suppress(FileNotFoundError):
+            return os.path.samestat(path.lstat(), os.fstat(self.descriptor))
+        return False
+
+    def grow(self, octets: int) -> bool:
+        """Letters were put into it. True: `sync_ahead` now."""
+        self._octets += octets
+        self._octets_ahead += octets
+        if self._octets_ahead < SYNC_AHEAD_OCTETS:
+            return False
+        self._octets_ahead = 0
+        return True
+
+    def sync_ahead(self) -> None:
+        """What cannot be written now is told by whoever syncs it at last."""
+        with suppress(OSError):
+            os.fdatasync(self.descriptor)
+
+    def is_due(self) -> bool:
+        return self._octets >= MOST_OCTETS or time.monotonic() - self._begun >= MOST_SECONDS
+
+    def put_in_place(self) -> None:
+        """Give it its name, durably. It is synced, and nobody has it open. Raises StoreError."""
+        try:
+            if not self._is_at(self.path):
+                os.link(self.lies_at, self.path)
+            sync_directory(self.path.parent)
+        except FileExistsError:
+            because = "somebody else made it while letters came, which are not kept"
+            raise StoreError(f"{self.path}: {because}") from None
+        except OSError as error:
+            raise StoreUnavailable(f"{self.path} cannot be written: {error.strerror}") from error
+        self.lies_at.unlink()
+
+    def close(self) -> None:
+        """With it ends every lock on it, and what has no name by now. The caller has, or had, a lock on it."""
+        with suppress(OSError):
+            if self._is_at(self.lies_at):
+                self.lies_at.unlink()
+        os.close(self.descriptor)
