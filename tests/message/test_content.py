@@ -41,7 +41,7 @@ def test_it_is_the_same_in_portions(pieces: list[bytes]) -> None:
 
 @given(_OCTETS)
 def test_a_bare_line_end_is_found(octets: bytes) -> None:
-    reader = ContentReader()
+    reader = ContentReader(looks_at_line_ends=True)
     reader.add(octets)
     assert reader.has_bare_line_ends == bool(re.search(rb"(?<!\r)\n|\r(?!\n)", unstuff(octets)))
 

@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 import pytest
 
-from postoffice.store.embedded.staging import SPILL_CHUNKS, SPILL_CHUNKS_IN_ALL, GrowingStage
+from postoffice.store.embedded.staging import SPILL_CHUNKS, SPILL_CHUNKS_IN_ALL, Chunk, GrowingStage
 from postoffice.store.model import CHUNK_OCTETS
 
 LINE = b"x" * 62 + b"\r\n"
@@ -28,7 +28,7 @@ class Noted:
     def __init__(self) -> None:
         self.together: list[int] = []
 
-    def add(self, chunks: list[bytes], last: bytes | None) -> asyncio.Future[None]:
+    def add(self, chunks: list[Chunk], sha256: bytes | None) -> asyncio.Future[None]:
         self.together.append(len(chunks))
         done = asyncio.get_running_loop().create_future()
         done.set_result(None)

@@ -15,7 +15,7 @@ import asyncio
 import re
 from collections import deque
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from postoffice.client.ledger import Ledger
 from postoffice.client.recognition import Met, header_digest
@@ -27,14 +27,15 @@ from postoffice.events import event
 from postoffice.protocols.pop3 import commands
 from postoffice.protocols.pop3.client import Body
 from postoffice.store.base import Mailbox, Stage
-from postoffice.store.model import UNSCANNED, Letter, Origin, Scan, Verdict
+from postoffice.store.model import CHUNK_OCTETS, UNSCANNED, Letter, Origin, Scan, Staged, Verdict
 
 
 class Coming(NamedTuple):
-    """A letter that has come whole and is not kept yet; `look` ends with where it belongs."""
+    """A letter that has come whole and is not kept yet; the end of a large one is on its way into the stage. `look`
+    ends with where it belongs."""
 
     stage: Stage
-    letter: Letter
+    letter: Letter | asyncio.Task[Letter]
     met: Met
     look: asyncio.Task[Placed] | None
 
@@ -50,6 +51,9 @@ class Put(NamedTuple):
 
 
 Batch = list[Coming]
+
+FEW_LETTERS: Final = 16
+"""Of a batch of so many or fewer it is the octets that take time, in which no Python runs."""
 
 _FIT_TO_SHOW: Final = re.compile(r"[!-~]{1,70}")
 
@@ -135,26 +139,50 @@ class Fetching:
             must_end(octets, met.item)
             event("home.arriving", octets=octets)
             await stage.write(heard.wire)
+        if octets > CHUNK_OCTETS and self._options.inspection is None and not self._settling.doubts:
+            await self._take_large(stage, met)
+            return
         staged = await stage.finish()
         self._arriving = None
         octets = staged.content.octets
-        if octets != met.item.octets:
-            self._run.different.add(met.source_id)
-            self._unproved = met
-            event("home.different", source_id=met.source_id, announced=met.item.octets, octets=octets)
+        self._look_at_size(met, octets)
         if known := self._settling.known_by_octets(met.item, staged.content.sha256):
             await stage.abandon()
             self._met_again(known)
             return
-        letter = Letter(
+        letter = self._letter(staged, met, self._showable(met))
+        self._came(Coming(stage, letter, met, self._look(stage)), octets)
+
+    async def _take_large(self, stage: Stage, met: Met) -> None:
+        """The last of it is hashed and written while the next letter comes."""
+        octets = await stage.octets()
+        self._look_at_size(met, octets)
+        letter = asyncio.create_task(self._finished(stage, met, self._showable(met)))
+        letter.add_done_callback(_heard)
+        self._arriving = None
+        self._came(Coming(stage, letter, met, None), octets)
+
+    async def _finished(self, stage: Stage, met: Met, unique_id: str | None) -> Letter:
+        return self._letter(await stage.finish(), met, unique_id)
+
+    def _look_at_size(self, met: Met, octets: int) -> None:
+        if octets != met.item.octets:
+            self._run.different.add(met.source_id)
+            self._unproved = met
+            event("home.different", source_id=met.source_id, announced=met.item.octets, octets=octets)
+
+    def _letter(self, staged: Staged, met: Met, unique_id: str | None) -> Letter:
+        return Letter(
             staged,
             self._options.dated(staged.head, self._options.clock()),
-            unique_id=self._showable(met),
+            unique_id=unique_id,
             origin=Origin(self._ledger.source, met.source_id, met.item.octets, header_digest(staged.head), self._seen),
         )
-        self._batch.append(Coming(stage, letter, met, self._look(stage)))
+
+    def _came(self, coming: Coming, octets: int) -> None:
+        self._batch.append(coming)
         self._batch_octets += octets
-        event("home.fetched", source_id=met.source_id, octets=octets)
+        event("home.fetched", source_id=coming.met.source_id, octets=octets)
 
     def _met_again(self, met: Met) -> None:
         self.here.append(met)
@@ -184,7 +212,8 @@ class Fetching:
         """The batch is on its way to the disk when the one before it is there.
 
         The next letters are taken from the wire when only the disk is waited for: two threads that both run Python
-        hand its lock to each other with every step of SQLite, which costs as much as the steps.
+        hand its lock to each other with every step of SQLite, which costs as much as the steps. A few large ones are
+        not many steps.
         """
         await self._kept()
         if self._batch:
@@ -193,7 +222,7 @@ class Fetching:
             batch, self._batch, self._batch_octets = self._batch, [], 0
             put = asyncio.Event()
             self._keeping = asyncio.create_task(self._append(batch, put))
-            if self._options.inspection is None:
+            if self._options.inspection is None and len(batch) > FEW_LETTERS:
                 await put.wait()
 
     async def _kept(self) -> None:
@@ -207,8 +236,7 @@ class Fetching:
             letters = [await self._placed(one) for one in batch]
             keys = await self._mailbox.append(letters, put.set, may_wait=True)
         except StoreError:
-            for one in batch:
-                await one.stage.abandon()
+            await _let_go(batch)
             raise
         finally:
             put.set()
@@ -244,25 +272,21 @@ class Fetching:
             return None
         look = asyncio.create_task(inspection.look(stage))
         self._looks.add(look)
-        look.add_done_callback(self._looked)
+        look.add_done_callback(self._looks.discard)
+        look.add_done_callback(_heard)
         return look
-
-    def _looked(self, look: asyncio.Task[Placed]) -> None:
-        """Whoever keeps the letter asks for what came of it; where nobody does, nobody is told."""
-        self._looks.discard(look)
-        if not look.cancelled():
-            look.exception()
 
     async def _placed(self, one: Coming) -> Letter:
         """A letter as it is to be kept."""
+        letter = one.letter if isinstance(one.letter, Letter) else await one.letter
         inspection = self._options.inspection
         if inspection is None:
-            return one.letter
+            return letter
         placed = inspection.unlooked()
         if one.look is not None:
             await asyncio.wait([one.look])
             placed = placed if one.look.cancelled() else one.look.result()
-        return one.letter._replace(folder=placed.folder, scan=placed.scan)
+        return letter._replace(folder=placed.folder, scan=placed.scan)
 
     def _count_scan(self, scan: Scan | None, folder: str, met: Met) -> None:
         report = self._report
@@ -295,11 +319,9 @@ class Fetching:
             look.cancel()
         if looks:
             await asyncio.wait(looks)
-        stages = [one.stage for one in dropped]
+        await _let_go(dropped)
         if self._arriving is not None:
-            stages.append(self._arriving)
-        for stage in stages:
-            await stage.abandon()
+            await self._arriving.abandon()
 
     def give_up(self, met: Met, words: str) -> None:
         """A letter that this run does not ask for again; the next one does."""
@@ -312,3 +334,17 @@ class Fetching:
             before = self._ledger.get(met.source_id)
             seen, tries = (before.seen, before.tries) if before is not None else (self._seen, 0)
             self._ledger.note(met.source_id, octets=met.item.octets, seen=seen, tries=tries + 1, words=words, gone=None)
+
+
+async def _let_go(batch: Batch) -> None:
+    """Letters that nobody wants; none of them is finished behind that."""
+    for one in batch:
+        if not isinstance(one.letter, Letter):
+            await asyncio.wait([one.letter])
+        await one.stage.abandon()
+
+
+def _heard(ended: asyncio.Task[Any]) -> None:
+    """Whoever keeps the letter asks for what came of it; where nobody does, nobody is told."""
+    if not ended.cancelled():
+        ended.exception()

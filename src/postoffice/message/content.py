@@ -52,7 +52,7 @@ class ContentReader:
     """Takes a letter's wire form chunk by chunk and learns the facts of it.
 
     Chunks are as `DotReader` gives them: a line that begins with a dot lies in one chunk with the CRLF before it.
-    `has_bare_line_ends` becomes true with the first LF without CR, or CR without LF.
+    `has_bare_line_ends` becomes true with the first LF without CR, or CR without LF; None where nobody looks at them.
     """
 
     __slots__ = (
@@ -67,7 +67,7 @@ class ContentReader:
         "head",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, looks_at_line_ends: bool = False) -> None:
         self._hash = hashlib.sha256()
         self._octets = 0
         self._wire_octets = 0
@@ -75,7 +75,7 @@ class ContentReader:
         self._first = True
         self._header_tail: bytes | None = None  # its last octets, while a header goes on behind the head
         self._is_ascii_behind = True
-        self.has_bare_line_ends = False
+        self.has_bare_line_ends = False if looks_at_line_ends else None
         self.head = b""
 
     def add(self, wire: bytes) -> bytes:
@@ -90,7 +90,7 @@ class ContentReader:
         self._hash.update(plain)
         self._octets += len(plain)
         self._wire_octets += len(wire)
-        if not self.has_bare_line_ends:
+        if self.has_bare_line_ends is False:
             self.has_bare_line_ends = _has_bare_line_ends(plain)
         if len(self.head) < HEAD_OCTETS:
             room = HEAD_OCTETS - len(self.head)
@@ -101,6 +101,11 @@ class ContentReader:
         elif self._header_tail is not None:
             self._look_behind(plain)
         return wire
+
+    @property
+    def octets(self) -> int:
+        """How many octets of the content have come."""
+        return self._octets
 
     def content(self) -> Content:
         is_ascii = self._is_ascii_behind and self._header().isascii()

@@ -63,6 +63,10 @@ class Stage(Protocol):
     async def write(self, wire: bytes) -> None:
         """Take one more chunk, as `DotReader` gives it."""
 
+    async def octets(self) -> int:
+        """How many octets of the content have come."""
+        ...
+
     async def finish(self) -> Staged:
         """The whole letter is here. Not durable yet: that is the verb's duty which takes the `Staged`."""
 
@@ -229,7 +233,9 @@ class Mailbox(Octets, Pulls, Scans, Protocol):
 class Office(Protocol):
     """Responsibility for letters. Signature 1 is `accept`."""
 
-    async def stage(self) -> Stage: ...
+    async def stage(self) -> Stage:
+        """It looks at line ends, as that of a mailbox does not."""
+        ...
 
     async def accept(self, acceptance: Acceptance) -> None:
         """Take responsibility for a letter: all local deliveries and all queue items, in one durable transaction.

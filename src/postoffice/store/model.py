@@ -294,13 +294,14 @@ class Staged(NamedTuple):
 
     `head` is its beginning (64 KiB at most), not stuffed. What an engine needs to find it again is in `place`: the
     wire octets themselves for a letter up to `CHUNK_OCTETS`, a name for a larger one. `has_bare_line_ends`
-    tells of an LF without CR or a CR without LF, which may be kept but never sent on (RFC 5321 §2.3.8).
+    tells of an LF without CR or a CR without LF, which may be kept but never sent on (RFC 5321 §2.3.8); None of what
+    was staged in a mailbox, where nobody looks.
     """
 
     content: Content
     head: bytes
     place: bytes | str
-    has_bare_line_ends: bool
+    has_bare_line_ends: bool | None
 
     def surrogate_octets(self, prefix: bytes) -> int:
         """What a letter of this content below `prefix` measures for readers who did not ask for UTF-8."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from zlib import crc32
 
@@ -118,13 +118,21 @@ def begin(connection: Connection) -> int:
 
 
 def add_chunks(
-    connection: Connection, content_id: int, index: int, chunks: Iterable[bytes], last: bytes | None = None
+    connection: Connection,
+    content_id: int,
+    index: int,
+    chunks: Sequence[bytes | memoryview],
+    sha256: bytes | None = None,
 ) -> None:
-    """Keep some more of a content; `last` is its SHA-256 and is given with its last chunk alone."""
+    """Keep some more of a content; its `sha256` is given with its last chunks, the very last of which carries it."""
+    names = [*[None] * (len(chunks) - 1), sha256]
     with unsynced_transaction(connection):
         connection.executemany(
             CHUNK,
-            [(content_id << INDEX_BITS | number, crc32(data), last, data) for number, data in enumerate(chunks, index)],
+            [
+                (content_id << INDEX_BITS | number, crc32(data), name, data)
+                for number, (data, name) in enumerate(zip(chunks, names, strict=True), index)
+            ],
         )
 
 

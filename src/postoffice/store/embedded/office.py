@@ -64,7 +64,7 @@ class EmbeddedOffice:
     # --- responsibility -------------------------------------------------------------------------------------
 
     async def stage(self) -> GrowingStage:
-        return GrowingStage(SpoolOverflow(self._premises.spool))
+        return GrowingStage(SpoolOverflow(self._premises.spool), looks_at_line_ends=True)
 
     async def accept(self, acceptance: Acceptance) -> None:
         job = accept_job(acceptance, self._premises.clock)

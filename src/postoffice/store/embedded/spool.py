@@ -46,7 +46,7 @@ class Spool:
         self._writing[name] = descriptor
         return name
 
-    def write(self, name: str, chunks: Iterable[bytes]) -> None:
+    def write(self, name: str, chunks: Iterable[bytes | memoryview]) -> None:
         try:
             for chunk in chunks:
                 view = memoryview(chunk)
@@ -149,10 +149,10 @@ class SpoolOverflow:
         self._spool = spool
         self._name = ""
 
-    def add(self, chunks: list[bytes], last: bytes | None) -> asyncio.Future[None]:
+    def add(self, chunks: list[bytes | memoryview], sha256: bytes | None) -> asyncio.Future[None]:
         return asyncio.get_running_loop().run_in_executor(self._spool.pool, self._add, chunks)
 
-    def _add(self, chunks: list[bytes]) -> None:
+    def _add(self, chunks: list[bytes | memoryview]) -> None:
         if not self._name:
             self._name = self._spool.create()
         self._spool.write(self._name, chunks)

@@ -8,6 +8,7 @@ file of the office.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import ClassVar, Protocol
 from weakref import WeakSet
@@ -25,10 +26,13 @@ SPILL_CHUNKS_IN_ALL = 64
 """The same for all large letters that come into a process: the more they are, the fewer of each, but one at least."""
 
 
+Chunk = bytes | memoryview
+
+
 class Overflow(Protocol):
     """Where the chunks of a large letter go, in order."""
 
-    def add(self, chunks: list[bytes], last: bytes | None) -> asyncio.Future[None]:
+    def add(self, chunks: list[Chunk], sha256: bytes | None) -> asyncio.Future[None]:
         """Begin to write, after what was begun before has ended. The last call gives the letter's SHA-256."""
         ...
 
@@ -48,37 +52,47 @@ class GrowingStage:
     _large: ClassVar[WeakSet[GrowingStage]] = WeakSet()
     """The large letters of this process that are coming in. One that nobody holds any more takes no share."""
 
-    def __init__(self, overflow: Overflow) -> None:
+    def __init__(self, overflow: Overflow, *, looks_at_line_ends: bool = False) -> None:
         self._overflow = overflow
-        self._reader = ContentReader()
-        self._buffer: bytes | bytearray = b""
+        self._reader = ContentReader(looks_at_line_ends=looks_at_line_ends)
+        self._came: list[bytes] = []
+        self._kept: list[bytes] = []
+        self._octets_here = 0
         self._has_spilled = False
         self._wire_octets = 0
         self._leaving: asyncio.Future[None] | None = None
 
     async def write(self, wire: bytes) -> None:
-        kept = self._reader.add(wire)
-        if not self._buffer:
-            self._buffer = kept  # most letters come whole, and need not be copied
-        else:
-            if isinstance(self._buffer, bytes):
-                self._buffer = bytearray(self._buffer)
-            self._buffer += kept
+        self._came.append(wire)
+        self._octets_here += len(wire)
         # One octet beyond full chunks stays here, so that the last chunk is known when it is written.
-        if len(self._buffer) > CHUNK_OCTETS and len(self._buffer) > self._most_octets():
-            await self._spill((len(self._buffer) - 1) // CHUNK_OCTETS * CHUNK_OCTETS, None)
+        if self._octets_here > CHUNK_OCTETS and self._octets_here > self._most_octets():
+            self._look()
+            await self._spill()
 
     def _most_octets(self) -> int:
         """What may be gathered of a large letter."""
         self._large.add(self)
         return max(1, min(SPILL_CHUNKS, SPILL_CHUNKS_IN_ALL // len(self._large))) * CHUNK_OCTETS
 
+    def _look(self) -> None:
+        """The reader takes what came, all at once: most letters come whole, and large ones cost fewer calls."""
+        came, self._came = self._came, []
+        if came:
+            self._kept.append(self._reader.add(came[0] if len(came) == 1 else b"".join(came)))
+            self._octets_here = sum(map(len, self._kept))
+
+    async def octets(self) -> int:
+        self._look()
+        return self._reader.octets
+
     async def finish(self) -> Staged:
-        content = self._reader.content()
-        if not self._has_spilled and len(self._buffer) <= CHUNK_OCTETS:
-            return Staged(content, self._reader.head, bytes(self._buffer), self._reader.has_bare_line_ends)
+        self._look()
+        if not self._has_spilled and self._octets_here <= CHUNK_OCTETS:
+            return Staged(self._reader.content(), self._reader.head, self._whole(), self._reader.has_bare_line_ends)
         self._large.discard(self)
-        await self._spill(len(self._buffer), content.sha256)
+        content = self._reader.content()
+        await self._spill(content.sha256)
         await self._left()
         self._wire_octets = content.wire_octets
         return Staged(content, self._reader.head, self._overflow.place, self._reader.has_bare_line_ends)
@@ -86,30 +100,43 @@ class GrowingStage:
     async def read(self, index: int) -> Piece:
         if self._has_spilled:
             return Piece(*await self._overflow.read(index, self._wire_octets))
-        return Piece(bytes(self._buffer), more=False)
+        return Piece(self._whole(), more=False)
+
+    def _whole(self) -> bytes:
+        return self._kept[0] if len(self._kept) == 1 else b"".join(self._kept)
 
     async def abandon(self) -> None:
         self._large.discard(self)
-        self._buffer = b""
+        self._came, self._kept = [], []
         if self._has_spilled:
             with suppress(StoreError):  # who could not write it does not want it now
                 await self._left()
             await self._overflow.abandon()
 
-    async def _spill(self, octets: int, last: bytes | None) -> None:
+    async def _spill(self, sha256: bytes | None = None) -> None:
         self._has_spilled = True
-        view = memoryview(self._buffer)
-        chunks = [bytes(view[at : min(at + CHUNK_OCTETS, octets)]) for at in range(0, octets, CHUNK_OCTETS)]
-        self._buffer = bytes(view[octets:])
-        view.release()
+        chunks = list(_cut(self._kept))
+        self._kept = [bytes(chunks.pop())] if sha256 is None else []
+        self._octets_here = sum(map(len, self._kept))
         await self._left()
-        self._leaving = self._overflow.add(chunks, last)
+        self._leaving = self._overflow.add(chunks, sha256)
 
     async def _left(self) -> None:
         """Wait for what is on its way out of memory. Raises what stood in its way."""
         leaving, self._leaving = self._leaving, None
         if leaving is not None:
             await leaving
+
+
+def _cut(parts: list[bytes]) -> Iterator[Chunk]:
+    """Octets in chunks, the last of which may be shorter; none is empty. The last part, nearly all, is not copied."""
+    *before, last = parts
+    front = b"".join(before)
+    at = -len(front) % CHUNK_OCTETS
+    for octets, begin in ((front + last[:at], 0), (last, at)):
+        view = memoryview(octets)
+        for start in range(begin, len(octets), CHUNK_OCTETS):
+            yield view[start : start + CHUNK_OCTETS]
 
 
 class RowOverflow:
@@ -120,18 +147,13 @@ class RowOverflow:
         self._content_id: int | None = None
         self._index = 0
 
-    def add(self, chunks: list[bytes], last: bytes | None) -> asyncio.Future[None]:
-        # The last chunk alone carries the name.
-        return self._desk.begin(lambda connection: self._add(connection, chunks, last))
+    def add(self, chunks: list[Chunk], sha256: bytes | None) -> asyncio.Future[None]:
+        return self._desk.begin(lambda connection: self._add(connection, chunks, sha256))
 
-    def _add(self, connection: Connection, chunks: list[bytes], last: bytes | None) -> None:
+    def _add(self, connection: Connection, chunks: list[Chunk], sha256: bytes | None) -> None:
         if self._content_id is None:
             self._content_id = contents.begin(connection)
-        body = chunks if last is None else chunks[:-1]
-        if body:
-            contents.add_chunks(connection, self._content_id, self._index, body)
-        if last is not None:
-            contents.add_chunks(connection, self._content_id, self._index + len(body), chunks[-1:], last)
+        contents.add_chunks(connection, self._content_id, self._index, chunks, sha256)
         self._index += len(chunks)
 
     async def read(self, index: int, wire_octets: int) -> tuple[bytes, bool]:

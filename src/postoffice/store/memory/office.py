@@ -68,7 +68,7 @@ class MemoryOffice:
         self._mailboxes.pop(account_id, None)
 
     async def stage(self) -> MemoryStage:
-        return MemoryStage()
+        return MemoryStage(looks_at_line_ends=True)
 
     async def accept(self, acceptance: Acceptance) -> None:
         self._accept(acceptance)

@@ -59,12 +59,15 @@ class Shelf:
 class MemoryStage:
     """A letter coming in, all of it in `Staged.place` in the end."""
 
-    def __init__(self) -> None:
-        self._reader = ContentReader()
+    def __init__(self, *, looks_at_line_ends: bool = False) -> None:
+        self._reader = ContentReader(looks_at_line_ends=looks_at_line_ends)
         self._wire = bytearray()
 
     async def write(self, wire: bytes) -> None:
         self._wire += self._reader.add(wire)
+
+    async def octets(self) -> int:
+        return self._reader.octets
 
     async def finish(self) -> Staged:
         return Staged(self._reader.content(), self._reader.head, bytes(self._wire), self._reader.has_bare_line_ends)

@@ -237,13 +237,6 @@ async def letters_are_staged_side_by_side(mailbox: Mailbox) -> None:
     assert await seen(mailbox) == expected, "letters that came side by side are mixed up"
 
 
-async def bare_line_ends_are_told(mailbox: Mailbox) -> None:
-    for plain, is_bare in ((text(1), False), (b"A: 1\r\n\r\nx\ny\r\n", True), (b"A: 1\r\n\r\nx\ry\r\n", True)):
-        assert (await staged(mailbox, plain)).has_bare_line_ends is is_bare, (
-            "a bare LF or CR must be told (RFC 5321 §2.3.8)"
-        )
-
-
 async def a_key_may_be_asked_for_twice(mailbox: Mailbox) -> None:
     one, two = await put(mailbox, text(1)) + await put(mailbox, text(2))
     pieces = await mailbox.read([one, two, one])
@@ -404,7 +397,6 @@ LETTER_CHECKS: list[MailboxCheck] = [
     what_is_abandoned_leaves_nothing,
     letters_are_staged_side_by_side,
     a_staged_letter_tells_its_facts,
-    bare_line_ends_are_told,
     a_key_may_be_asked_for_twice,
     what_is_not_there_is_an_error,
     folders_keep_letters_apart,

@@ -228,6 +228,13 @@ async def staging_large_letters_shuts_nobody_out(store: Store) -> None:
     assert (await staged(store.office, text(2))).content.octets == len(text(2)), "staging must go on"
 
 
+async def bare_line_ends_are_told(store: Store) -> None:
+    for plain, is_bare in ((text(1), False), (b"A: 1\r\n\r\nx\ny\r\n", True), (b"A: 1\r\n\r\nx\ry\r\n", True)):
+        assert (await staged(store.office, plain)).has_bare_line_ends is is_bare, (
+            "a bare LF or CR must be told (RFC 5321 §2.3.8)"
+        )
+
+
 async def what_arrived_can_be_kept_aside(store: Store) -> None:
     bob = await new_account(store)
     await deliver(store, text(1), bob.account_id)
@@ -262,5 +269,6 @@ OFFICE_CHECKS: list[Check] = [
     a_maildrop_has_one_holder,
     a_locked_maildrop_takes_deliveries,
     staging_large_letters_shuts_nobody_out,
+    bare_line_ends_are_told,
     what_arrived_can_be_kept_aside,
 ]
