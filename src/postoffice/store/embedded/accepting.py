@@ -10,13 +10,13 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from zlib import crc32
 
 import apsw
 
 from postoffice.database.sqlite import Connection, one_number
 from postoffice.errors import StoreError
 from postoffice.store.embedded import contents
+from postoffice.store.embedded.checksum import crc32
 from postoffice.store.embedded.jobs import Accept
 
 KEEP = (

@@ -12,10 +12,10 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from zlib import crc32
 
 from postoffice.database.sqlite import Connection, give_space_back, one_number, transaction, unsynced_transaction
 from postoffice.errors import DamagedStore, StoreError
+from postoffice.store.embedded.checksum import crc32
 from postoffice.store.model import CHUNK_OCTETS, Staged
 
 INDEX_BITS = 20

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import shorten
-from zlib import crc32
 
 import apsw
 
 from postoffice.database.sqlite import Connection
 from postoffice.store.embedded.chain import Commit
+from postoffice.store.embedded.checksum import crc32
 from postoffice.store.embedded.contents import INDEX_BITS, digest_of
 from postoffice.store.embedded.following import Noted, chain_findings
 from postoffice.store.embedded.rules import MAILBOX_RULES, REBUILD, RESTORE, Rule

@@ -19,7 +19,6 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from zlib import crc32
 
 from postoffice.clock import Clock, system_clock
 from postoffice.database.sqlite import Connection, one_number, open_draft, sync_directory, transaction
@@ -29,6 +28,7 @@ from postoffice.store.embedded import arrivals, chain, contents
 from postoffice.store.embedded.backup.durable import disk_errors, sync_files, sync_folders
 from postoffice.store.embedded.backup.reading import Contents
 from postoffice.store.embedded.backup.vault import sheet_path
+from postoffice.store.embedded.checksum import crc32
 from postoffice.store.embedded.places import mailbox_path, office_path
 from postoffice.store.embedded.spool import SPOOL
 from postoffice.store.model import CHUNK_OCTETS, Account

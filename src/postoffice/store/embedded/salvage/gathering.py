@@ -9,8 +9,8 @@ letter, is never taken for a row: nobody can send rows by mail.
 from __future__ import annotations
 
 from collections.abc import Callable
-from zlib import crc32
 
+from postoffice.store.embedded.checksum import crc32
 from postoffice.store.embedded.contents import INDEX_BITS
 from postoffice.store.embedded.salvage.findings import Findings, Grade
 from postoffice.store.embedded.salvage.pages import (
