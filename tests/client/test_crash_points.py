@@ -48,14 +48,18 @@ class Hasty(Session):
         return said
 
 
+DRAFTS = pytest.mark.parametrize("drafts", [False, True], ids=["file", "draft"])
 SERVERS = pytest.mark.parametrize("server", [Session, Hasty], ids=["removed_at_quit", "removed_at_dele"])
 
 
 class Scene:
     """One maildrop, one home, one end after the other."""
 
-    def __init__(self, crashing: Crashes, folder: Path, letters: dict[str, bytes], server: type[Session]) -> None:
+    def __init__(
+        self, crashing: Crashes, folder: Path, letters: dict[str, bytes], server: type[Session], *, drafts: bool
+    ) -> None:
         self._crashing = crashing
+        self._drafts = drafts
         self._file = folder / "home.mailbox"
         self._letters = letters
         self._server = server
@@ -66,7 +70,7 @@ class Scene:
             path.unlink()
         peer = Pop3Peer(dict(self._letters), session=self._server)
         async with peer.listening() as port:
-            pull = Pull(port, str(self._file), ends_at, loss)
+            pull = Pull(port, str(self._file), ends_at, loss, drafts=self._drafts)
             moments = await self._crashing.run(pull)
             where = f"the end was moment {ends_at}, {moments[-1]}, {loss}"
             here = await self._at_home()
@@ -75,7 +79,7 @@ class Scene:
             lost = [name for name, letter in self._letters.items() if name not in peer.letters and letter not in here]
             assert not lost, f"lost {lost}: {where}"
             for _ in range(PULLS):
-                await Pull(port, str(self._file)).run()
+                await Pull(port, str(self._file), drafts=self._drafts).run()
             assert peer.letters == {}, f"not deleted: {where}"
         assert await self._at_home() == Counter(self._letters.values()), f"lost or doubled in the end: {where}"
         tally = Tally()
@@ -95,11 +99,12 @@ class Scene:
             await mailbox.close()
 
 
+@DRAFTS
 @SERVERS
 async def test_a_pull_that_ends_at_some_moment_loses_nothing(
-    crashing: Crashes, tmp_path: Path, server: type[Session]
+    crashing: Crashes, tmp_path: Path, server: type[Session], drafts: bool
 ) -> None:
-    scene = Scene(crashing, tmp_path, LETTERS, server)
+    scene = Scene(crashing, tmp_path, LETTERS, server, drafts=drafts)
     moments = await scene.play(None, None)
     assert {DISK, SENT, HEARD} == set(moments)
     for number, moment in enumerate(_some(moments)):
@@ -108,12 +113,13 @@ async def test_a_pull_that_ends_at_some_moment_loses_nothing(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
+@DRAFTS
 @SERVERS
 @pytest.mark.parametrize("loss", LOSSES)
 async def test_a_pull_that_ends_at_any_moment_loses_nothing(
-    crashing: Crashes, tmp_path: Path, server: type[Session], loss: str | None
+    crashing: Crashes, tmp_path: Path, server: type[Session], loss: str | None, drafts: bool
 ) -> None:
-    scene = Scene(crashing, tmp_path, {"id-0": LARGE, **LETTERS}, server)
+    scene = Scene(crashing, tmp_path, {"id-0": LARGE, **LETTERS}, server, drafts=drafts)
     moment = 1
     while len(await scene.play(moment, loss)) == moment:  # it came to it
         moment += 1

@@ -12,6 +12,7 @@ import re
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -193,15 +194,7 @@ def _drafted(file: Path) -> Draft | None:
     UsageError, 75 if somebody else pulls into one."""
     from postoffice.store.embedded.draft import Draft
 
-    draft = Draft.at(file)
-    if draft is None:
-        return None
-    try:
-        _must_be_ours(file, draft.descriptor)
-    except UsageError:
-        os.close(draft.descriptor)
-        raise
-    return draft if draft.begin() else None
+    return Draft.begin(file, partial(_must_be_ours, file))
 
 
 def hold_pulls(file: Path) -> int:

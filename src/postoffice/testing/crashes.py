@@ -20,8 +20,8 @@ from pathlib import Path
 from postoffice.client.collect import Options, collect
 from postoffice.client.rules import NOW
 from postoffice.client.url import Source
-from postoffice.net.dialogue import Tracer
 from postoffice.store.embedded import MailboxFile
+from postoffice.store.embedded.draft import Draft
 from postoffice.testing.peer import PASSWORD, USER
 from postoffice.testing.power import Loss, PowerSupply
 
@@ -33,7 +33,7 @@ class Pull:
     """A pull of bob's maildrop at a port of loopback into a file, which deletes what it has kept.
 
     It ends at the `ends_at`th moment, None: when it is over. `loss` is the name of a `Loss`, None: the process alone is
-    killed, and what it wrote is there.
+    killed, and what it wrote is there. `drafts`: a file that is not there yet is a draft at first.
     """
 
     port: int
@@ -41,9 +41,15 @@ class Pull:
     ends_at: int | None = None
     loss: str | None = None
     window_letters: int = 2
+    drafts: bool = False
 
-    async def run(self, tracer: Tracer | None = None, vfs: str | None = None) -> None:
-        mailbox = MailboxFile.open(Path(self.file), create=True, vfs=vfs)
+    async def run(self, supply: _Ending | None = None) -> None:
+        vfs, tracer = (supply.name, supply.hear) if supply is not None else (None, None)
+        draft = self._begun(supply) if self.drafts else None
+        if draft is not None:
+            mailbox = MailboxFile.begin(draft, vfs=vfs)
+        else:
+            mailbox = MailboxFile.open(Path(self.file), create=True, vfs=vfs)
         try:
             options = Options(
                 PASSWORD,
@@ -55,6 +61,17 @@ class Pull:
             await collect(Source("127.0.0.1", self.port, USER), mailbox, options)
         finally:
             await mailbox.close()
+            if draft is not None:
+                draft.close()
+
+    def _begun(self, supply: _Ending | None) -> Draft | None:
+        def hold(descriptor: int) -> None:
+            """Nobody else is here."""
+
+        draft = Draft.begin(Path(self.file), hold)
+        if draft is None or supply is None:
+            return draft
+        return _Powered(draft, supply)
 
 
 class _Ending(PowerSupply):
@@ -86,6 +103,20 @@ class _Ending(PowerSupply):
 
     def tell(self) -> None:
         os.write(1, f"{json.dumps(self.kinds)}\n".encode())
+
+
+class _Powered(Draft):
+    """One that gets its name between two moments."""
+
+    def __init__(self, draft: Draft, supply: _Ending) -> None:
+        super().__init__(draft.path, draft.lies_at, draft.descriptor)
+        self._supply = supply
+
+    def put_in_place(self) -> None:
+        self._supply.comes(DISK)
+        super().put_in_place()
+        self._supply.rename(str(self.lies_at), str(self.path))
+        self._supply.comes(DISK)
 
 
 class Crashes:
@@ -121,7 +152,7 @@ async def crashes() -> AsyncIterator[Crashes]:
 def _end_somewhere(pull: Pull) -> None:
     """Run a pull in this process, which is gone when it returns."""
     supply = _Ending(pull.ends_at, Loss[pull.loss] if pull.loss else None)
-    asyncio.run(pull.run(supply.hear, supply.name))
+    asyncio.run(pull.run(supply))
     supply.tell()
 
 

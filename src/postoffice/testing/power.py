@@ -80,6 +80,10 @@ class PowerSupply:
         if self.is_off:
             raise apsw.IOError("the power is off")
 
+    def rename(self, path: str, to: str) -> None:
+        """The file has another name, and that is durable."""
+        self._disks[to] = self._disks.pop(path)
+
     def forget(self, path: str) -> None:
         """The file is deleted."""
         self._disks.pop(path, None)

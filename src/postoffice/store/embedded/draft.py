@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -29,7 +30,7 @@ MOST_SECONDS: Final = 5.0
 SYNC_AHEAD_OCTETS: Final = 4 * 1024 * 1024
 """After how many octets of letters the disk begins to write, while the next ones come."""
 
-_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+_FLAGS: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Draft:
@@ -49,40 +50,44 @@ class Draft:
         self._octets_ahead = 0
 
     @classmethod
-    def at(cls, path: Path) -> Draft | None:
-        """None: something is there, or a file could not be put there at once, with nothing overwritten.
+    def begin(cls, path: Path, hold: Callable[[int], object]) -> Draft | None:
+        """An empty one. `hold` takes a lock by a descriptor, and raises where somebody else has it, who makes one now.
 
-        It may be that of somebody else who pulls, until the caller has a lock on its `descriptor`.
+        None: something is there already, or a file cannot be given a name there that takes nobody's place.
         """
-        if os.path.lexists(path):
-            return None
         lies_at = path.with_name(f"{path.name}.draft")
+        if os.path.lexists(path):
+            _take_away_if_named(lies_at, path)
+            return None
         try:
-            return cls(path, lies_at, os.open(lies_at, _FLAGS, 0o600))
+            _take_away(lies_at, hold)
+            descriptor = os.open(lies_at, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError:
             return None
-
-    def begin(self) -> bool:
-        """Make it an empty mailbox. The caller has a lock on it. False, as for `at`; then it is closed."""
-        link = self.path.with_name(f"{self.lies_at.name}.{os.urandom(8).hex()}")
+        draft = cls(path, lies_at, descriptor)
         try:
-            if not self._is_at(self.lies_at) or os.path.lexists(self.path):
-                self.close()
-                return False
-            os.link(self.lies_at, link)
-            link.unlink()
-            os.ftruncate(self.descriptor, 0)
-            os.pwrite(self.descriptor, blank(MAILBOX), 0)
+            hold(descriptor)
+            if draft._can_be_named() and os.pwrite(descriptor, blank(MAILBOX), 0):
+                return draft
         except OSError:
-            self.close()
+            pass  # whoever makes the file in place says what is wrong
+        except BaseException:
+            os.close(descriptor)
+            raise
+        draft.close()
+        return None
+
+    def _can_be_named(self) -> bool:
+        """Whether nobody was quicker, and a file may have two names here."""
+        if not self._is_at(self.lies_at) or os.path.lexists(self.path):
             return False
+        link = self.lies_at.with_name(f"{self.lies_at.name}.{os.urandom(8).hex()}")
+        link.hardlink_to(self.lies_at)
+        link.unlink()
         return True
 
     def _is_at(self, path: Path) -> bool:
-        """Whoever had it before may have given it its name."""
-        with suppress(FileNotFoundError):
-            return os.path.samestat(path.lstat(), os.fstat(self.descriptor))
-        return False
+        return _is_same(path, self.descriptor)
 
     def grow(self, octets: int) -> bool:
         """Letters were put into it. True: `sync_ahead` now."""
@@ -105,14 +110,15 @@ class Draft:
         """Give it its name, durably. It is synced, and nobody has it open. Raises StoreError."""
         try:
             if not self._is_at(self.path):
-                os.link(self.lies_at, self.path)
+                self.path.hardlink_to(self.lies_at)
             sync_directory(self.path.parent)
         except FileExistsError:
             because = "somebody else made it while letters came, which are not kept"
             raise StoreError(f"{self.path}: {because}") from None
         except OSError as error:
             raise StoreUnavailable(f"{self.path} cannot be written: {error.strerror}") from error
-        self.lies_at.unlink()
+        with suppress(OSError):
+            self.lies_at.unlink()
 
     def close(self) -> None:
         """With it ends every lock on it, and what has no name by now. The caller has, or had, a lock on it."""
@@ -120,3 +126,30 @@ class Draft:
             if self._is_at(self.lies_at):
                 self.lies_at.unlink()
         os.close(self.descriptor)
+
+
+def _take_away(lies_at: Path, hold: Callable[[int], object]) -> None:
+    """A draft whose process ended. Its octets are left alone: they may be a mailbox that has a name by now."""
+    try:
+        descriptor = os.open(lies_at, _FLAGS)
+    except FileNotFoundError:
+        return
+    try:
+        hold(descriptor)
+        if _is_same(lies_at, descriptor):
+            lies_at.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _take_away_if_named(lies_at: Path, path: Path) -> None:
+    """Whoever gave a draft its name ended before its first name was taken away."""
+    with suppress(OSError):
+        if os.path.samestat(lies_at.lstat(), path.lstat()):
+            lies_at.unlink()
+
+
+def _is_same(path: Path, descriptor: int) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    return False
