@@ -2,8 +2,8 @@
 
 As their packages configure them, but for the port, the accounts, clear-text login from loopback, and as many processes
 as there are connections. Courier starts a program for each connection and reads Maildirs; Cyrus has processes that go
-from one connection to the next, and letters in files beside an index; they come in by LMTP, with lines above them, so
-it cannot be compared in pulls.
+from one connection to the next, and letters in files beside an index. By LMTP it would put lines above them, so its
+mailboxes are made by one letter each, and filled by files and by its own program that makes the index anew.
 """
 
 from __future__ import annotations
@@ -89,6 +89,14 @@ _CYRUS_ACCOUNTS = (
 while read address folder; do
     echo {PASSWORD} | saslpasswd2 -f /peer/cyrus/sasldb2 -c -p -u ${{{{address#*@}}}} $folder
 done < /peer/users
+"""
+)
+
+_CYRUS_INDEX = (
+    _CYRUS_VIEW
+    + """
+chown -R cyrus:mail /peer/cyrus /run/cyrus
+/usr/lib/cyrus/bin/reconstruct -G
 """
 )
 
@@ -180,22 +188,29 @@ class Courier(Unpacked):
 
 
 class Cyrus(Unpacked):
-    """Cyrus's. Letters come in by LMTP, so it puts lines above them."""
+    """Cyrus's."""
 
     def __init__(self) -> None:
         super().__init__("cyrus", "Cyrus", CYRUS, _CYRUS_SERVES)
 
     def prepare(self, home: Path, mail: Mail) -> None:
         super().prepare(home, mail)
-        words = self._package.words(home, _CYRUS_ACCOUNTS.format_map(self._ports))
-        ended = subprocess.run(words, capture_output=True, text=True, check=False)
-        if ended.returncode:
-            raise ServerFailed(f"{self.name}: {ended.stderr.strip()[-500:]}")
+        self._run(_CYRUS_ACCOUNTS)
         self.start(None)
         try:
             with LMTP("127.0.0.1", self._ports["lmtp"]) as client:
                 for address in mail.addresses():
-                    for content in mail.letters:
-                        client.sendmail("sender@a.example", [address], content)
+                    client.sendmail("sender@a.example", [address], b"makes a mailbox\r\n")
         finally:
             self.stop()
+        for first in (home / "cyrus" / "spool" / "uuid").glob("*/*/*/1."):
+            first.unlink()
+            for number, content in enumerate(mail.letters, 2):
+                first.with_name(f"{number}.").write_bytes(content)
+        self._run(_CYRUS_INDEX)
+
+    def _run(self, script: str) -> None:
+        words = self._package.words(self._home, script.format_map(self._ports))
+        ended = subprocess.run(words, capture_output=True, text=True, check=False)
+        if ended.returncode:
+            raise ServerFailed(f"{self.name}: {ended.stderr.strip()[-500:]}")
