@@ -40,7 +40,7 @@ class Coming(NamedTuple):
     look: asyncio.Task[Placed] | None
 
 
-class Put(NamedTuple):
+class Unsettled(NamedTuple):
     """A letter that the mailbox has, and that may not be durable yet; `is_new`: nobody else had brought it home."""
 
     met: Met
@@ -82,7 +82,7 @@ class Fetching:
         self._looks: set[asyncio.Task[Placed]] = set()
         self._is_hurried = False
         self._keeping: asyncio.Task[None] | None = None
-        self._put: list[Put] = []
+        self._unsettled: list[Unsettled] = []
 
     @property
     def coming(self) -> Met | None:
@@ -154,7 +154,7 @@ class Fetching:
         self._came(Coming(stage, letter, met, self._look(stage)), octets)
 
     async def _take_large(self, stage: Stage, met: Met) -> None:
-        """The last of it is hashed and written while the next letter comes."""
+        """The last of it is written while the next letter comes."""
         octets = await stage.octets()
         self._look_at_size(met, octets)
         letter = asyncio.create_task(self._finished(stage, met, self._showable(met)))
@@ -205,7 +205,7 @@ class Fetching:
         """All that is here becomes durable."""
         await self._begin_to_keep()
         await self._kept()
-        if self._put:
+        if self._unsettled:
             await self._settle(at_once=True)
 
     async def _begin_to_keep(self) -> None:
@@ -241,17 +241,17 @@ class Fetching:
         finally:
             put.set()
         for key, letter, (stage, _, met, _) in zip(keys, letters, batch, strict=True):
-            self._put.append(Put(met, letter.staged.content.octets, letter.folder, letter.scan, bool(key)))
+            octets = letter.staged.content.octets
+            self._unsettled.append(Unsettled(met, octets, letter.folder, letter.scan, bool(key)))
             if not key:  # somebody else brought it home meanwhile
                 await stage.abandon()
         await self._settle(at_once=False)
 
     async def _settle(self, *, at_once: bool) -> None:
         """What the mailbox has is durable, and is told, unless it puts that off."""
-        put = len(self._put)
         if not await self._mailbox.settle(at_once=at_once):
             return
-        durable, self._put = self._put[:put], self._put[put:]
+        durable, self._unsettled = self._unsettled, []
         for met, octets, folder, scan, is_new in durable:
             if not is_new:
                 self._met_again(met)

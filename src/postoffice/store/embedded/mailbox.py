@@ -316,7 +316,7 @@ class MailboxFile:
         if not (at_once or draft.is_due()):
             return False
         draft.turn.acquire()  # whoever asks for a new connection waits until the file has its name
-        self._let_near_go()()
+        self._shut_near()
         loop = asyncio.get_running_loop()
         await asyncio.shield(loop.run_in_executor(self._pool, self._put_in_place, draft))
         return True
@@ -440,19 +440,26 @@ class MailboxFile:
         return self._near is not None or self._far.is_open or self.desk.is_open
 
     def _let_go(self) -> Callable[[], None]:
-        drop_near = self._let_near_go()
+        near = self._without_near()
 
         def close() -> None:
-            drop_near()
+            if near is not None:
+                shut(near)
             self._far.close()
             self.desk.close()
 
         return close
 
-    def _let_near_go(self) -> Callable[[], None]:
+    def _shut_near(self) -> None:
+        near = self._without_near()
+        if near is not None:
+            shut(near)
+
+    def _without_near(self) -> Connection | None:
+        """It is asked no more; gives it, to be shut."""
         near, self._near, self._watch = self._near, None, None
         self._shown.clear()
-        return partial(shut, near) if near is not None else lambda: None
+        return near
 
     async def close(self) -> None:
         if self._own_pool is not None:
@@ -460,7 +467,7 @@ class MailboxFile:
         try:
             if self._draft is not None:
                 self._draft.turn.acquire()
-                self._let_near_go()()
+                self._shut_near()
                 self._put_in_place(self._draft)
         finally:
             self.rest()
