@@ -200,7 +200,7 @@ class Cyrus(Unpacked):
         try:
             with LMTP("127.0.0.1", self._ports["lmtp"]) as client:
                 for address in mail.addresses():
-                    client.sendmail("sender@a.example", [address], b"makes a mailbox\r\n")
+                    client.sendmail("sender@a.example", [address], b"Subject: makes a mailbox\r\n\r\n")
         finally:
             self.stop()
         for first in (home / "cyrus" / "spool" / "uuid").glob("*/*/*/1."):
