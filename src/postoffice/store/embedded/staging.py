@@ -56,19 +56,21 @@ class GrowingStage:
         self._overflow = overflow
         self._reader = ContentReader(looks_at_line_ends=looks_at_line_ends)
         self._came: list[bytes] = []
+        self._octets_came = 0
         self._kept: list[bytes] = []
-        self._octets_here = 0
+        self._octets_kept = 0
         self._has_spilled = False
         self._wire_octets = 0
         self._leaving: asyncio.Future[None] | None = None
 
     async def write(self, wire: bytes) -> None:
         self._came.append(wire)
-        self._octets_here += len(wire)
-        # One octet beyond full chunks stays here, so that the last chunk is known when it is written.
-        if self._octets_here > CHUNK_OCTETS and self._octets_here > self._most_octets():
+        self._octets_came += len(wire)
+        if self._octets_came > CHUNK_OCTETS:
             self._look()
-            await self._spill()
+            # One octet beyond full chunks stays here, so that the last chunk is known when it is written.
+            if self._octets_kept > self._most_octets():
+                await self._spill()
 
     def _most_octets(self) -> int:
         """What may be gathered of a large letter."""
@@ -76,11 +78,13 @@ class GrowingStage:
         return max(1, min(SPILL_CHUNKS, SPILL_CHUNKS_IN_ALL // len(self._large))) * CHUNK_OCTETS
 
     def _look(self) -> None:
-        """The reader takes what came, all at once: most letters come whole, and large ones cost fewer calls."""
-        came, self._came = self._came, []
+        """The reader takes what came: most letters come whole. Of a large one it is about a chunk, which is in the
+        processor's cache while it is searched, and hashed, and the fewer calls."""
+        came, self._came, self._octets_came = self._came, [], 0
         if came:
-            self._kept.append(self._reader.add(came[0] if len(came) == 1 else b"".join(came)))
-            self._octets_here = sum(map(len, self._kept))
+            kept = self._reader.add(came[0] if len(came) == 1 else b"".join(came))
+            self._kept.append(kept)
+            self._octets_kept += len(kept)
 
     async def octets(self) -> int:
         self._look()
@@ -88,7 +92,7 @@ class GrowingStage:
 
     async def finish(self) -> Staged:
         self._look()
-        if not self._has_spilled and self._octets_here <= CHUNK_OCTETS:
+        if not self._has_spilled and self._octets_kept <= CHUNK_OCTETS:
             return Staged(self._reader.content(), self._reader.head, self._whole(), self._reader.has_bare_line_ends)
         self._large.discard(self)
         content = self._reader.content()
@@ -117,7 +121,7 @@ class GrowingStage:
         self._has_spilled = True
         chunks = list(_cut(self._kept))
         self._kept = [bytes(chunks.pop())] if sha256 is None else []
-        self._octets_here = sum(map(len, self._kept))
+        self._octets_kept = sum(map(len, self._kept))
         await self._left()
         self._leaving = self._overflow.add(chunks, sha256)
 
@@ -129,14 +133,23 @@ class GrowingStage:
 
 
 def _cut(parts: list[bytes]) -> Iterator[Chunk]:
-    """Octets in chunks, the last of which may be shorter; none is empty. The last part, nearly all, is not copied."""
-    *before, last = parts
-    front = b"".join(before)
-    at = -len(front) % CHUNK_OCTETS
-    for octets, begin in ((front + last[:at], 0), (last, at)):
-        view = memoryview(octets)
-        for start in range(begin, len(octets), CHUNK_OCTETS):
+    """Octets in chunks, the last of which may be shorter; none is empty. What lies within one part is not copied."""
+    rest = b""
+    for part in parts:
+        at = 0
+        if rest:
+            at = CHUNK_OCTETS - len(rest)
+            rest += part[:at]
+            if len(rest) < CHUNK_OCTETS:
+                continue
+            yield rest
+        end = len(part) - (len(part) - at) % CHUNK_OCTETS
+        view = memoryview(part)
+        for start in range(at, end, CHUNK_OCTETS):
             yield view[start : start + CHUNK_OCTETS]
+        rest = part[end:]
+    if rest:
+        yield rest
 
 
 class RowOverflow:
