@@ -102,7 +102,7 @@ def open_writer(
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         sync_directory(path.parent)
     connection = _open(path, vfs, key)
-    try:
+    with _set_up(connection, path):
         connection.execute(f"PRAGMA page_size = {_page_octets(key)}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         _begin_log(connection)
@@ -113,10 +113,17 @@ def open_writer(
         connection.execute(f"PRAGMA journal_size_limit = {LOG_OCTETS}").fetchall()
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute(f"PRAGMA cache_size = -{cache_octets // 1024}")
+    return connection
+
+
+@contextmanager
+def _set_up(connection: Connection, path: Path) -> Iterator[None]:
+    """A new connection gets its settings. If that cannot be, it is shut."""
+    try:
+        yield
     except apsw.Error as error:
         shut(connection)
         raise store_error(error, path) from error
-    return connection
 
 
 def _begin_log(connection: Connection) -> None:
@@ -193,15 +200,12 @@ def open_draft(path: Path, key: Key | None = None, page_octets: int | None = Non
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     connection = _open(path, None, key)
-    try:
+    with _set_up(connection, path):
         connection.execute(f"PRAGMA page_size = {page_octets or _page_octets(key)}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = OFF").fetchall()
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
-    except apsw.Error as error:
-        shut(connection)
-        raise store_error(error, path) from error
     return connection
 
 
@@ -209,15 +213,12 @@ def open_draft_to_go_on(path: Path, vfs: str | None, cache_octets: int) -> Conne
     """The same to one that becomes a file of use as it is (`sync_draft`). Until then a transaction is whole unless the
     process ends, and other connections of the process read what it has committed."""
     connection = _open(path, vfs, None)
-    try:
+    with _set_up(connection, path):
         connection.execute("PRAGMA journal_mode = MEMORY").fetchall()
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA secure_delete = OFF")
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute(f"PRAGMA cache_size = -{cache_octets // 1024}")
-    except apsw.Error as error:
-        shut(connection)
-        raise store_error(error, path) from error
     return connection
 
 

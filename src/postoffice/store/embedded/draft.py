@@ -37,7 +37,8 @@ class Draft:
     """That of the mailbox which will be at `path`. `descriptor` is open for as long as the draft is; who holds a lock
     by it holds it also when the file has its name.
 
-    `turn` is held while the file gets its name, by whoever may not be met in the middle of that.
+    `octets` of letters were put into it. `turn` is held while the file gets its name, by whoever may not be met in the
+    middle of that.
     """
 
     def __init__(self, path: Path, lies_at: Path, descriptor: int) -> None:
@@ -46,8 +47,7 @@ class Draft:
         self.descriptor = descriptor
         self.turn = threading.Lock()
         self._begun = time.monotonic()
-        self._octets = 0
-        self._octets_ahead = 0
+        self.octets = 0
 
     @classmethod
     def begin(cls, path: Path, hold: Callable[[int], object]) -> Draft | None:
@@ -89,22 +89,13 @@ class Draft:
     def _is_at(self, path: Path) -> bool:
         return _is_same(path, self.descriptor)
 
-    def grow(self, octets: int) -> bool:
-        """Letters were put into it. True: `sync_ahead` now."""
-        self._octets += octets
-        self._octets_ahead += octets
-        if self._octets_ahead < SYNC_AHEAD_OCTETS:
-            return False
-        self._octets_ahead = 0
-        return True
-
     def sync_ahead(self) -> None:
         """What cannot be written now is told by whoever syncs it at last."""
         with suppress(OSError):
             os.fdatasync(self.descriptor)
 
     def is_due(self) -> bool:
-        return self._octets >= MOST_OCTETS or time.monotonic() - self._begun >= MOST_SECONDS
+        return self.octets >= MOST_OCTETS or time.monotonic() - self._begun >= MOST_SECONDS
 
     def put_in_place(self) -> None:
         """Give it its name, durably. It is synced, and nobody has it open. Raises StoreError."""

@@ -39,7 +39,7 @@ from postoffice.events import event
 from postoffice.net.pause import give_way
 from postoffice.store.base import MaildropLock
 from postoffice.store.embedded import chain, contents, folders, pulls, scans, sight
-from postoffice.store.embedded.draft import Draft
+from postoffice.store.embedded.draft import SYNC_AHEAD_OCTETS, Draft
 from postoffice.store.embedded.folders import Leave
 from postoffice.store.embedded.schema import HAS_SEARCH, MAILBOX
 from postoffice.store.embedded.sight import Seen
@@ -98,7 +98,7 @@ class MailboxFile:
         self._own_pool: ThreadPoolExecutor | None = None
         self._draft: Draft | None = None
         self._begins_chain = False
-        self._in_log = 0
+        self._not_written = 0
         self._near: Connection | None = None
         self._watch: Watch | None = None
         self.desk = Desk(path, pool, self._open_writer)
@@ -338,14 +338,15 @@ class MailboxFile:
     def _write_back_ahead(self, octets: int) -> None:
         if self._own_pool is None:
             return
-        if self._draft is not None:
-            if self._draft.grow(octets):
-                self._own_pool.submit(self._draft.sync_ahead)
-            return
-        self._in_log += octets
-        if self._in_log >= WRITE_BACK_AHEAD_OCTETS:
-            self._in_log = 0
-            self._own_pool.submit(self._write_back)
+        limit, work = WRITE_BACK_AHEAD_OCTETS, self._write_back
+        draft = self._draft
+        if draft is not None:
+            draft.octets += octets
+            limit, work = SYNC_AHEAD_OCTETS, draft.sync_ahead
+        self._not_written += octets
+        if self._not_written >= limit:
+            self._not_written = 0
+            self._own_pool.submit(work)
 
     def _write_back(self) -> None:
         """What cannot be written now is in the log still, and whoever closes the file last writes it."""
