@@ -13,16 +13,13 @@ from pathlib import Path
 
 import apsw
 
-from postoffice.database.sqlite import Connection, one_number
+from postoffice.database.rows import next_id, put
+from postoffice.database.sqlite import Connection
 from postoffice.errors import StoreError
 from postoffice.store.embedded import contents
 from postoffice.store.embedded.checksum import crc32
 from postoffice.store.embedded.jobs import Accept
 
-KEEP = (
-    "INSERT INTO contents (content_id, sha256, octets, wire_octets, has_dot_lines, has_ascii_header, holds, spool)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
 ARRIVE = (
     "INSERT INTO arrivals (account_id, content_id, email_id, octets, surrogate_octets, arrived, prefix)"
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -51,8 +48,7 @@ def accept_all(connection: Connection, accepts: Sequence[Accept], spool: Path) -
         for accept in accepts
         for to in accept.local
     ]
-    if arrivals:
-        connection.executemany(ARRIVE, arrivals)
+    put(connection, ARRIVE, arrivals)
     if any(accept.remote for accept in accepts):
         _enqueue(connection, accepts, ids)
     return used
@@ -84,7 +80,7 @@ def _keep_contents(connection: Connection, accepts: Sequence[Accept]) -> tuple[d
             [(holds[name], content_id) for name, content_id in ids.items()],
         )
     rows, chunks, used = [], [], []
-    content_id = next_id(connection, "contents") - 1
+    content_id = next_id(connection, "contents", "content_id") - 1
     for accept in accepts:
         content, wire = accept.content, accept.wire
         is_new = content.sha256 not in ids and holds[content.sha256] > 0
@@ -93,23 +89,17 @@ def _keep_contents(connection: Connection, accepts: Sequence[Accept]) -> tuple[d
             continue
         content_id += 1
         ids[content.sha256] = content_id
-        rows.append(
-            (
-                *(content_id, content.sha256, content.octets, content.wire_octets),
-                *(content.has_dot_lines, content.has_ascii_header, holds[content.sha256], accept.spool),
-            )
-        )
+        rows.append((content_id, *content, holds[content.sha256], accept.spool))
         if wire is not None:
             chunks.append((content_id << contents.INDEX_BITS, crc32(wire), content.sha256, wire))
-    if rows:
-        connection.executemany(KEEP, rows)
-        connection.executemany(contents.CHUNK, chunks)
+    put(connection, contents.NEW_OF_MANY, rows)
+    put(connection, contents.CHUNK, chunks)
     return ids, used
 
 
 def _enqueue(connection: Connection, accepts: Sequence[Accept], ids: dict[bytes, int]) -> None:
     items, recipients = [], []
-    item_id = next_id(connection, "queue") - 1
+    item_id = next_id(connection, "queue", "item_id") - 1
     for accept in accepts:
         for domain, addresses in accept.remote:
             item_id += 1
@@ -121,11 +111,5 @@ def _enqueue(connection: Connection, accepts: Sequence[Accept], ids: dict[bytes,
                 )
             )
             recipients += [(item_id, position, address) for position, address in enumerate(addresses)]
-    connection.executemany(ENQUEUE, items)
-    connection.executemany("INSERT INTO recipients VALUES (?, ?, ?)", recipients)
-
-
-def next_id(connection: Connection, table: str) -> int:
-    """The id that comes next in a table whose ids are never used twice."""
-    sql = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?), 0) + 1"
-    return one_number(connection, sql, (table,))
+    put(connection, ENQUEUE, items)
+    put(connection, "INSERT INTO recipients VALUES (?, ?, ?)", recipients)

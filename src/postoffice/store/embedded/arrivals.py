@@ -144,13 +144,18 @@ def absorb(mailbox: Connection, batch: Sequence[tuple[Arrival, Staged]], incarna
             begin_anew(mailbox, incarnation)
         done = watermark(mailbox, incarnation)
         inbox = folders.folder_id(mailbox, INBOX)
-        filings = []
+        new = []
         for arrival, staged in batch:
             if arrival.number > done and arrival.email_id not in known:
-                filings.append(_filing(mailbox, inbox, arrival, staged))
+                new.append((arrival, staged))
             elif isinstance(staged.place, str):
                 contents.disown(mailbox, staged.place)
-        if filings:
+        if new:
+            content_ids = contents.keep_all(mailbox, [staged for _, staged in new])
+            filings = [
+                _filing(mailbox, inbox, arrival, content_id)
+                for (arrival, _), content_id in zip(new, content_ids, strict=True)
+            ]
             folders.file(mailbox, filings)
         mailbox.execute("UPDATE mailbox SET watermark = max(watermark, ?)", (batch[-1][0].number,))
 
@@ -176,8 +181,7 @@ def taken_in(mailbox: Connection, office: Connection, account_id: int, incarnati
     return [(number, content_id) for number, content_id, email_id in rows if number <= done or email_id in known]
 
 
-def _filing(mailbox: Connection, inbox: int, arrival: Arrival, staged: Staged) -> folders.Filing:
-    content_id = contents.keep(mailbox, staged)
+def _filing(mailbox: Connection, inbox: int, arrival: Arrival, content_id: int) -> folders.Filing:
     surrogate_octets = arrival.surrogate_octets
     if surrogate_octets is None:
         wire, _ = contents.read_chunk(mailbox, content_id, 0)

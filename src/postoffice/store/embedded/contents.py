@@ -12,9 +12,14 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
+from itertools import count
 
+import apsw
+
+from postoffice.database.rows import next_id, put
 from postoffice.database.sqlite import Connection, give_space_back, one_number, transaction, unsynced_transaction
 from postoffice.errors import DamagedStore, StoreError
+from postoffice.message.content import Content
 from postoffice.store.embedded.checksum import crc32
 from postoffice.store.model import CHUNK_OCTETS, Staged
 
@@ -34,6 +39,12 @@ NEW = (
 )
 """Most contents are new: to look for each one first would be a statement more."""
 
+_HERE = "SELECT sha256 FROM carray(?) k CROSS JOIN contents ON sha256 = k.value"
+NEW_OF_MANY = (
+    "INSERT INTO contents (content_id, sha256, octets, wire_octets, has_dot_lines, has_ascii_header, holds, spool)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
 CHUNK = "INSERT INTO chunks (chunk_id, checksum, sha256, data) VALUES (?, ?, ?, ?)"
 
 
@@ -43,8 +54,30 @@ def find(connection: Connection, name: bytes) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def keep(connection: Connection, staged: Staged) -> int:
-    """Hold a staged content once more, or for the first time. Inside the caller's transaction."""
+def keep_all(connection: Connection, staged: Sequence[Staged]) -> list[int]:
+    """Hold each content once more, or for the first time; gives their ids. Small ones that are new go in together.
+    Inside the caller's transaction."""
+    ids = _put_new(connection, staged) if len(staged) > 1 else {}
+    return [ids.pop(one.content.sha256, 0) or _keep(connection, one) for one in staged]
+
+
+def _put_new(connection: Connection, staged: Sequence[Staged]) -> dict[bytes, int]:
+    """The id of each content that was put in, by its SHA-256."""
+    new: dict[bytes, tuple[Content, bytes]] = {}
+    for content, _, place, _ in staged:
+        if isinstance(place, bytes) and len(place) == content.wire_octets:
+            new.setdefault(content.sha256, (content, place))
+    for (known,) in connection.execute(_HERE, (apsw.carray(tuple(new)),)).fetchall() if new else ():
+        del new[known]
+    if not new:
+        return {}
+    ids = dict(zip(new, count(next_id(connection, "contents", "content_id")), strict=False))
+    put(connection, NEW_OF_MANY, [(ids[name], *content, 1, None) for name, (content, _) in new.items()])
+    put(connection, CHUNK, [(ids[name] << INDEX_BITS, crc32(wire), name, wire) for name, (_, wire) in new.items()])
+    return ids
+
+
+def _keep(connection: Connection, staged: Staged) -> int:
     content, place = staged.content, staged.place
     facts = (content.octets, content.wire_octets, content.has_dot_lines, content.has_ascii_header)
     if isinstance(place, bytes) and len(place) == content.wire_octets:

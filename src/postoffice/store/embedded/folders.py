@@ -10,12 +10,13 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
+from itertools import compress, groupby
 from operator import attrgetter
 from typing import NamedTuple
 
 import apsw
 
+from postoffice.database.rows import next_id, put
 from postoffice.database.sqlite import Connection, one_number
 from postoffice.errors import NotLooking, StoreError
 from postoffice.protocols.dots import has_dot_lines
@@ -24,9 +25,9 @@ from postoffice.store.identity import new_email_id
 from postoffice.store.model import OWNER, WITHHELD, Flag, Letter, Sight
 
 ADD = (
-    "INSERT INTO entries (folder_id, uid, content_id, email_id, unique_id, octets, surrogate_octets,"
+    "INSERT INTO entries (entry_id, folder_id, uid, content_id, email_id, unique_id, octets, surrogate_octets,"
     " has_dot_lines, flags, modseq, internal_date, arrival, prefix, saved)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 AGAIN = (
     "INSERT INTO entries (folder_id, uid, content_id, email_id, unique_id, octets, surrogate_octets, has_dot_lines,"
@@ -102,61 +103,61 @@ def file(connection: Connection, filings: Sequence[Filing]) -> list[int]:
     return keys
 
 
-def _file_in(connection: Connection, folder: int, filings: Iterable[Filing]) -> list[int]:
+def _file_in(connection: Connection, folder: int, filings: Iterable[Filing]) -> Iterable[int]:
     modseq = next_modseq(connection, folder, shown=True)
     uid = one_number(connection, "SELECT uid_next FROM folders WHERE folder_id = ?", (folder,))
-    keys = []
-    for number, filing in enumerate(filings, uid):
-        dotted = filing.has_dot_lines or has_dot_lines(filing.prefix)
-        connection.execute(
-            ADD,
-            (
-                *(folder, number, filing.content_id, filing.email_id, filing.unique_id, filing.octets),
-                *(
-                    filing.surrogate_octets,
-                    dotted,
-                    int(filing.flags),
-                    modseq,
-                    filing.internal_date,
-                    filing.arrival,
-                    filing.prefix,
-                ),
-                filing.saved,
-            ),
+    key = next_id(connection, "entries", "entry_id")
+    rows = [
+        (
+            *(key + number, folder, uid + number, one.content_id, one.email_id, one.unique_id, one.octets),
+            *(one.surrogate_octets, one.has_dot_lines or has_dot_lines(one.prefix), int(one.flags), modseq),
+            *(one.internal_date, one.arrival, one.prefix, one.saved),
         )
-        keys.append(connection.last_insert_rowid())
-    connection.execute("UPDATE folders SET uid_next = ? WHERE folder_id = ?", (uid + len(keys), folder))
-    return keys
+        for number, one in enumerate(filings)
+    ]
+    put(connection, ADD, rows)
+    connection.execute("UPDATE folders SET uid_next = ? WHERE folder_id = ?", (uid + len(rows), folder))
+    return range(key, key + len(rows))
 
 
 def append(connection: Connection, letters: Sequence[Letter], email_ids: Sequence[str], now: float) -> list[int]:
     """Letters that are new here; one pulled before is passed over and has the key 0."""
-    filings: list[Filing | None] = []
-    folder_ids: dict[str, int] = {}
-    for letter, email_id in zip(letters, email_ids, strict=True):
-        content = letter.staged.content
-        name = scans.folder_of(connection, letter)
-        if name not in folder_ids:
-            folder_ids[name] = folder_made(connection, name) if name in WITHHELD else folder_id(connection, name)
-        if letter.origin and not pulls.remember(connection, letter.origin, content.sha256, email_id, now):
-            filings.append(None)
-            continue
-        filing = Filing(
-            folder_id=folder_ids[name],
-            content_id=contents.keep(connection, letter.staged),
+    names = [scans.folder_of(connection, letter) for letter in letters]
+    ids = {
+        name: folder_made(connection, name) if name in WITHHELD else folder_id(connection, name) for name in set(names)
+    }
+    are_new = _are_new(connection, letters, email_ids, now)
+    new = list(compress(zip(letters, names, email_ids, strict=True), are_new))
+    content_ids = contents.keep_all(connection, [letter.staged for letter, _, _ in new])
+    filings = [
+        Filing(
+            folder_id=ids[name],
+            content_id=content_id,
             email_id=email_id,
             unique_id=letter.unique_id or email_id,
-            octets=len(letter.prefix) + content.octets,
+            octets=len(letter.prefix) + letter.staged.content.octets,
             surrogate_octets=letter.staged.surrogate_octets(letter.prefix),
-            has_dot_lines=content.has_dot_lines,
+            has_dot_lines=letter.staged.content.has_dot_lines,
             flags=letter.flags,
             internal_date=letter.internal_date,
             saved=now,
             prefix=letter.prefix,
         )
-        filings.append(filing)
-    keys = iter(file(connection, [filing for filing in filings if filing is not None]))
-    return [0 if filing is None else next(keys) for filing in filings]
+        for (letter, name, email_id), content_id in zip(new, content_ids, strict=True)
+    ]
+    keys = iter(file(connection, filings))
+    return [next(keys) if is_new else 0 for is_new in are_new]
+
+
+def _are_new(connection: Connection, letters: Sequence[Letter], email_ids: Sequence[str], now: float) -> list[bool]:
+    """Which were not pulled before; that they are now is remembered."""
+    pulled = [
+        (letter.origin, letter.staged.content.sha256, email_id)
+        for letter, email_id in zip(letters, email_ids, strict=True)
+        if letter.origin
+    ]
+    news = iter(pulls.remember(connection, pulled, now))
+    return [not letter.origin or next(news) for letter in letters]
 
 
 def remove(connection: Connection, keys: Sequence[int], viewer: str | None, leave: Leave) -> None:

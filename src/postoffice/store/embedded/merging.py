@@ -204,12 +204,10 @@ class _Merging:
         notes = self._notes([at for _, letter in batch.letters for at in self._pulled_as[letter.email_id]])
 
         def change(connection: Connection) -> None:
+            content_ids = contents.keep_all(connection, [staged for _, staged, _ in filings])
             kept = [
-                filing._replace(
-                    folder_id=folders.folder_made(connection, folder),
-                    content_id=contents.keep(connection, staged),
-                )
-                for folder, staged, filing in filings
+                filing._replace(folder_id=folders.folder_made(connection, folder), content_id=content_id)
+                for (folder, _, filing), content_id in zip(filings, content_ids, strict=True)
             ]
             folders.file(connection, kept)
             for source, ones in notes.items():

@@ -264,14 +264,15 @@ class Saving:
             return
 
         def put(connection: Connection) -> list[tuple[int, int]]:
+            content_ids = contents.keep_all(connection, [staged for staged, *_ in batch])
             filings = [
                 filing._replace(
                     folder_id=self._new_folder(connection, folder),
-                    content_id=contents.keep(connection, staged),
+                    content_id=content_id,
                     surrogate_octets=staged.surrogate_octets(filing.prefix),
                     has_dot_lines=staged.content.has_dot_lines,
                 )
-                for staged, filing, folder, _ in batch
+                for (staged, filing, folder, _), content_id in zip(batch, content_ids, strict=True)
             ]
             keys = folders.file(connection, filings)
             return [(key, entry_id) for key, (*_, entry_id) in zip(keys, batch, strict=True)]
