@@ -27,7 +27,7 @@ BATCH_OCTETS = 8 * 1024 * 1024
 """What is absorbed in one transaction at most, but for a letter that is larger alone."""
 
 GONE = -1
-"""How often arrivals of an account departed that is gone itself. A file without an account and without this is lost
+"""Stands for the last departure of an account that is gone itself. A file without an account and without this is lost
 property, and nobody throws it away."""
 
 COLUMNS = sight.IN_COLUMNS.format(

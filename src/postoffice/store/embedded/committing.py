@@ -157,6 +157,7 @@ def perform(connection: Connection, job: AnyJob, spool: Path) -> object:
             return _bring_back(connection, job, spool.parent)
         case NoteFile():
             connection.execute("UPDATE accounts SET has_file = 1 WHERE account_id = ?", (job.account_id,))
+            _depart(connection, job.account_id)
             return None
         case SetCredential():
             return _set_credential(connection, job)
@@ -280,9 +281,12 @@ def _remove_arrivals(connection: Connection, job: RemoveArrivals) -> Removed:
 
 
 def _depart(connection: Connection, account_id: int) -> None:
-    """Let everybody who shows this account's arrivals see that some are gone."""
+    """Let everybody who knows what waits for this account see that it is not so any more. The office counts them all,
+    so that whoever looks again finds those since (`residents`)."""
     connection.execute(
-        "INSERT INTO departures VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1", (account_id,)
+        "INSERT INTO departures VALUES (?, (SELECT coalesce(max(times), 0) + 1 FROM departures))"
+        " ON CONFLICT DO UPDATE SET times = excluded.times",
+        (account_id,),
     )
 
 

@@ -28,8 +28,6 @@ class EmbeddedDirectory:
     def __init__(self, premises: Premises, office: EmbeddedOffice) -> None:
         self._premises = premises
         self._office = office
-        self._generation = 0
-        self._generation_at = -1
 
     async def domains(self) -> list[str]:
         sql = "SELECT domain FROM domains ORDER BY domain_id"
@@ -101,9 +99,4 @@ class EmbeddedDirectory:
         return await self._premises.committer.run(ChangeSettings(owner, dict(changes)))
 
     async def generation(self) -> int:
-        version = self._premises.version()
-        if version != self._generation_at:
-            sql = "SELECT directory_generation FROM office"
-            self._generation = int(self._premises.ask(lambda db: db.execute(sql).get))
-            self._generation_at = version
-        return self._generation
+        return self._premises.residents.generation()

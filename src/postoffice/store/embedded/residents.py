@@ -1,7 +1,12 @@
-"""Who lives at the office and what waits for him in `office.db`, asked once for as long as nobody writes to it.
+"""Who lives at the office and what waits for him in `office.db`, asked once for as long as nothing of it changes.
 
 A login asks twice, whether there is such an account and whether anything arrived for it, and most who log in find
-nothing new: one statement tells both, and none is needed while the file is as it was.
+nothing new: one statement tells both, and none is needed while the file is as it was. Where somebody wrote to it, for
+whatever reason, those are asked for again of whom he may have written:
+
+    a letter came                        its number is above all that there were
+    one went, or a file was noted        `departures` says when, as the office counts such times
+    an account came, went, was changed   the directory has another generation, and everybody is asked for again
 """
 
 from __future__ import annotations
@@ -14,14 +19,28 @@ from postoffice.errors import StoreError
 
 T = TypeVar("T")
 
+MOST_KNOWN: Final = 100_000
+"""Some 25 MB, if each has letters waiting; a third of that if none has."""
+
+MANY: Final = 1000
+"""So much news is not read: everybody is asked for again."""
+
 _LOOK: Final = (
     "SELECT coalesce((SELECT max(number) FROM arrivals WHERE account_id = ?1), 0),"
     " coalesce((SELECT times FROM departures WHERE account_id = ?1), 0), has_file FROM accounts WHERE account_id = ?1"
 )
+_STATE: Final = (
+    "SELECT directory_generation, coalesce((SELECT max(number) FROM arrivals), 0),"
+    " coalesce((SELECT max(times) FROM departures), 0) FROM office"
+)
+_NEWS: Final = (
+    "SELECT account_id FROM arrivals WHERE number > ? UNION ALL SELECT account_id FROM departures WHERE times > ?"
+)
 
 
 class Resident(NamedTuple):
-    """Changes with every arrival that comes or goes: the number of the newest, and how often some departed.
+    """Changes with every arrival that comes or goes: the number of the newest, and when one departed last, as the
+    office counts that.
 
     `has_file`: letters were absorbed, so where there is no mailbox file it is lost.
     """
@@ -33,6 +52,14 @@ class Resident(NamedTuple):
 
 _MOST: Final = {one: one for one in (Resident(0, 0, 0), Resident(0, 0, 1))}
 """What is told of most: one object for all of them."""
+
+
+class _State(NamedTuple):
+    """Up to where it is known what happened."""
+
+    generation: int
+    newest: int
+    departed: int
 
 
 class Asked(Protocol):
@@ -50,18 +77,53 @@ class Residents:
         self._office = office
         self._known: dict[int, Resident] = {}
         self._known_at = -1
+        self._state = _State(-1, 0, 0)
+
+    def generation(self) -> int:
+        """Changes with everything that is said of accounts, domains and their terms."""
+        version = self._office.version()
+        if version != self._known_at:
+            self._catch_up(version)
+        return self._state.generation
 
     def look(self, account_id: int) -> Resident:
         """A `StoreError` if there is no such account."""
         version = self._office.version()
         if version != self._known_at:
-            self._known.clear()
-            self._known_at = version
+            self._catch_up(version)
         known = self._known.get(account_id)
         if known is None:
             row = self._office.ask(lambda office: office.execute(_LOOK, (account_id,)).fetchone())
             if row is None:
                 raise StoreError(f"there is no account {account_id}")
             found = Resident(*row)
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
             known = self._known[account_id] = _MOST.get(found, found)
         return known
+
+    def _catch_up(self, version: int) -> None:
+        """Forget those of whom there is news. Somebody may write between the statements: what they tell of is news
+        then the next time too."""
+        before, state = self._state, self._office.ask(_state)
+        if state.generation != before.generation or not self._is_little(before, state):
+            self._known.clear()
+        elif state != before:
+            for (account_id,) in self._office.ask(
+                lambda office: office.execute(_NEWS, (before.newest, before.departed)).fetchall()
+            ):
+                self._known.pop(account_id, None)
+        # What was the newest may be gone, and numbers are not given twice.
+        self._state = state._replace(newest=max(state.newest, before.newest))
+        self._known_at = version
+
+    @staticmethod
+    def _is_little(before: _State, state: _State) -> bool:
+        return max(state.newest - before.newest, state.departed - before.departed) <= MANY
+
+
+def _state(office: Connection) -> _State:
+    row = office.execute(_STATE).fetchone()
+    if row is None:
+        raise StoreError("office.db does not say how it is")
+    return _State(*row)

@@ -306,6 +306,9 @@ CREATE TABLE logins (
         """
 ALTER TABLE accounts ADD COLUMN has_file INTEGER NOT NULL DEFAULT 0;
 """,
+        """
+CREATE INDEX departures_by_time ON departures (times);
+""",
     ),
     functions=FUNCTIONS,
 )
