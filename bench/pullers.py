@@ -154,25 +154,30 @@ class Getmail:
 
 
 class Barest:
-    """The floor of what any program in Python costs (`barest`)."""
+    """The floor of what any program in Python costs (`barest`) that syncs each letter, or all of them `at_once`."""
 
-    name = "barest"
     user: int | None = None
     is_lock_step = False
+
+    def __init__(self, *, at_once: bool) -> None:
+        self.name = "barest at once" if at_once else "barest"
+        self._manner = "once" if at_once else "each"
 
     def absence(self) -> str | None:
         return None
 
     def version(self) -> str:
-        return f"barest: Python {sys.version.split()[0]}"
+        return f"{self.name}: Python {sys.version.split()[0]}"
 
     def words(self, home: Path, port: int) -> Sequence[str]:
         (home / "mail").mkdir()
         script = str(Path(__file__).with_name("barest.py"))
-        return [sys.executable, "-I", script, "localhost", str(port), USER, PASSWORD, str(home / "mail")]
+        return [sys.executable, "-I", script, "localhost", str(port), USER, PASSWORD, str(home / "mail"), self._manner]
 
     def kept(self, home: Path) -> Digests:
-        return digests(unstuff(path.read_bytes()) for path in (home / "mail").iterdir())
+        files = [path.read_bytes() for path in (home / "mail").iterdir()]
+        wires = files if self._manner == "each" else [wire + b"\r\n" for wire in files[0].split(b"\r\n.\r\n")[:-1]]
+        return digests(map(unstuff, wires))
 
 
 class Fetchmail:
@@ -223,7 +228,7 @@ class Fetchmail:
 
 def pullers() -> list[Puller]:
     """Everybody who can be measured, ours first."""
-    return [Fetch(), Mpop(), Getmail(), Fetchmail(), Barest()]
+    return [Fetch(), Mpop(), Getmail(), Fetchmail(), Barest(at_once=False), Barest(at_once=True)]
 
 
 def _maildir(home: Path) -> Path:
