@@ -31,6 +31,7 @@ from postoffice.store.model import CHUNK_OCTETS, Flag, Letter
 from postoffice.testing.check_store.walk import text
 from postoffice.testing.command import COMMAND
 from postoffice.testing.files import letters_of, put_into
+from postoffice.testing.old_kinds import of_version
 from postoffice.testing.peer import PASSWORD, USER, Pop3Peer
 
 LARGE = text("large", lines=3 * CHUNK_OCTETS // 14)
@@ -435,7 +436,7 @@ def test_a_killed_open_leaves_no_mailbox_and_the_next_one_works(tmp_path: Path, 
 def test_an_older_file_and_its_pack_are_merged_and_stay_as_they_are(tmp_path: Path) -> None:
     home, old = tmp_path / "home", tmp_path / "old"
     asyncio.run(put_into(home, text(1)))
-    prepare(old, MAILBOX._replace(steps=MAILBOX.steps[:3]), create=True)
+    prepare(old, of_version(MAILBOX, 3), create=True)
     with closing(apsw.Connection(str(old))) as connection:
         connection.execute("INSERT INTO pulled VALUES ('pop3://x', 'id-1')")
     octets = old.read_bytes()

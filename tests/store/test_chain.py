@@ -42,6 +42,7 @@ from postoffice.testing.check_store.walk import (
     staged,
     text,
 )
+from postoffice.testing.old_kinds import of_version
 
 PREFIX = b"Received: from a by b\r\n"
 LETTERS = 6
@@ -204,7 +205,7 @@ async def test_a_file_without_one_begins_one_when_it_is_first_written_at_home(pa
 
 async def test_a_file_of_an_older_version_begins_one(tmp_path: Path) -> None:
     path = tmp_path / "old.mailbox"
-    prepare(path, MAILBOX._replace(steps=MAILBOX.steps[:-1]), create=True)
+    prepare(path, of_version(MAILBOX, MAILBOX.version - 1), create=True)
     mailbox = MailboxFile.open(path)
     await put(mailbox, text(1))
     await mailbox.close()
@@ -213,7 +214,7 @@ async def test_a_file_of_an_older_version_begins_one(tmp_path: Path) -> None:
 
 async def test_an_older_program_refuses_a_file_that_may_have_one(path: Path) -> None:
     with pytest.raises(DamagedStore, match="is from a newer version of postoffice"):
-        prepare(path, MAILBOX._replace(steps=MAILBOX.steps[:-1]), create=False)
+        prepare(path, of_version(MAILBOX, MAILBOX.version - 1), create=False)
 
 
 async def test_two_that_begin_it_at_the_same_time_begin_one(path: Path) -> None:

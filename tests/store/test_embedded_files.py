@@ -32,6 +32,7 @@ from postoffice.testing.check_store.walk import (
     staged,
     text,
 )
+from postoffice.testing.old_kinds import of_version
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
 async def test_an_office_of_the_first_version_gets_a_secret(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    prepare(tmp_path / "data" / "office.db", OFFICE._replace(steps=OFFICE.steps[:1]), create=True)
+    prepare(tmp_path / "data" / "office.db", of_version(OFFICE, 1), create=True)
     store = EmbeddedStore.open(tmp_path / "data")
     secret = await store.directory.secret()
     await store.close()
@@ -153,8 +154,7 @@ LARGE_LETTER += (b"y" * 1022 + b"\r\n") * 400
 
 def before_surrogates(kind: Kind) -> Kind:
     """The kind as it was when what surrogates measure was not reckoned."""
-    count = next(number for number, step in enumerate(kind.steps) if "surrogate_growth" in step)
-    return kind._replace(steps=kind.steps[:count])
+    return of_version(kind, next(version for version, step in enumerate(kind.steps, 1) if "surrogate_growth" in step))
 
 
 def copied(path: Path, source: Path, **columns: str) -> None:

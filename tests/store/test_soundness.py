@@ -15,6 +15,7 @@ from postoffice.store.embedded.schema import MAILBOX
 from postoffice.store.embedded.soundness import Tally
 from postoffice.store.model import CHUNK_OCTETS, REMOVED, Damage, Flag
 from postoffice.testing.check_store.walk import keys, large_text, look, put, text
+from postoffice.testing.old_kinds import of_version
 
 LETTERS = 30
 
@@ -195,7 +196,7 @@ async def test_an_empty_file_is_no_damage(tmp_path: Path) -> None:
 
 async def test_a_file_of_the_first_version_is_looked_at_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "old.mailbox"
-    prepare(path, MAILBOX._replace(steps=MAILBOX.steps[:1]), create=True)
+    prepare(path, of_version(MAILBOX, 1), create=True)
     assert found(path) == []
     connection = apsw.Connection(str(path))
     assert connection.execute("PRAGMA user_version").get == 1

@@ -1,4 +1,5 @@
-"""Numbered steps from an empty file to the tables of today, and the refusal of files that are not ours.
+"""Files with the tables of today: made anew, or led there from older ones by numbered steps; and the refusal of files
+that are not ours.
 
 A file's kind and version stand in its own header (`application_id`, `user_version`), so a look at them needs no
 table. Each step is one transaction together with the version it leads to: a loss of power leaves a file at one
@@ -55,7 +56,7 @@ def open_prepared(
     except BaseException:
         shut(connection)
         raise
-    if version == len(kind.steps):
+    if version == kind.version:
         return connection
     shut(connection)
     _climb_from_below(path, kind, vfs, key)
@@ -73,7 +74,7 @@ def version_of(connection: Connection, path: Path, kind: Kind) -> int:
             raise DamagedStore(f"{path} is not {kind.name}: it belongs to another program")
     except apsw.Error as error:
         raise store_error(error, path) from error
-    if version > len(kind.steps):
+    if version > kind.version:
         raise DamagedStore(f"{path} is from a newer version of postoffice than this one")
     return version
 
@@ -98,11 +99,11 @@ def _go_all_steps(connection: Connection, kind: Kind) -> None:
     while True:
         with unsynced_transaction(connection):
             version = one_number(connection, "PRAGMA user_version")
-            if version >= len(kind.steps):
+            if version >= kind.version:
                 return
-            connection.execute(kind.steps[version])
+            connection.execute(kind.steps[version - 1] if version else kind.tables)
             connection.execute(f"PRAGMA application_id = {kind.application_id}")
-            connection.execute(f"PRAGMA user_version = {version + 1}")
+            connection.execute(f"PRAGMA user_version = {version + 1 if version else kind.version}")
 
 
 def _put_new(path: Path, kind: Kind) -> bool:

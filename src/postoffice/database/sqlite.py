@@ -77,16 +77,23 @@ class Connection(Protocol):
 
 
 class Kind(NamedTuple):
-    """A kind of file: how it is told from others, what people call it, and the steps that made its tables.
+    """A kind of file: how it is told from others, what people call it, its tables as they are made today, and the steps
+    that lead to the same from those of the first version.
 
-    The number of steps a file has gone through is its version, kept in its own header (`user_version`).
+    A file of version N, which stands in its own header (`user_version`), has N - 1 steps behind it.
     `functions` are what the steps call beyond SQL, by name.
     """
 
     application_id: int
     name: str
+    tables: str
     steps: tuple[str, ...]
     functions: tuple[tuple[str, Callable[..., object]], ...] = ()
+
+    @property
+    def version(self) -> int:
+        """That of today."""
+        return len(self.steps) + 1
 
 
 def open_writer(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum, IntFlag
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from postoffice.message.content import HEAD_OCTETS, Content
 
@@ -166,20 +165,32 @@ class Entry(NamedTuple):
     sha256: bytes
 
 
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+_NO_SURROGATES: Final[Mapping[int, int]] = {}
+
+
 class Snapshot:
     """Who sees which letters, frozen, oldest first: three columns of one length.
 
     `generation` differs between two snapshots of one mailbox, folder and viewer whenever they show different
     letters, and is the same while nothing changed. `surrogates` has the `surrogate_octets`, by key, of letters that
-    are shown otherwise to readers who did not ask for UTF-8: of few or none.
+    are shown otherwise to readers who did not ask for UTF-8: of few or none. Nobody changes any of it.
     """
 
-    generation: tuple[int, ...]
-    keys: array[int]
-    octets: array[int]
-    unique_ids: Sequence[str]
-    surrogates: Mapping[int, int] = field(default_factory=dict)
+    __slots__ = ("__weakref__", "generation", "keys", "octets", "surrogates", "unique_ids")
+
+    def __init__(
+        self,
+        generation: tuple[int, ...],
+        keys: array[int],
+        octets: array[int],
+        unique_ids: Sequence[str],
+        surrogates: Mapping[int, int] = _NO_SURROGATES,
+    ) -> None:
+        self.generation = generation
+        self.keys = keys
+        self.octets = octets
+        self.unique_ids = unique_ids
+        self.surrogates = surrogates
 
     def tail(self, start: int) -> Snapshot:
         """The same without its first letters; itself if it is to have all."""

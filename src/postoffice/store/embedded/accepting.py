@@ -13,7 +13,7 @@ from pathlib import Path
 
 import apsw
 
-from postoffice.database.rows import next_id, put
+from postoffice.database.rows import next_id
 from postoffice.database.sqlite import Connection
 from postoffice.errors import StoreError
 from postoffice.store.embedded import contents
@@ -48,7 +48,7 @@ def accept_all(connection: Connection, accepts: Sequence[Accept], spool: Path) -
         for accept in accepts
         for to in accept.local
     ]
-    put(connection, ARRIVE, arrivals)
+    connection.executemany(ARRIVE, arrivals)
     if any(accept.remote for accept in accepts):
         _enqueue(connection, accepts, ids)
     return used
@@ -92,8 +92,8 @@ def _keep_contents(connection: Connection, accepts: Sequence[Accept]) -> tuple[d
         rows.append((content_id, *content, holds[content.sha256], accept.spool))
         if wire is not None:
             chunks.append((content_id << contents.INDEX_BITS, crc32(wire), content.sha256, wire))
-    put(connection, contents.NEW_OF_MANY, rows)
-    put(connection, contents.CHUNK, chunks)
+    connection.executemany(contents.NEW_OF_MANY, rows)
+    connection.executemany(contents.CHUNK, chunks)
     return ids, used
 
 
@@ -111,5 +111,5 @@ def _enqueue(connection: Connection, accepts: Sequence[Accept], ids: dict[bytes,
                 )
             )
             recipients += [(item_id, position, address) for position, address in enumerate(addresses)]
-    put(connection, ENQUEUE, items)
-    put(connection, "INSERT INTO recipients VALUES (?, ?, ?)", recipients)
+    connection.executemany(ENQUEUE, items)
+    connection.executemany("INSERT INTO recipients VALUES (?, ?, ?)", recipients)

@@ -68,14 +68,14 @@ def must_be_mailbox(beginning: bytes, where: str) -> None:
     version = int.from_bytes(beginning[_VERSION_AT : _VERSION_AT + 4], "big")
     if not beginning.startswith(_IDENTITY) or kind != MAILBOX.application_id:
         raise DamagedStore(f"{where} does not hold {MAILBOX.name}")
-    if version > len(MAILBOX.steps):
+    if version > MAILBOX.version:
         raise DamagedStore(f"{where} is from a newer version of postoffice than this one")
 
 
 def is_of_today(path: Path, key: Key | None = None) -> bool:
     """Whether a mailbox file can be read as it is, without a change to its tables."""
     with closing(open_untouched(path, key)) as connection:
-        return version_of(connection, path, MAILBOX) == len(MAILBOX.steps)
+        return version_of(connection, path, MAILBOX) == MAILBOX.version
 
 
 def bring_to_today(path: Path, key: Key | None = None) -> None:

@@ -70,7 +70,7 @@ def glimpse(path: Path, kind: Kind, still: Stillness, question: Callable[[Connec
         return None
     try:
         # In no transaction, which would cost a sixth of it all: that nobody wrote meanwhile is seen at the end.
-        if connection.execute("PRAGMA user_version").get != len(kind.steps):
+        if connection.execute("PRAGMA user_version").get != kind.version:
             return None
         answer = question(connection)
     except (apsw.Error, StoreError):

@@ -37,9 +37,8 @@ CREATE TABLE chunks (
 MAILBOX = Kind(
     application_id=0x706F6D62,
     name="a mailbox file",
-    steps=(
-        CONTENTS
-        + """
+    tables=CONTENTS
+    + """
 CREATE TABLE mailbox (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     incarnation INTEGER NOT NULL DEFAULT 0,
@@ -69,9 +68,10 @@ CREATE TABLE entries (
     modseq INTEGER NOT NULL,
     internal_date REAL NOT NULL,
     arrival INTEGER,
-    prefix BLOB NOT NULL
+    prefix BLOB NOT NULL,
+    saved REAL NOT NULL DEFAULT 0
 );
-CREATE INDEX entries_shown ON entries (folder_id, uid, octets, unique_id);
+CREATE INDEX entries_shown ON entries (folder_id, uid, octets, unique_id, surrogate_octets);
 CREATE INDEX entries_changed ON entries (folder_id, modseq);
 CREATE INDEX entries_arrived ON entries (arrival) WHERE arrival IS NOT NULL;
 CREATE TABLE vanished (
@@ -82,7 +82,8 @@ CREATE TABLE vanished (
 ) WITHOUT ROWID;
 CREATE TABLE viewers (
     viewer_id INTEGER PRIMARY KEY AUTOINCREMENT,
-    name TEXT NOT NULL
+    name TEXT NOT NULL,
+    holds INTEGER NOT NULL DEFAULT 1
 );
 INSERT INTO viewers (name) VALUES ('');
 CREATE TABLE removed (
@@ -93,9 +94,32 @@ CREATE TABLE removed (
 CREATE TABLE pulled (
     source TEXT NOT NULL,
     source_id TEXT NOT NULL,
+    octets INTEGER,
+    header BLOB,
+    sha256 BLOB,
+    email_id TEXT,
+    seen REAL,
+    fetched REAL,
+    deleting REAL,
+    rule TEXT NOT NULL DEFAULT '',
+    confirmed REAL,
+    gone REAL,
+    tries INTEGER NOT NULL DEFAULT 0,
+    words TEXT NOT NULL DEFAULT '',
+    head BLOB NOT NULL DEFAULT x'',
     PRIMARY KEY (source, source_id)
 ) WITHOUT ROWID;
+CREATE TABLE scans (
+    sha256 BLOB PRIMARY KEY,
+    verdict TEXT NOT NULL,
+    scanner TEXT NOT NULL,
+    at REAL NOT NULL,
+    name TEXT NOT NULL,
+    signatures TEXT NOT NULL,
+    allowed TEXT NOT NULL
+) WITHOUT ROWID;
 """,
+    steps=(
         """
 UPDATE entries SET surrogate_octets = octets + coalesce(
     surrogate_growth(prefix, (SELECT data FROM chunks WHERE chunk_id = content_id << 20), 0), 0)
@@ -196,15 +220,15 @@ DROP TABLE IF EXISTS search_state;
 OFFICE = Kind(
     application_id=0x706F6F66,
     name="an office's file",
-    steps=(
-        CONTENTS
-        + """
+    tables=CONTENTS
+    + """
 CREATE TABLE office (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     incarnation INTEGER NOT NULL,
-    directory_generation INTEGER NOT NULL DEFAULT 1
+    directory_generation INTEGER NOT NULL DEFAULT 1,
+    secret BLOB
 );
-INSERT INTO office (only, incarnation) VALUES (1, abs(random()) >> 1);
+INSERT INTO office (only, incarnation, secret) VALUES (1, abs(random()) >> 1, randomblob(32));
 CREATE TABLE domains (
     domain_id INTEGER PRIMARY KEY,
     domain TEXT NOT NULL UNIQUE
@@ -213,7 +237,8 @@ CREATE TABLE accounts (
     account_id INTEGER PRIMARY KEY AUTOINCREMENT,
     address TEXT NOT NULL UNIQUE,
     domain TEXT NOT NULL,
-    created REAL NOT NULL
+    created REAL NOT NULL,
+    has_file INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX accounts_of_domain ON accounts (domain, account_id);
 CREATE TABLE credentials (
@@ -229,13 +254,15 @@ CREATE TABLE arrivals (
     email_id TEXT NOT NULL,
     octets INTEGER NOT NULL,
     arrived REAL NOT NULL,
-    prefix BLOB NOT NULL
+    prefix BLOB NOT NULL,
+    surrogate_octets INTEGER
 );
-CREATE INDEX arrivals_shown ON arrivals (account_id, number, octets, email_id);
+CREATE INDEX arrivals_shown ON arrivals (account_id, number, octets, email_id, surrogate_octets);
 CREATE TABLE departures (
     account_id INTEGER PRIMARY KEY,
     times INTEGER NOT NULL
 );
+CREATE INDEX departures_by_time ON departures (times);
 CREATE TABLE queue (
     item_id INTEGER PRIMARY KEY AUTOINCREMENT,
     content_id INTEGER NOT NULL,
@@ -259,7 +286,27 @@ CREATE TABLE recipients (
     address TEXT NOT NULL,
     PRIMARY KEY (item_id, position)
 ) WITHOUT ROWID;
+CREATE TABLE settings (
+    owner TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (owner, key)
+) WITHOUT ROWID;
+CREATE TABLE logins (
+    account_id INTEGER NOT NULL,
+    viewer TEXT NOT NULL,
+    full_again REAL NOT NULL,
+    PRIMARY KEY (account_id, viewer)
+) WITHOUT ROWID;
+CREATE TABLE visits (
+    account_id INTEGER NOT NULL,
+    viewer TEXT NOT NULL,
+    at REAL NOT NULL,
+    warned REAL NOT NULL,
+    PRIMARY KEY (account_id, viewer)
+) WITHOUT ROWID;
 """,
+    steps=(
         """
 ALTER TABLE office ADD COLUMN secret BLOB;
 UPDATE office SET secret = randomblob(32);
