@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import struct
@@ -204,10 +205,14 @@ async def test_an_export_that_somebody_stops_takes_away_what_it_wrote(fill: Fill
     path = await fill([b"Subject: %d\r\n\r\n" % number + b"x" * 300 + b"\r\n" for number in range(MANY)])
     part = tmp_path / ".out.part" / "INBOX"
     words = [*COMMAND, "export", "eml", str(tmp_path / "out"), "--file", str(path)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
-    wait_until(lambda: part.exists() and any(part.iterdir()), "letters go out")
-    os.killpg(process.pid, signal.SIGINT)
-    out, errors = process.communicate(timeout=60)
+    for _ in range(5):
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+        wait_until(lambda: part.exists() and any(part.iterdir()), "letters go out")
+        os.killpg(process.pid, signal.SIGINT)
+        out, errors = process.communicate(timeout=60)
+        if process.returncode:
+            break
+        shutil.rmtree(tmp_path / "out")  # where much else goes on, all letters may be out before we come
     assert process.returncode == 130
     assert b"cannot be written" not in errors
     assert (out, [one.name for one in tmp_path.iterdir() if "out" in one.name]) == (b"", [])
