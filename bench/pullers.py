@@ -19,7 +19,7 @@ from typing import Protocol
 
 from bench.contender import PASSWORD
 from bench.ours import Ours
-from postoffice.protocols.dots import unstuff
+from postoffice.protocols.dots import END, unstuff
 from postoffice.store.embedded import MailboxFile
 from postoffice.testing.check_store.walk import wire_of
 from postoffice.testing.programs import as_sent
@@ -176,7 +176,7 @@ class Barest:
 
     def kept(self, home: Path) -> Digests:
         files = [path.read_bytes() for path in (home / "mail").iterdir()]
-        wires = files if self._manner == "each" else [wire + b"\r\n" for wire in files[0].split(b"\r\n.\r\n")[:-1]]
+        wires = files if self._manner == "each" else [wire + b"\r\n" for wire in files[0].split(END)[:-1]]
         return digests(map(unstuff, wires))
 
 

@@ -20,7 +20,7 @@ def test_rows_are_put_in_their_order(count: int) -> None:
     rows = [(f"word {number}", bytes([number])) for number in range(count)]
     put(connection, "INSERT INTO words (word, octets) VALUES (?, ?)", rows)
     assert connection.execute("SELECT word, octets FROM words ORDER BY word_id").fetchall() == rows
-    assert next_id(connection, "words", "word_id") == count + 1
+    assert next_id(connection, "words") == count + 1
 
 
 def test_no_id_is_given_twice() -> None:
@@ -28,10 +28,10 @@ def test_no_id_is_given_twice() -> None:
     connection.execute("CREATE TABLE words (word_id INTEGER PRIMARY KEY AUTOINCREMENT, word TEXT)")
     connection.execute("INSERT INTO words (word_id) VALUES (7)")
     connection.execute("DELETE FROM words")
-    assert next_id(connection, "words", "word_id") == 8
+    assert next_id(connection, "words") == 8
     connection.execute("INSERT INTO words (word_id) VALUES (9)")
     connection.execute("DELETE FROM sqlite_sequence")  # as a damaged file may lack it
-    assert next_id(connection, "words", "word_id") == 10
+    assert next_id(connection, "words") == 10
 
 
 async def test_what_comes_twice_in_a_batch_is_kept_once(tmp_path: Path) -> None:

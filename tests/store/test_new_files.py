@@ -25,7 +25,7 @@ def facts(path: Path) -> list[object]:
 
 
 def made_in_place(path: Path) -> None:
-    """As where a file cannot be without a name: step by step."""
+    """As where a file cannot be without a name."""
     path.touch(0o600)
     prepare(path, MAILBOX, create=True)
 

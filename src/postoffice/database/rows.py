@@ -36,8 +36,8 @@ def _insert_of(insert: str, rows: int) -> str:
     return f"{head}VALUES {', '.join([values] * rows)}"
 
 
-def next_id(connection: Connection, table: str, key: str) -> int:
+def next_id(connection: Connection, table: str) -> int:
     """What a table's AUTOINCREMENT gives the next row that has no id: it was never given before. In a transaction."""
-    given = one_number(connection, "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = ?), 0)", (table,))
-    in_use = one_number(connection, f"SELECT ifnull((SELECT max({key}) FROM {table}), 0)")  # noqa: S608 our own names
-    return max(given, in_use) + 1
+    in_use = f"SELECT max(rowid) FROM {table}"  # noqa: S608 our own names
+    given = "SELECT seq FROM sqlite_sequence WHERE name = ?"
+    return one_number(connection, f"SELECT 1 + max(ifnull(({in_use}), 0), ifnull(({given}), 0))", (table,))

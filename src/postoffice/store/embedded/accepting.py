@@ -80,7 +80,7 @@ def _keep_contents(connection: Connection, accepts: Sequence[Accept]) -> tuple[d
             [(holds[name], content_id) for name, content_id in ids.items()],
         )
     rows, chunks, used = [], [], []
-    content_id = next_id(connection, "contents", "content_id") - 1
+    content_id = next_id(connection, "contents") - 1
     for accept in accepts:
         content, wire = accept.content, accept.wire
         is_new = content.sha256 not in ids and holds[content.sha256] > 0
@@ -92,14 +92,14 @@ def _keep_contents(connection: Connection, accepts: Sequence[Accept]) -> tuple[d
         rows.append((content_id, *content, holds[content.sha256], accept.spool))
         if wire is not None:
             chunks.append((content_id << contents.INDEX_BITS, crc32(wire), content.sha256, wire))
-    connection.executemany(contents.NEW_OF_MANY, rows)
+    connection.executemany(contents.NEW, rows)
     connection.executemany(contents.CHUNK, chunks)
     return ids, used
 
 
 def _enqueue(connection: Connection, accepts: Sequence[Accept], ids: dict[bytes, int]) -> None:
     items, recipients = [], []
-    item_id = next_id(connection, "queue", "item_id") - 1
+    item_id = next_id(connection, "queue") - 1
     for accept in accepts:
         for domain, addresses in accept.remote:
             item_id += 1

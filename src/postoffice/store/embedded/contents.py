@@ -33,14 +33,9 @@ ABANDONED_SECONDS = 86400.0
 ROW = "row:"
 """What stands before a content id in `Staged.place`."""
 
-NEW = (
-    "INSERT INTO contents (sha256, octets, wire_octets, has_dot_lines, has_ascii_header, holds, spool)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sha256) DO NOTHING"
-)
-"""Most contents are new: to look for each one first would be a statement more."""
-
 _HERE = "SELECT sha256 FROM carray(?) k CROSS JOIN contents ON sha256 = k.value"
-NEW_OF_MANY = (
+
+NEW = (
     "INSERT INTO contents (content_id, sha256, octets, wire_octets, has_dot_lines, has_ascii_header, holds, spool)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
@@ -57,7 +52,7 @@ def find(connection: Connection, name: bytes) -> int | None:
 def keep_all(connection: Connection, staged: Sequence[Staged]) -> list[int]:
     """Hold each content once more, or for the first time; gives their ids. Small ones that are new go in together.
     Inside the caller's transaction."""
-    ids = _put_new(connection, staged) if len(staged) > 1 else {}
+    ids = _put_new(connection, staged)
     return [ids.pop(one.content.sha256, 0) or _keep(connection, one) for one in staged]
 
 
@@ -71,21 +66,15 @@ def _put_new(connection: Connection, staged: Sequence[Staged]) -> dict[bytes, in
         del new[known]
     if not new:
         return {}
-    ids = dict(zip(new, count(next_id(connection, "contents", "content_id")), strict=False))
-    put(connection, NEW_OF_MANY, [(ids[name], *content, 1, None) for name, (content, _) in new.items()])
+    ids = dict(zip(new, count(next_id(connection, "contents")), strict=False))
+    put(connection, NEW, [(ids[name], *content, 1, None) for name, (content, _) in new.items()])
     put(connection, CHUNK, [(ids[name] << INDEX_BITS, crc32(wire), name, wire) for name, (_, wire) in new.items()])
     return ids
 
 
 def _keep(connection: Connection, staged: Staged) -> int:
+    """One that is here already, or came in as rows."""
     content, place = staged.content, staged.place
-    facts = (content.octets, content.wire_octets, content.has_dot_lines, content.has_ascii_header)
-    if isinstance(place, bytes) and len(place) == content.wire_octets:
-        connection.execute(NEW, (content.sha256, *facts, 1, None))
-        if connection.changes():
-            content_id = connection.last_insert_rowid()
-            connection.execute(CHUNK, (content_id << INDEX_BITS, crc32(place), content.sha256, place))
-            return content_id
     found = find(connection, content.sha256)
     if found is not None:
         connection.execute("UPDATE contents SET holds = holds + 1 WHERE content_id = ?", (found,))
@@ -98,7 +87,7 @@ def _keep(connection: Connection, staged: Staged) -> int:
     connection.execute(
         "UPDATE contents SET sha256 = ?, octets = ?, wire_octets = ?, has_dot_lines = ?, has_ascii_header = ?,"
         " holds = 1, writer = NULL, since = NULL WHERE content_id = ? AND holds = 0 AND writer = ?",
-        (content.sha256, *facts, content_id, os.getpid()),
+        (*content, content_id, os.getpid()),
     )
     if connection.changes() != 1:
         raise StoreError(f"the letter staged as {place} is not there any more")

@@ -106,7 +106,7 @@ def file(connection: Connection, filings: Sequence[Filing]) -> list[int]:
 def _file_in(connection: Connection, folder: int, filings: Iterable[Filing]) -> Iterable[int]:
     modseq = next_modseq(connection, folder, shown=True)
     uid = one_number(connection, "SELECT uid_next FROM folders WHERE folder_id = ?", (folder,))
-    key = next_id(connection, "entries", "entry_id")
+    key = next_id(connection, "entries")
     rows = [
         (
             *(key + number, folder, uid + number, one.content_id, one.email_id, one.unique_id, one.octets),

@@ -81,16 +81,12 @@ class Residents:
 
     def generation(self) -> int:
         """Changes with everything that is said of accounts, domains and their terms."""
-        version = self._office.version()
-        if version != self._known_at:
-            self._catch_up(version)
+        self._catch_up()
         return self._state.generation
 
     def look(self, account_id: int) -> Resident:
         """A `StoreError` if there is no such account."""
-        version = self._office.version()
-        if version != self._known_at:
-            self._catch_up(version)
+        self._catch_up()
         known = self._known.get(account_id)
         if known is None:
             row = self._office.ask(lambda office: office.execute(_LOOK, (account_id,)).fetchone())
@@ -102,13 +98,17 @@ class Residents:
             known = self._known[account_id] = _MOST.get(found, found)
         return known
 
-    def _catch_up(self, version: int) -> None:
+    def _catch_up(self) -> None:
         """Forget those of whom there is news. Somebody may write between the statements: what they tell of is news
         then the next time too."""
-        before, state = self._state, self._office.ask(_state)
-        if state.generation != before.generation or not self._is_little(before, state):
+        version = self._office.version()
+        if version == self._known_at:
+            return
+        before, state = self._state, self._office.ask(_state_of)
+        news = max(state.newest - before.newest, state.departed - before.departed)
+        if state.generation != before.generation or news > MANY:
             self._known.clear()
-        elif state != before:
+        elif news > 0:
             for (account_id,) in self._office.ask(
                 lambda office: office.execute(_NEWS, (before.newest, before.departed)).fetchall()
             ):
@@ -117,12 +117,8 @@ class Residents:
         self._state = state._replace(newest=max(state.newest, before.newest))
         self._known_at = version
 
-    @staticmethod
-    def _is_little(before: _State, state: _State) -> bool:
-        return max(state.newest - before.newest, state.departed - before.departed) <= MANY
 
-
-def _state(office: Connection) -> _State:
+def _state_of(office: Connection) -> _State:
     row = office.execute(_STATE).fetchone()
     if row is None:
         raise StoreError("office.db does not say how it is")
