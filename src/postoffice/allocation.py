@@ -6,9 +6,12 @@ import ctypes
 from contextlib import suppress
 from typing import Final
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8  # of mallopt(3)
 LARGEST_OCTETS: Final = 32 * 1024 * 1024
 """The most that the GNU C library takes for what a buffer may have and still not be mapped for itself."""
+
+
+GROWTH_OCTETS: Final = 1024 * 1024
 
 
 def keep_freed_memory(octets: int, largest_octets: int = LARGEST_OCTETS) -> None:
@@ -22,3 +25,14 @@ def keep_freed_memory(octets: int, largest_octets: int = LARGEST_OCTETS) -> None
         tune = ctypes.CDLL(None).mallopt
         tune(_TRIM_THRESHOLD, octets)
         tune(_MMAP_THRESHOLD, largest_octets)
+
+
+def share_memory() -> None:
+    """Let all threads take memory from the same heap, and let that grow by `GROWTH_OCTETS`: one that is a thread's own
+    grows page by page, and what another thread has freed is not there. For a process of which one thread at a time
+    takes much, before it has others; another C library than that of GNU goes on as it is.
+    """
+    with suppress(OSError, AttributeError):
+        tune = ctypes.CDLL(None).mallopt
+        tune(_ARENA_MAX, 1)
+        tune(_TOP_PAD, GROWTH_OCTETS)

@@ -8,7 +8,7 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from postoffice.message.content import ContentReader
+from postoffice.message.content import HEAD_OCTETS, ContentReader, read_whole
 from postoffice.message.header import header_of
 from postoffice.protocols.dots import has_dot_lines, stuff, unstuff
 
@@ -37,6 +37,19 @@ def test_it_is_the_same_in_portions(pieces: list[bytes]) -> None:
     kept = whole.add(b"".join(portions))
     assert b"".join([one_by_one.add(portion) for portion in portions]) == kept
     assert one_by_one.content() == whole.content()
+
+
+@given(_OCTETS)
+@example(b"\r\n.\r\n\r\n")
+@example(b"Subject: \xe9\r\n\r\n.a\r\n\r\n\xe9")
+@example(b"Subject: a\r\n\r\n" + b"..\r\n" * HEAD_OCTETS)
+def test_who_has_it_whole_learns_the_same(wire: bytes) -> None:
+    reader = ContentReader()
+    kept = reader.add(wire)
+    content, head, whole = read_whole(wire)
+    assert (content, whole) == (reader.content(), kept)
+    assert reader.head.startswith(head)
+    assert header_of(head) == header_of(reader.head), "the head lacks a part of the header"
 
 
 @given(_OCTETS)

@@ -44,19 +44,30 @@ def test_a_whole_letter_is_what_a_dot_reader_gives(wire: bytes, behind: bytes) -
     lines = LineReader(1000)
     lines.receive(b"+OK\r\n" + octets)
     assert lines.take() == b"+OK"
-    assert lines.take_dotted() == long_way
+    assert lines.take_dotted(len(octets)) == long_way
     assert lines.take_all() == reader.rest
 
 
 def test_a_letter_that_is_not_here_whole_is_left_there() -> None:
     lines = LineReader(1000)
     lines.receive(b"half\r\n.\r")
-    assert lines.take_dotted() is None
+    assert lines.take_dotted(1000) is None
     assert lines.take_all() == b"half\r\n.\r"
 
 
-@given(LETTERS, CUTS)
-def test_a_client_hears_the_same_letters_in_any_portions(letters: list[bytes], cuts: list[int]) -> None:
+@given(PLAIN)
+def test_a_whole_letter_may_have_so_many_octets_and_no_more(wire: bytes) -> None:
+    lines = LineReader(1000)
+    lines.receive(wire + b"\r\n.\r\n")
+    found = DotReader().feed(wire + b"\r\n.\r\n")
+    if found:
+        assert lines.take_dotted(len(found) - 1) is None
+    assert lines.take_dotted(len(found)) == found
+
+
+@given(LETTERS, CUTS, st.integers(0, 20))
+def test_a_client_hears_the_same_letters_in_any_portions(letters: list[bytes], cuts: list[int], limit: int) -> None:
+    """Whether it takes those that are here whole, of so many octets at most, or has all of them in portions."""
     client = Pop3Client()
     said = [b"+OK hello\r\n", b"+OK\r\n"]
     client.receive(said[0])
@@ -71,8 +82,8 @@ def test_a_client_hears_the_same_letters_in_any_portions(letters: list[bytes], c
         client.receive(portion)
         while (event := client.next_event()) is not NEED_DATA:
             match event:
-                case Answer():
-                    heard.append(b"")
+                case Answer(has_body=has_body):
+                    heard.append((has_body and client.take_body(limit)) or b"")
                 case Body(wire):
                     heard[-1] += wire
                 case other:

@@ -13,12 +13,13 @@ _is_quick = False
 
 
 def be_quick() -> None:
-    """Keep `KEPT_OCTETS` that were freed, and end at once when all is done (`leave`)."""
-    from postoffice.allocation import keep_freed_memory
+    """Keep `KEPT_OCTETS` that were freed, for all threads, and end at once when all is done (`leave`)."""
+    from postoffice.allocation import keep_freed_memory, share_memory
 
     global _is_quick
     _is_quick = True
     keep_freed_memory(KEPT_OCTETS)
+    share_memory()
 
 
 def leave(status: int) -> NoReturn:

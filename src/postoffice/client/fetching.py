@@ -26,18 +26,19 @@ from postoffice.errors import PostofficeError, StoreError
 from postoffice.events import event
 from postoffice.protocols.pop3 import commands
 from postoffice.protocols.pop3.client import Body
+from postoffice.protocols.pop3.commands import Command
 from postoffice.store.base import Mailbox, Stage
 from postoffice.store.model import CHUNK_OCTETS, UNSCANNED, Letter, Origin, Scan, Staged, Verdict
 
 
 class Coming(NamedTuple):
-    """A letter that has come whole and is not kept yet; the end of a large one is on its way into the stage. `look`
-    ends with where it belongs."""
+    """A letter that has come and is not kept yet; the end of a large one is on its way into the stage, and a small one
+    may have none. `look` ends with where it belongs."""
 
-    stage: Stage
-    letter: Letter | asyncio.Task[Letter]
     met: Met
-    look: asyncio.Task[Placed] | None
+    letter: Letter | asyncio.Task[Letter]
+    stage: Stage | None = None
+    look: asyncio.Task[Placed] | None = None
 
 
 class Unsettled(NamedTuple):
@@ -95,17 +96,19 @@ class Fetching:
         asked, limit, on_the_way = self._asked, self._options.window_octets, 0
         while asked or wanted:
             if wanted and len(asked) <= window // 2 and on_the_way <= limit // 2:
+                more: list[Command] = []
                 while wanted and len(asked) < window and self._may_follow(wanted[0], on_the_way):
                     met = wanted.popleft()
                     asked.append(met)
                     on_the_way += met.item.octets
-                    talk.say(commands.retrieve(met.item.number))
+                    more.append(commands.retrieve(met.item.number))
+                talk.say_all(more)
             answer = await talk.answer()
             self._unproved = None
-            if answer.has_body:
-                await self._take(talk, asked[0])
-            else:
+            if not answer.has_body:
                 self.give_up(asked[0], said(answer.reply.text))
+            elif not self._took_whole(talk, asked[0]):
+                await self._take(talk, asked[0])
             taken = asked.popleft()
             on_the_way -= taken.item.octets
             if self._unproved is not None and not asked and (not wanted or self._is_suspect(taken)):
@@ -119,7 +122,7 @@ class Fetching:
         """Whether a letter is asked for ahead. A suspect goes alone, so that no other one is blamed for it."""
         if not self._asked:
             return True
-        if self._is_suspect(met) or self._is_suspect(self._asked[-1]):
+        if self._run.stumbles and (self._is_suspect(met) or self._is_suspect(self._asked[-1])):
             return False
         return on_the_way + met.item.octets <= self._options.window_octets
 
@@ -129,6 +132,13 @@ class Fetching:
     @property
     def _is_full(self) -> bool:
         return len(self._batch) >= self._options.batch_letters or self._batch_octets >= self._options.batch_octets
+
+    def _took_whole(self, talk: Talk, met: Met) -> bool:
+        """A small letter that is here to its end needs no stage. (One that is inspected is read from there.)"""
+        wire = talk.machine.take_body(CHUNK_OCTETS) if self._options.inspection is None else None
+        if wire is not None:
+            self._arrived(met, Staged.of(wire), None)
+        return wire is not None
 
     async def _take(self, talk: Talk, met: Met) -> None:
         """One letter, from the wire into a stage."""
@@ -144,14 +154,19 @@ class Fetching:
             return
         staged = await stage.finish()
         self._arriving = None
+        if not self._arrived(met, staged, stage):
+            await stage.abandon()
+
+    def _arrived(self, met: Met, staged: Staged, stage: Stage | None) -> bool:
+        """Whether it is new."""
         octets = staged.content.octets
         self._look_at_size(met, octets)
-        if known := self._settling.known_by_octets(met.item, staged.content.sha256):
-            await stage.abandon()
+        if self._settling.doubts and (known := self._settling.known_by_octets(met.item, staged.content.sha256)):
             self._met_again(known)
-            return
+            return False
         letter = self._letter(staged, met, self._showable(met))
-        self._came(Coming(stage, letter, met, self._look(stage)), octets)
+        self._came(Coming(met, letter, stage, self._look(stage)), octets)
+        return True
 
     async def _take_large(self, stage: Stage, met: Met) -> None:
         """The last of it is written while the next letter comes."""
@@ -160,7 +175,7 @@ class Fetching:
         letter = asyncio.create_task(self._finished(stage, met, self._showable(met)))
         letter.add_done_callback(_heard)
         self._arriving = None
-        self._came(Coming(stage, letter, met, None), octets)
+        self._came(Coming(met, letter, stage), octets)
 
     async def _finished(self, stage: Stage, met: Met, unique_id: str | None) -> Letter:
         return self._letter(await stage.finish(), met, unique_id)
@@ -233,18 +248,21 @@ class Fetching:
 
     async def _append(self, batch: Batch, put: asyncio.Event) -> None:
         try:
-            letters = [await self._placed(one) for one in batch]
+            is_placed = self._options.inspection is None
+            letters = [
+                one.letter if is_placed and isinstance(one.letter, Letter) else await self._placed(one) for one in batch
+            ]
             keys = await self._mailbox.append(letters, put.set, may_wait=True)
         except StoreError:
             await _let_go(batch)
             raise
         finally:
             put.set()
-        for key, letter, (stage, _, met, _) in zip(keys, letters, batch, strict=True):
+        for key, letter, one in zip(keys, letters, batch, strict=True):
             octets = letter.staged.content.octets
-            self._unsettled.append(Unsettled(met, octets, letter.folder, letter.scan, bool(key)))
-            if not key:  # somebody else brought it home meanwhile
-                await stage.abandon()
+            self._unsettled.append(Unsettled(one.met, octets, letter.folder, letter.scan, bool(key)))
+            if not key and one.stage is not None:  # somebody else brought it home meanwhile
+                await one.stage.abandon()
         await self._settle(at_once=False)
 
     async def _settle(self, *, at_once: bool) -> None:
@@ -252,23 +270,24 @@ class Fetching:
         if not await self._mailbox.settle(at_once=at_once):
             return
         durable, self._unsettled = self._unsettled, []
-        for met, octets, folder, scan, is_new in durable:
-            if not is_new:
-                self._met_again(met)
-                continue
-            self._count_scan(scan, folder, met)
-            self.here.append(met)
-            self.kept += 1
-            self.is_fruitful = True
-            self._run.fetched.add(met.source_id)
-            self._report.letters += 1
-            self._report.octets += octets
+        new = [one for one in durable if one.is_new]
+        for one in durable:
+            if not one.is_new:
+                self._met_again(one.met)
+            elif one.scan is not None:
+                self._count_scan(one.scan, one.folder, one.met)
+        self.here += [one.met for one in new]
+        self.kept += len(new)
+        self.is_fruitful = self.is_fruitful or bool(new)
+        self._run.fetched.update(one.met.source_id for one in new)
+        self._report.letters += len(new)
+        self._report.octets += sum(one.octets for one in new)
         event("home.kept", letters=len(durable))
 
-    def _look(self, stage: Stage) -> asyncio.Task[Placed] | None:
+    def _look(self, stage: Stage | None) -> asyncio.Task[Placed] | None:
         """The scan of a letter, begun."""
         inspection = self._options.inspection
-        if inspection is None or self._is_hurried:
+        if inspection is None or self._is_hurried or stage is None:
             return None
         look = asyncio.create_task(inspection.look(stage))
         self._looks.add(look)
@@ -288,9 +307,9 @@ class Fetching:
             placed = placed if one.look.cancelled() else one.look.result()
         return letter._replace(folder=placed.folder, scan=placed.scan)
 
-    def _count_scan(self, scan: Scan | None, folder: str, met: Met) -> None:
+    def _count_scan(self, scan: Scan, folder: str, met: Met) -> None:
         report = self._report
-        if scan is None or scan.verdict is Verdict.CLEAN:
+        if scan.verdict is Verdict.CLEAN:
             return
         report.infected += scan.verdict is Verdict.INFECTED
         report.unscanned += scan.verdict is Verdict.UNSCANNED
@@ -341,7 +360,8 @@ async def _let_go(batch: Batch) -> None:
     for one in batch:
         if not isinstance(one.letter, Letter):
             await asyncio.wait([one.letter])
-        await one.stage.abandon()
+        if one.stage is not None:
+            await one.stage.abandon()
 
 
 def _heard(ended: asyncio.Task[Any]) -> None:

@@ -82,8 +82,8 @@ class Options(NamedTuple):
     patience_seconds: float = 120.0
     window_letters: int = 1024
     window_octets: int = 16 * 1024 * 1024
-    batch_letters: int = 256
-    batch_octets: int = 4 * 1024 * 1024
+    batch_letters: int = 128
+    batch_octets: int = 2 * 1024 * 1024
     retries: int = 3
     longest_wait: float = 300.0
     tracer: Callable[[Dialogue[Any]], Tracer | None] | None = None

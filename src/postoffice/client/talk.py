@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Final
 
 from postoffice.errors import Refused, RemoteProtocolError
@@ -44,6 +45,11 @@ class Talk:
         self.has_gone_ahead |= self.machine.pending > 0
         self.dialogue.send(self.machine.send(command))
 
+    def say_all(self, commands: Sequence[Command]) -> None:
+        """The same, of several that are a flight together at most."""
+        self.has_gone_ahead |= len(commands) > 1 or self.machine.pending > 0
+        self.dialogue.send_all([self.machine.send(command) for command in commands])
+
     async def hear(self) -> Event:
         while (heard := self.machine.next_event()) is NEED_DATA:
             await self.dialogue.more()
@@ -51,7 +57,8 @@ class Talk:
 
     async def answer(self) -> Answer:
         """The answer to the oldest command that has none."""
-        heard = await self.hear()
+        while (heard := self.machine.next_event()) is NEED_DATA:
+            await self.dialogue.more()
         if not isinstance(heard, Answer):
             raise RemoteProtocolError(f"{self.host} sent something that is no answer")
         return heard

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import hashlib
 from io import IncrementalNewlineDecoder
+from operator import methodcaller
 from typing import NamedTuple
+
+_BEGINS_WITH_DOT = methodcaller("startswith", b".")
 
 HEAD_OCTETS = 64 * 1024
 """How much of a letter's beginning is looked at: the header, or the part of it that counts."""
@@ -84,9 +87,9 @@ class ContentReader:
             return wire
         plain = wire
         first, self._first = self._first, False
-        if b"\r\n." in wire or (first and wire.startswith(b".")):
+        if _has_dot_lines(wire, at_line_start=first):
             plain, wire = _restuff(wire, at_line_start=first)
-            self._dots = self._dots or b"\r\n." in wire or (first and wire.startswith(b"."))
+            self._dots = self._dots or _has_dot_lines(wire, at_line_start=first)
         self._hash.update(plain)
         self._octets += len(plain)
         self._wire_octets += len(wire)
@@ -108,15 +111,8 @@ class ContentReader:
         return self._octets
 
     def content(self) -> Content:
-        is_ascii = self._is_ascii_behind and self._header().isascii()
+        is_ascii = self._is_ascii_behind and _header(self.head).isascii()
         return Content(self._hash.digest(), self._octets, self._wire_octets, self._dots, is_ascii)
-
-    def _header(self) -> bytes:
-        """The header as far as it lies in the head."""
-        if self.head.startswith(b"\r\n"):
-            return b""
-        end = self.head.find(b"\r\n\r\n")
-        return self.head if end < 0 else self.head[:end]
 
     def _ends_in_head(self) -> bool:
         return self.head.startswith(b"\r\n") or b"\r\n\r\n" in self.head
@@ -131,6 +127,32 @@ class ContentReader:
         self._header_tail = None if end >= 0 else joined[-3:]
 
 
+def read_whole(wire: bytes) -> tuple[Content, bytes, bytes]:
+    """The facts of a letter that is here whole, its head, and the octets to keep: what a reader learns, and quicker. Of
+    the head no more than the header, with the empty line that ends it, where it has both."""
+    if len(wire) > HEAD_OCTETS or not wire:
+        reader = ContentReader()
+        kept = reader.add(wire)
+        return reader.content(), reader.head, kept
+    plain = kept = wire
+    has_dots = _has_dot_lines(wire, at_line_start=True)
+    if has_dots:
+        plain, kept = _restuff(wire, at_line_start=True)
+        has_dots = kept is wire or _has_dot_lines(kept, at_line_start=True)
+    end = -1 if plain.startswith(b"\r\n") else plain.find(b"\r\n\r\n")
+    head = plain[: end + 4] if end >= 0 else plain
+    content = Content(hashlib.sha256(plain).digest(), len(plain), len(kept), has_dots, _header(head).isascii())
+    return content, head, kept
+
+
+def _header(head: bytes) -> bytes:
+    """The header as far as it lies in the head."""
+    if head.startswith(b"\r\n"):
+        return b""
+    end = head.find(b"\r\n\r\n")
+    return head if end < 0 else head[:end]
+
+
 def _has_bare_line_ends(plain: bytes) -> bool:
     """What notes the kinds of line ends for text files does it for us, at a fifth of what searching costs."""
     decoder = IncrementalNewlineDecoder(None, translate=False)
@@ -138,10 +160,14 @@ def _has_bare_line_ends(plain: bytes) -> bool:
     return decoder.newlines not in (None, "\r\n")
 
 
+def _has_dot_lines(wire: bytes, *, at_line_start: bool) -> bool:
+    return b"\r\n." in wire or (at_line_start and wire.startswith(b"."))
+
+
 def _restuff(wire: bytes, *, at_line_start: bool) -> tuple[bytes, bytes]:
     """The content of a chunk, and its proper wire form."""
     first, *others = wire.split(b"\r\n.")
-    is_stuffed = all(other.startswith(b".") for other in others)
+    is_stuffed = all(map(_BEGINS_WITH_DOT, others))
     if at_line_start and first.startswith(b"."):
         is_stuffed = is_stuffed and first.startswith(b"..")
         first = first[1:]

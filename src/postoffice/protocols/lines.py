@@ -101,8 +101,9 @@ class LineReader:
         assert found is not None, "they were seen"
         self._position = self._searched = found.end()
 
-    def take_dotted(self) -> bytes | None:
-        """The letter that begins here, in wire form, without the dot line that ends it; None if that is not here yet.
+    def take_dotted(self, limit: int) -> bytes | None:
+        """The letter that begins here, in wire form, without the dot line that ends it; None if that is not here yet,
+        or behind more than `limit` octets.
 
         The quick way past `DotReader`: what comes behind the letter is not copied.
         """
@@ -110,7 +111,7 @@ class LineReader:
         if buffer.startswith(b".\r\n", start):
             self._position = self._searched = start + 3
             return b""
-        end = buffer.find(END, start)
+        end = buffer.find(END, start, start + limit + len(END) - 2)
         if end < 0:
             return None
         self._position = self._searched = end + len(END)

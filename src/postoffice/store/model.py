@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum, IntFlag
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from postoffice.message.content import HEAD_OCTETS, Content
+from postoffice.message.content import HEAD_OCTETS, Content, read_whole
 
 if TYPE_CHECKING:
     from postoffice.store.office import (
@@ -303,16 +303,21 @@ class Letter(NamedTuple):
 class Staged(NamedTuple):
     """A content that is here but belongs to nothing yet.
 
-    `head` is its beginning (64 KiB at most), not stuffed. What an engine needs to find it again is in `place`: the
-    wire octets themselves for a letter up to `CHUNK_OCTETS`, a name for a larger one. `has_bare_line_ends`
-    tells of an LF without CR or a CR without LF, which may be kept but never sent on (RFC 5321 §2.3.8); None of what
-    was staged in a mailbox, where nobody looks.
+    `head` is its beginning, not stuffed: what of the header lies in its first 64 KiB, or all of these. What an engine
+    needs to find it again is in `place`: the wire octets themselves for a letter up to `CHUNK_OCTETS`, a name for a
+    larger one. `has_bare_line_ends` tells of an LF without CR or a CR without LF, which may be kept but never sent on
+    (RFC 5321 §2.3.8); None of what was staged in a mailbox, where nobody looks.
     """
 
     content: Content
     head: bytes
     place: bytes | str
     has_bare_line_ends: bool | None
+
+    @classmethod
+    def of(cls, wire: bytes) -> Staged:
+        """A letter that is here whole, of up to `CHUNK_OCTETS` octets, at whose line ends nobody looks."""
+        return cls(*read_whole(wire), None)
 
     def surrogate_octets(self, prefix: bytes) -> int:
         """What a letter of this content below `prefix` measures for readers who did not ask for UTF-8."""

@@ -2,7 +2,8 @@
 
 Commands may be sent before earlier ones are answered (RFC 2449 §6.6); replies belong to commands in turn, and the
 table tells which replies have a body. A body comes as `Body` events in wire form, in portions as they arrive, then
-`EndOfBody`; so a letter of any size passes in constant memory.
+`EndOfBody`; so a letter of any size passes in constant memory. Whoever wants a body that is here whole takes it, and
+then there are no such events.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ Event = Greeting | Answer | Body | EndOfBody | Challenge | Oddity
 class Pop3Client:
     """One session. `state` counts what was confirmed; commands are checked against what the pending ones lead to."""
 
-    __slots__ = ("_ahead", "_body", "_body_is_new", "_greeted", "_lines", "_pending", "_said_utf8", "state")
+    __slots__ = ("_ahead", "_body", "_body_is_due", "_greeted", "_lines", "_pending", "_said_utf8", "state")
 
     def __init__(self) -> None:
         self.state = State.AUTHORIZATION
@@ -67,7 +68,7 @@ class Pop3Client:
         self._lines = LineReader(_REPLY_OCTETS)
         self._pending: deque[Command] = deque()
         self._body: DotReader | None = None
-        self._body_is_new = False
+        self._body_is_due = False
         self._greeted = False
         self._said_utf8 = False
 
@@ -83,8 +84,8 @@ class Pop3Client:
         elif command.keyword is Keyword.STLS and self._said_utf8:
             raise LocalProtocolError("STLS comes before UTF8")  # RFC 6856 §2.1
         self._pending.append(command)
-        if command.after is not None:
-            self._ahead = command.after
+        if rule.after is not None:
+            self._ahead = command.after or self._ahead
         return format_command(command)
 
     def respond(self, encoded: bytes) -> bytes:
@@ -102,8 +103,8 @@ class Pop3Client:
         self._lines.receive(octets)
 
     def next_event(self) -> Event:
-        if self._body is not None:
-            return self._next_of_body(self._body)
+        if self._body_is_due or self._body is not None:
+            return self._next_of_body()
         line = self._lines.take()
         if line is NEED_DATA and not self._lines.is_too_long:
             return NEED_DATA
@@ -120,6 +121,17 @@ class Pop3Client:
             return reply
         return self._answer(self._pending.popleft(), reply)
 
+    def take_body(self, limit: int) -> bytes | None:
+        """The body of the answer that was just given, in wire form, if it has so many octets at most and is here to its
+        end; None: events bring it.
+
+        Small letters come many at a time, each of them whole: then nobody has to copy those behind it.
+        """
+        whole = self._lines.take_dotted(limit)
+        if whole is not None:
+            self._body_is_due = False
+        return whole
+
     def begin_tls(self) -> None:
         """TLS begins behind the +OK to STLS; octets that came before it are an attack (RFC 2595 §4)."""
         if len(self._lines) or self._pending:
@@ -134,22 +146,24 @@ class Pop3Client:
         return Greeting(reply, stamp[0] if stamp else b"")
 
     def _answer(self, command: Command, reply: Reply) -> Answer:
+        rule = RULES[command.keyword]
         # QUIT ends the session whatever is answered (RFC 1939 §6).
-        if command.after is not None and (reply.is_ok or command.keyword is Keyword.QUIT):
-            self.state = command.after
+        if rule.after is not None and (reply.is_ok or command.keyword is Keyword.QUIT):
+            self.state = command.after or self.state
         if not self._pending:
             self._ahead = self.state
         has_body = reply.is_ok and command.shape in _WITH_BODY
-        if has_body:
-            self._body = DotReader()
-            self._body_is_new = True
+        self._body_is_due = has_body
         return Answer(command, reply, has_body)
 
-    def _next_of_body(self, body: DotReader) -> Event:
-        if self._body_is_new and len(self._lines):
-            # Small letters come many at a time, each of them whole: then nobody has to copy those behind it.
-            self._body_is_new = False
-            whole = self._lines.take_dotted()
+    def _next_of_body(self) -> Event:
+        body = self._body
+        if body is None:
+            if not len(self._lines):
+                return NEED_DATA
+            whole = self.take_body(len(self._lines))
+            self._body_is_due = False
+            body = self._body = DotReader()
             if whole is not None:
                 body.rest = b""
                 return Body(whole) if whole else self._end_of_body()

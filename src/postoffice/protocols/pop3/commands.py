@@ -52,7 +52,8 @@ class Invalid(NamedTuple):
     because: str
 
 
-_KEYWORDS = {keyword.value: (keyword, RULES[keyword].arguments) for keyword in Keyword}
+_WORDS = {keyword: keyword.value for keyword in Keyword}
+_KEYWORDS = {word: (keyword, RULES[keyword].arguments) for keyword, word in _WORDS.items()}
 _NO_NUL = re.compile(rb"[^\x00\r\n]+")
 _NUMBER = re.compile(rb"[0-9]{1,18}")
 _TWO_NUMBERS = re.compile(rb"([0-9]{1,18}) ([0-9]{1,18})")
@@ -110,8 +111,10 @@ def _arguments(kind: Arguments, rest: bytes) -> tuple[Argument, ...] | None:
 
 def format_command(command: Command) -> bytes:
     """The line of a command, with its end. The other direction of `parse`."""
-    words = [b"%d" % argument if isinstance(argument, int) else argument for argument in command.arguments]
-    return b" ".join([command.keyword.value, *words]) + b"\r\n"
+    line = _WORDS[command.keyword]
+    for argument in command.arguments:
+        line += b" %d" % argument if isinstance(argument, int) else b" " + argument
+    return line + b"\r\n"
 
 
 # The client's vocabulary, so that no caller spells a command.

@@ -73,6 +73,8 @@ class Shape(Enum):
     LETTER = "one line, then a letter"
     EXCHANGE = "challenges, then one line"
 
+    __hash__ = object.__hash__
+
 
 class Rule(NamedTuple):
     """One command. `shape_with_argument` differs from `shape` where an argument narrows the reply to one line."""

@@ -79,7 +79,7 @@ the next letters come: whoever closes the file waits for the last of it alone.""
 CACHE_OCTETS = 1 << 18
 """What each of a mailbox's connections may keep: hundreds of mailboxes may be open, and the kernel has a cache too."""
 
-CACHE_OCTETS_AT_HOME = 1 << 22
+CACHE_OCTETS_AT_HOME = 1 << 21
 """What the connection that writes may keep of a mailbox at home: all that a batch of letters changes goes to the log
 once, at the commit, and is not read again before."""
 
