@@ -8,7 +8,7 @@ from bench import programs
 from bench.contender import Mail
 from bench.letters import wire_file
 from bench.process import Server
-from postoffice.net.tls import make_self_signed
+from postoffice.net.self_signed import make_self_signed
 
 
 class Floor:

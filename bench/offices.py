@@ -18,7 +18,7 @@ from bench.contender import DOMAIN, PASSWORD, Mail
 from bench.ours import Ours
 from bench.peers.postfix import Postfix
 from bench.process import ServerFailed
-from postoffice.net.tls import make_self_signed
+from postoffice.net.self_signed import make_self_signed
 
 _FIRST_DOMAIN = "a.example"
 _SENDER = f"user0@{_FIRST_DOMAIN}"

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench.contender import PASSWORD, Mail
 from bench.process import Server, free_ports
-from postoffice.net.tls import make_self_signed
+from postoffice.net.self_signed import make_self_signed
 
 MAIL_UID = 5000
 """Owner of all mail. Needs no entry in the password file."""

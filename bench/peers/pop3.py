@@ -23,7 +23,7 @@ from bench.peers.debian import COURIER, COURIER_SCRIPT, CYRUS, UNPACKED, Package
 from bench.peers.dovecot import Dovecot
 from bench.process import Server, free_ports
 from postoffice.conformance.post import MaildirPost, MboxPost, Post, SmtpPost
-from postoffice.net.tls import make_self_signed
+from postoffice.net.self_signed import make_self_signed
 
 USER = "mrose"
 MAIL_UID = 5000

@@ -16,7 +16,7 @@ from bench.contender import PASSWORD, Mail
 from bench.peers.debian import COURIER, COURIER_SCRIPT, CYRUS, Package
 from bench.peers.dovecot import MAIL_UID, give_away, maildir_of
 from bench.process import Server, ServerFailed, free_ports
-from postoffice.net.tls import make_self_signed
+from postoffice.net.self_signed import make_self_signed
 
 _AT_ONCE = 300
 """Connections that may be open."""

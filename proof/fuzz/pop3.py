@@ -10,7 +10,8 @@ from postoffice.errors import RemoteProtocolError
 from postoffice.protocols.lines import NEED_DATA, Oddity
 from postoffice.protocols.pop3 import commands
 from postoffice.protocols.pop3.client import Body, Pop3Client
-from postoffice.protocols.pop3.commands import Command, Invalid
+from postoffice.protocols.pop3.commands import Command
+from postoffice.protocols.pop3.grammar import Invalid
 from postoffice.protocols.pop3.server import Pop3Server, Response
 from postoffice.protocols.pop3.table import EXCHANGE_OCTETS, RESPONSE_OCTETS, Keyword, Shape, State
 from proof.fuzz.cuts import control_and_octets, cut

@@ -21,7 +21,7 @@ from postoffice.client.collect import Options, collect
 from postoffice.client.url import Source
 from postoffice.errors import UsageError
 from postoffice.events import collected
-from postoffice.net import tls
+from postoffice.net import self_signed, tls, tls_server
 from postoffice.store.base import Store
 from postoffice.store.memory import MemoryMailbox, MemoryStore
 from postoffice.testing.certificates import Authority
@@ -272,10 +272,10 @@ def test_what_is_wrong_in_the_settings_is_said(tmp_path: Path) -> None:
 
 
 def test_an_authority_that_is_none_ends_the_start(tmp_path: Path) -> None:
-    pair = tls.make_self_signed(tmp_path, ["b.example"])
+    pair = self_signed.make_self_signed(tmp_path, ["b.example"])
     for path in (tmp_path / "missing.pem", pair[1]):
         with pytest.raises(UsageError, match="cannot be used as an authority"):
-            tls.server_context(*pair, path)
+            tls_server.server_context(*pair, path)
 
 
 def test_loopback_without_tls_has_no_external() -> None:

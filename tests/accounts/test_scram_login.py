@@ -19,7 +19,7 @@ from postoffice.app.config import Config
 from postoffice.client.collect import Options, collect
 from postoffice.client.url import Source
 from postoffice.errors import RemoteProtocolError
-from postoffice.net import tls
+from postoffice.net import self_signed, tls, tls_server
 from postoffice.protocols.sasl import client as sasl
 from postoffice.protocols.sasl.server import SCRAM, Channel, Claim
 from postoffice.store.base import Store
@@ -49,7 +49,7 @@ def _at(office: TestOffice, door: str, talk: Callable[[RawClient, bytes], T]) ->
 
 
 def _end_point(certificate: Path) -> bytes:
-    return tls.server_context(certificate, certificate.with_name("key.pem")).end_point
+    return tls_server.server_context(certificate, certificate.with_name("key.pem")).end_point
 
 
 def authenticate(client: RawClient, mechanism: bytes, claim: Claim, channel: Channel) -> bytes:
@@ -206,7 +206,7 @@ async def test_a_login_is_bound_to_the_certificate_of_its_own_connection() -> No
             return authenticate(client, b"SCRAM-SHA-1-PLUS", claim, Channel(end_point))
 
         assert (await at(office, "pop3s", talk)).startswith(b"+OK")
-        tls.make_self_signed(office.certificate.parent, ["b.example", "localhost", "127.0.0.1"])
+        self_signed.make_self_signed(office.certificate.parent, ["b.example", "localhost", "127.0.0.1"])
         office.open_office.reload()
         assert _end_point(office.certificate) != before
         assert (await at(office, "pop3s", talk)).startswith(b"+OK")
@@ -232,7 +232,7 @@ async def test_a_session_resumed_from_another_certificate_is_told_of_no_plus() -
         assert (found, is_resumed) == (scram, False)
         found, session, is_resumed = await asyncio.to_thread(mechanisms, session)
         assert (found, is_resumed) == (scram, True)
-        tls.make_self_signed(office.certificate.parent, ["b.example", "localhost", "127.0.0.1"])
+        self_signed.make_self_signed(office.certificate.parent, ["b.example", "localhost", "127.0.0.1"])
         office.open_office.reload()
         found, _, is_resumed = await asyncio.to_thread(mechanisms, session)
         assert (found, is_resumed) == (without_plus, True)

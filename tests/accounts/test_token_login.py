@@ -21,7 +21,9 @@ from postoffice.client.collect import Options, collect
 from postoffice.client.url import Source
 from postoffice.errors import Refused
 from postoffice.events import collected
-from postoffice.net.tls import Pair, client_context, make_self_signed
+from postoffice.net.self_signed import make_self_signed
+from postoffice.net.tls import client_context
+from postoffice.net.tls_server import Pair
 from postoffice.store.memory import MemoryMailbox, MemoryStore
 from postoffice.testing.office import TestOffice, run_office
 from postoffice.testing.provider import AUDIENCE, CLIENT, SECRET, Provider

@@ -16,7 +16,9 @@ import pytest
 from cryptography import x509
 
 from postoffice.app.config import Config, TlsSettings
-from postoffice.net.tls import Pair, end_point, make_self_signed, opportunistic_context
+from postoffice.net.self_signed import make_self_signed
+from postoffice.net.tls import end_point, opportunistic_context
+from postoffice.net.tls_server import Pair
 from postoffice.protocols.sasl import client as sasl
 from postoffice.protocols.sasl.server import Channel, Claim
 from postoffice.store.memory import MemoryStore

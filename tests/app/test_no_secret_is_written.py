@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from postoffice.net import tls
-from postoffice.net.tls import client_context, server_context
+from postoffice.net.tls import client_context
+from postoffice.net.tls_server import server_context
 from postoffice.protocols.sasl import client as sasl
 from postoffice.protocols.sasl import digest
 from postoffice.protocols.sasl.server import BEARER, EXTERNAL, Channel, Claim

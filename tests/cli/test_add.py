@@ -14,7 +14,7 @@ import pytest
 from postoffice.client.login import Trust
 from postoffice.client.url import parse_url
 from postoffice.home.config import Home, read_home
-from postoffice.net.tls import server_context
+from postoffice.net.tls_server import server_context
 from postoffice.testing.certificates import Authority
 from postoffice.testing.command import COMMAND
 from postoffice.testing.dns import FakeDNS

@@ -12,7 +12,8 @@ import pytest
 from postoffice.client.collect import Options, Report, collect
 from postoffice.client.url import Source
 from postoffice.errors import Refused
-from postoffice.net.tls import client_context, server_context
+from postoffice.net.tls import client_context
+from postoffice.net.tls_server import server_context
 from postoffice.store.memory import MemoryMailbox
 from postoffice.testing.certificates import Authority
 from postoffice.testing.peer import PASSWORD, USER, Pop3Peer

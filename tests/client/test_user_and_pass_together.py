@@ -13,7 +13,8 @@ from postoffice import Pop3Client
 from postoffice.client.collect import Options, Report, collect
 from postoffice.client.url import Source
 from postoffice.errors import ConnectionLost, Disconnected, Refused
-from postoffice.net.tls import client_context, server_context
+from postoffice.net.tls import client_context
+from postoffice.net.tls_server import server_context
 from postoffice.store.memory import MemoryMailbox
 from postoffice.testing.certificates import Authority
 from postoffice.testing.faults.connection import DropsAhead

@@ -17,7 +17,8 @@ from postoffice.home import autoconfig
 from postoffice.home.discovery import Candidate, Discovery
 from postoffice.home.https import PAGE_OCTETS, Web
 from postoffice.net.dns import Resolver
-from postoffice.net.tls import client_context, server_context
+from postoffice.net.tls import client_context
+from postoffice.net.tls_server import server_context
 from postoffice.testing.certificates import Authority
 from postoffice.testing.dns import FakeDNS, Records
 from postoffice.testing.peer import Pop3Peer

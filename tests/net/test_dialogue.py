@@ -15,7 +15,8 @@ from postoffice.errors import ConnectionLost, Draining, PatienceLost
 from postoffice.events import collected
 from postoffice.net.dialogue import FLIGHT_OCTETS, Dialogue
 from postoffice.net.switchboard import Switchboard
-from postoffice.net.tls import client_context, server_context
+from postoffice.net.tls import client_context
+from postoffice.net.tls_server import server_context
 from postoffice.protocols.lines import NEED_DATA, LineReader
 from postoffice.testing.certificates import Authority
 

@@ -13,20 +13,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from postoffice.errors import UsageError
+from postoffice.net.self_signed import make_self_signed
 from postoffice.net.tls import (
-    Pair,
     client_certificate,
     client_context,
     describe,
     end_point,
-    make_self_signed,
     opportunistic_context,
     pin_of,
     pinned_context,
-    reload,
-    server_context,
     show,
 )
+from postoffice.net.tls_server import Pair, reload, server_context
 from postoffice.testing.certificates import Authority
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from postoffice.net.tls import client_context, server_context
+from postoffice.net.tls import client_context
+from postoffice.net.tls_server import server_context
 from postoffice.net.tunnel import PORTION_OCTETS, Tunnel, settle
 from postoffice.testing.certificates import Authority
 

@@ -13,7 +13,8 @@ from bench.peers.dovecot import Dovecot
 from postoffice import BlockingPop3Client, Pop3Client
 from postoffice.conformance.post import MaildirPost
 from postoffice.errors import Refused
-from postoffice.net.tls import client_context, make_self_signed
+from postoffice.net.self_signed import make_self_signed
+from postoffice.net.tls import client_context
 from postoffice.testing.process import open_folder
 from postoffice.testing.programs import LETTERS
 

@@ -10,7 +10,7 @@ import pytest
 
 from postoffice.access import languages
 from postoffice.access.languages import LANGUAGES, Catalogue, chosen, read_catalogue
-from postoffice.protocols.pop3.commands import Invalid, parse
+from postoffice.protocols.pop3.grammar import Invalid, parse
 from postoffice.protocols.pop3.replies import Code
 from postoffice.protocols.pop3.server import Pop3Server
 from postoffice.protocols.pop3.table import RESPONSE_OCTETS, Arguments, Keyword

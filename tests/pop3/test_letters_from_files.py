@@ -19,7 +19,8 @@ from postoffice.accounts.login import Login, LoginSettings
 from postoffice.accounts.visits import VisitBook
 from postoffice.events import collected
 from postoffice.net.switchboard import Switchboard
-from postoffice.net.tls import client_context, server_context
+from postoffice.net.tls import client_context
+from postoffice.net.tls_server import server_context
 from postoffice.protocols.dots import stuff
 from postoffice.store.embedded import EmbeddedStore
 from postoffice.store.model import CHUNK_OCTETS, Credential

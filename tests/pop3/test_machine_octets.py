@@ -12,7 +12,8 @@ from postoffice.protocols.dots import stuff
 from postoffice.protocols.lines import NEED_DATA
 from postoffice.protocols.pop3 import commands, replies
 from postoffice.protocols.pop3.client import Answer, Body, EndOfBody, Event, Pop3Client
-from postoffice.protocols.pop3.commands import Command, Invalid, format_command, parse
+from postoffice.protocols.pop3.commands import Command, format_command
+from postoffice.protocols.pop3.grammar import Invalid, parse
 from postoffice.protocols.pop3.replies import Challenge, Code, Reply
 from postoffice.protocols.pop3.server import Pop3Server
 from postoffice.protocols.pop3.table import COMMAND_OCTETS, RULES, Arguments, Keyword

@@ -8,7 +8,8 @@ from postoffice.errors import LocalProtocolError, RemoteProtocolError
 from postoffice.protocols.lines import NEED_DATA
 from postoffice.protocols.pop3 import commands
 from postoffice.protocols.pop3.client import Answer, Body, EndOfBody, Greeting, Pop3Client
-from postoffice.protocols.pop3.commands import Command, Invalid
+from postoffice.protocols.pop3.commands import Command
+from postoffice.protocols.pop3.grammar import Invalid
 from postoffice.protocols.pop3.server import Pop3Server
 from postoffice.protocols.pop3.table import RULES, Keyword, Shape, State
 

@@ -34,7 +34,8 @@ from postoffice.net.dialogue import Dialogue
 from postoffice.net.switchboard import Switchboard
 from postoffice.net.tls import describe
 from postoffice.protocols.lines import NEED_DATA, Oddity
-from postoffice.protocols.pop3.commands import Command, Invalid
+from postoffice.protocols.pop3.commands import Command
+from postoffice.protocols.pop3.grammar import Invalid
 from postoffice.protocols.pop3.replies import Code, format_error
 from postoffice.protocols.pop3.server import LONG_RUN, Pop3Server, Response
 from postoffice.protocols.pop3.table import Keyword, State

@@ -10,7 +10,7 @@ import ssl
 from pathlib import Path
 
 from postoffice.app.config import TlsSettings
-from postoffice.net.tls import reload, server_context
+from postoffice.net.tls_server import reload, server_context
 
 
 class Certificates:

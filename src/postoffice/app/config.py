@@ -27,7 +27,7 @@ from postoffice.errors import UsageError
 from postoffice.net.crowd import CrowdSettings
 from postoffice.net.listen import GONE_SECONDS
 from postoffice.net.networks import Network
-from postoffice.net.tls import Pair
+from postoffice.net.tls_server import Pair
 from postoffice.protocols.smtp.lmtp import LMTP_PORT
 from postoffice.transfer.door import SmtpSettings
 from postoffice.transfer.intake import IntakeSettings

@@ -42,7 +42,7 @@ from postoffice.errors import UsageError
 from postoffice.net.crowd import Crowd
 from postoffice.net.listen import Door, bind_door, bind_socket, listen_privately
 from postoffice.net.notify import notify, watchdog_seconds
-from postoffice.net.tls import Pair
+from postoffice.net.tls_server import Pair
 from postoffice.store.embedded import EmbeddedStore
 from postoffice.store.embedded.remote import serve_committer
 

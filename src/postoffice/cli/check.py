@@ -24,7 +24,7 @@ from postoffice.home.locking.beside import is_whole_twice
 from postoffice.home.locking.finding import key_of
 from postoffice.home.locking.recognizing import keys_path
 from postoffice.home.mailbox import must_be_no_other
-from postoffice.net.tls import server_context
+from postoffice.net.tls_server import server_context
 from postoffice.quantities import counted, size
 from postoffice.store.base import Store
 from postoffice.store.embedded.chain import SHOWN_DIGITS, Commit

@@ -33,7 +33,7 @@ def init(address: str, data: Path | None, password_stdin: bool) -> None:
     from postoffice.app.privilege import check_way, give_away
     from postoffice.cli.people import add_account
     from postoffice.cli.residents import normalized
-    from postoffice.net.tls import make_self_signed
+    from postoffice.net.self_signed import make_self_signed
     from postoffice.store.embedded import EmbeddedStore
 
     folder = data_folder(data)

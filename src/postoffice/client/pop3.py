@@ -32,9 +32,9 @@ from postoffice.client.url import ANY_MECHANISM, PORT, TLS_PORT, Source
 from postoffice.errors import LocalProtocolError, Refused, RemoteProtocolError, TooLarge, UsageError
 from postoffice.net.tls import client_context
 from postoffice.protocols.dots import Unstuffer
-from postoffice.protocols.pop3 import commands
+from postoffice.protocols.pop3 import commands, grammar
 from postoffice.protocols.pop3.client import Body, EndOfBody
-from postoffice.protocols.pop3.commands import Command, Invalid
+from postoffice.protocols.pop3.commands import Command
 
 LETTER_OCTETS: Final = 64 * 1024 * 1024
 """The largest letter that is taken whole, unless somebody says how large one may be."""
@@ -234,7 +234,7 @@ class Pop3Client:
     async def lang(self, language_range: str) -> None:
         """From now on the server speaks this language (RFC 6856 §3)."""
         command = commands.speak(language_range.encode())
-        if isinstance(commands.parse(commands.format_command(command)[:-2]), Invalid):
+        if isinstance(grammar.parse(commands.format_command(command)[:-2]), grammar.Invalid):
             raise UsageError("this is no language range (RFC 4647 §2.1)")
         await self._line_of(command, f"the language {language_range}")
 

@@ -111,6 +111,9 @@ class _Recognizing:
 
     def _look_at(self, unique_id: str, group: list[Listed]) -> None:
         family = self._families.get(unique_id, [])
+        if not family and len(group) == 1 and unique_id and unique_id not in self._memory:
+            self._found.new.append(Met(group[0], unique_id))
+            return
         names = self._free_names(unique_id)
         if not family:
             self._found.new += [Met(item, next(names)) for item in group]

@@ -32,8 +32,9 @@ from postoffice.net.crowd import Crowd
 from postoffice.net.listen import Answering, Door, answer, bind_door
 from postoffice.net.networks import is_in
 from postoffice.net.notify import notify
+from postoffice.net.self_signed import make_self_signed
 from postoffice.net.switchboard import Switchboard
-from postoffice.net.tls import make_self_signed, server_context
+from postoffice.net.tls_server import server_context
 from postoffice.store.memory import MemoryStore
 from postoffice.store.model import Credential
 

@@ -1,17 +1,11 @@
-"""TLS as mail uses it, and the certificate an office makes for itself until it has a better one (RFC 8314, RFC 3207).
+"""TLS as mail uses it (RFC 8314, RFC 3207): what a client trusts, and what both ends can tell of a connection.
 
-Three contexts: the server's; that of a client who insists on knowing the server; and the courier's, who encrypts
-with whoever offers it and believes nobody (opportunistic, RFC 7435): a certificate that nobody checks must not make
-a letter travel in clear.
+A client insists on knowing the server; the courier encrypts with whoever offers it and believes nobody (opportunistic,
+RFC 7435): a certificate that nobody checks must not make a letter travel in clear. A client may instead know the
+server's key beforehand (a pin, RFC 7858 §4.2 has the form): then whoever has that key is the server, whatever its
+certificate says, and nobody else is.
 
-A server may have several certificates, and shows the one that is for the name which the client says (SNI, RFC 6066
-§3). What a certificate is for stands in it, and so in no setting.
-
-A client may instead know the server's key beforehand (a pin, RFC 7858 §4.2 has the form): then whoever has that key is
-the server, whatever its certificate says, and nobody else is.
-
-Nothing below TLS 1.2 (RFC 8996). Session tickets are on; clients that come back every minute resume. A connection
-gets one ticket, and with it the next one: who calls by several at once is rare here, and a ticket costs 40 µs.
+Nothing below TLS 1.2 (RFC 8996).
 """
 
 from __future__ import annotations
@@ -20,35 +14,15 @@ import base64
 import hashlib
 import os
 import ssl
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from postoffice.clock import Clock, system_clock
 from postoffice.errors import UsageError
 
-if TYPE_CHECKING:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric import ec
-
 CONFIG_STATUS = getattr(os, "EX_CONFIG", 78)
-SELF_SIGNED_DAYS = 3650
 
 PIN: Final = "sha256:"
 """How a pin begins; the SHA-256 of a public key (SubjectPublicKeyInfo, DER) follows in base64."""
-
-_TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A chain, PEM, its own certificate first, and the private key of that."""
-
-    certificate: Path
-    key: Path
 
 
 class ServerContext(ssl.SSLContext):
@@ -62,77 +36,6 @@ class ServerContext(ssl.SSLContext):
     names: frozenset[str] = frozenset()
     is_second: bool = False
     is_one_of_several: bool = False
-
-
-def server_context(
-    certificate: Path, key: Path, clients: Path | None = None, more: Sequence[Pair] = ()
-) -> ServerContext:
-    """For a server that shows this chain, or one of `more` to who says a name in it. A UsageError names a file that is
-    wrong.
-
-    With `clients`, authorities in PEM, it asks clients for a certificate by one of them; who has none is welcome too.
-    """
-    context = _context(Pair(certificate, key), clients)
-    others = [_context_for_names(pair, clients) for pair in more]
-    if others:
-        _choose_by_name(context, context, others)
-    return context
-
-
-def reload(
-    context: ssl.SSLContext, certificate: Path, key: Path, clients: Path | None = None, more: Sequence[Pair] = ()
-) -> None:
-    """From the next handshake on, `context` shows other chains. If a file is wrong nothing changes: UsageError.
-
-    Loading into the context itself would leave it with half a pair on an error, and with two certificates where the
-    kind of key changed. So it hands its handshakes over to fresh ones; the tickets it gave stay good.
-    """
-    fresh = _context(Pair(certificate, key), clients)
-    others = [_context_for_names(pair, clients) for pair in more]
-    for one in (fresh, *others):
-        one.is_second = True
-    _choose_by_name(context, fresh, others)
-
-
-def _context(pair: Pair, clients: Path | None) -> ServerContext:
-    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_TLS12_CIPHERS)
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    context.num_tickets = 1
-    show(context, pair.certificate, pair.key)
-    first = ssl.PEM_cert_to_DER_cert(_first_certificate(pair.certificate))
-    context.end_point = _hash(first)
-    context.names = _names(first)
-    if clients is not None:
-        context.verify_mode = ssl.CERT_OPTIONAL
-        _trust(context, clients)
-    return context
-
-
-def _context_for_names(pair: Pair, clients: Path | None) -> ServerContext:
-    context = _context(pair, clients)
-    if not context.names:
-        sentence = f"{pair.certificate}: there is no name in it (subjectAltName), so nobody would be shown it"
-        raise UsageError(sentence, CONFIG_STATUS)
-    return context
-
-
-def _choose_by_name(door: ssl.SSLContext, usual: ServerContext, others: Sequence[ServerContext]) -> None:
-    """Handshakes that begin with `door` go on with the first of `others` for the name said, else with `usual`."""
-    by_name: dict[str, ServerContext] = {}
-    for context in others:
-        for known in context.names:
-            by_name.setdefault(known, context)
-    for context in (usual, *others):
-        context.is_one_of_several = bool(others)
-
-    def hand_over(connection: ssl.SSLObject, name: str | None, asked: ssl.SSLContext) -> None:
-        said = (name or "").lower()
-        # A wildcard is for one label (RFC 9525 §6.3); the name itself goes before.
-        connection.context = by_name.get(said) or by_name.get(f"*.{said.partition('.')[2]}") or usual
-
-    door.sni_callback = hand_over
 
 
 class PinnedContext(ssl.SSLContext):
@@ -203,7 +106,7 @@ def client_context(ca: Path | None = None, *, verify: bool = True) -> ssl.SSLCon
         return opportunistic_context()
     context = ssl.create_default_context() if ca is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if ca is not None:
-        _trust(context, ca)
+        trust(context, ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
@@ -226,7 +129,7 @@ def show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
         raise UsageError(sentence, CONFIG_STATUS) from error
 
 
-def _trust(context: ssl.SSLContext, authorities: Path) -> None:
+def trust(context: ssl.SSLContext, authorities: Path) -> None:
     try:
         context.load_verify_locations(authorities)
     except (OSError, ssl.SSLError) as error:
@@ -255,7 +158,7 @@ def end_point(connection: ssl.SSLObject | ssl.SSLSocket) -> bytes:
         context = connection.context
         return context.end_point if isinstance(context, ServerContext) and not _is_of_another(connection) else b""
     shown = connection.getpeercert(binary_form=True)
-    return _hash(shown) if shown else b""
+    return end_point_of(shown) if shown else b""
 
 
 def client_certificate(connection: ssl.SSLObject) -> bytes:
@@ -279,27 +182,7 @@ def _is_of_another(connection: ssl.SSLObject | ssl.SSLSocket) -> bool:
     return is_one and bool(connection.session_reused)
 
 
-def _names(certificate: bytes) -> frozenset[str]:
-    """The hosts and addresses of a certificate, in lower case."""
-    from cryptography import x509
-
-    try:
-        found = x509.load_der_x509_certificate(certificate).extensions.get_extension_for_class(
-            x509.SubjectAlternativeName
-        )
-    except (ValueError, x509.ExtensionNotFound):
-        return frozenset()
-    hosts = [name.lower() for name in found.value.get_values_for_type(x509.DNSName)]
-    return frozenset((*hosts, *map(str, found.value.get_values_for_type(x509.IPAddress))))
-
-
-def _first_certificate(chain: Path) -> str:
-    begin, end = ssl.PEM_HEADER, ssl.PEM_FOOTER
-    _, _, rest = chain.read_text("ascii", "replace").partition(begin)
-    return f"{begin}{rest.partition(end)[0]}{end}"
-
-
-def _hash(certificate: bytes) -> bytes:
+def end_point_of(certificate: bytes) -> bytes:
     """RFC 5929 §4.1: by the certificate's own hash, SHA-256 for MD5 and SHA-1; nothing where it has none or several."""
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
@@ -312,87 +195,6 @@ def _hash(certificate: bytes) -> bytes:
         return b""
     name = "sha256" if algorithm.name in ("md5", "sha1") else algorithm.name
     return hashlib.new(name, certificate).digest() if name in hashlib.algorithms_available else b""
-
-
-def make_self_signed(directory: Path, names: Iterable[str], clock: Clock = system_clock) -> tuple[Path, Path]:
-    """A P-256 certificate for names and IP addresses, and its key; durable when it returns.
-
-    Gives the paths of both, in `directory`; what was there is replaced. Only the owner may read the key.
-    """
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    builder = server_certificate(list(names), key.public_key(), clock(), SELF_SIGNED_DAYS)
-    return write_pair(directory, builder.sign(key, hashes.SHA256()), key)
-
-
-def server_certificate(
-    names: list[str], key: ec.EllipticCurvePublicKey, now: float, days: int, issuer: x509.Name | None = None
-) -> x509.CertificateBuilder:
-    """A server's certificate that only wants a signature: its own, or the issuer's. Valid from yesterday on, since
-    clocks differ."""
-    from cryptography import x509
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-    begin = datetime.fromtimestamp(now, UTC) - timedelta(days=1)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer or subject)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(begin)
-        .not_valid_after(begin + timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
-
-
-def write_pair(directory: Path, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> tuple[Path, Path]:
-    """Put `certificate.pem` and `key.pem` into a folder, each whole or not at all, durably."""
-    from cryptography.hazmat.primitives import serialization
-
-    pem = serialization.Encoding.PEM
-    key_octets = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    key_path = directory / "key.pem"
-    certificate_path = directory / "certificate.pem"
-    _write_durably(key_path, key_octets, 0o600)
-    _write_durably(certificate_path, certificate.public_bytes(pem), 0o644)
-    return certificate_path, key_path
-
-
-def _write_durably(path: Path, octets: bytes, mode: int) -> None:
-    import tempfile
-
-    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(handle, mode)
-            file.write(octets)
-            file.flush()
-            os.fsync(handle)
-        Path(unfinished).replace(path)
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _general_name(name: str) -> x509.GeneralName:
-    from cryptography import x509
-
-    try:
-        return x509.IPAddress(ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
 
 
 def _no_passphrase() -> str:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from postoffice.clock import Clock, system_clock
-from postoffice.net.tls import server_certificate, write_pair
+from postoffice.net.self_signed import server_certificate, write_pair
 
 DAYS = 30
 

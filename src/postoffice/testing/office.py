@@ -21,7 +21,7 @@ from postoffice.app.certificates import Certificates
 from postoffice.app.config import DOORS, Config
 from postoffice.clock import Clock, system_clock
 from postoffice.net.listen import Door, bind_door
-from postoffice.net.tls import make_self_signed
+from postoffice.net.self_signed import make_self_signed
 from postoffice.store.base import Store
 from postoffice.store.model import Account, Credential, Entry, Piece
 

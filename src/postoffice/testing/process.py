@@ -26,7 +26,7 @@ from postoffice.accounts import verifiers
 from postoffice.app.config import PORTS
 from postoffice.app.privilege import give_away
 from postoffice.clock import system_clock
-from postoffice.net.tls import make_self_signed
+from postoffice.net.self_signed import make_self_signed
 from postoffice.store.embedded import EmbeddedStore
 from postoffice.store.model import Credential, Damage
 from postoffice.testing.certificates import Authority

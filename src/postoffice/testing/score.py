@@ -31,6 +31,7 @@ from postoffice.protocols.notation import (
     unescaped,
 )
 from postoffice.protocols.pop3 import commands as pop3
+from postoffice.protocols.pop3 import grammar
 from postoffice.protocols.pop3.table import Keyword as Pop3Keyword
 from postoffice.protocols.pop3.table import Shape
 from postoffice.protocols.smtp import commands as smtp
@@ -38,7 +39,7 @@ from postoffice.protocols.smtp.table import RULES, Keyword
 from postoffice.testing.scenes import Setting, made_letter, read_scene
 
 Command = pop3.Command | smtp.Command
-Invalid = pop3.Invalid | smtp.Invalid
+Invalid = grammar.Invalid | smtp.Invalid
 _BODIES = frozenset({Shape.LISTING, Shape.LETTER})
 
 
@@ -206,7 +207,7 @@ class _Reader:
 
     def _parsed(self, line: bytes) -> Command | Invalid:
         if self._is_pop3:
-            return pop3.parse(line.removesuffix(b"\r"))
+            return grammar.parse(line.removesuffix(b"\r"))
         return smtp.parse(line[:-1]) if line.endswith(b"\r") else smtp.Invalid(500, "", "bare LF")
 
     def _ends_group(self, command: Command | Invalid) -> bool:

@@ -27,7 +27,8 @@ from postoffice.errors import LocalProtocolError
 from postoffice.net.dialogue import Tracer
 from postoffice.net.pace import octets_under_way
 from postoffice.net.switchboard import Switchboard
-from postoffice.net.tls import client_context, server_context
+from postoffice.net.tls import client_context
+from postoffice.net.tls_server import server_context
 from postoffice.protocols.lines import NEED_DATA
 from postoffice.protocols.notation import Closes, Handshake, Passes, Recorder
 from postoffice.protocols.pop3 import client as pop3

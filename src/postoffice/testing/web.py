@@ -15,7 +15,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Self
 
-from postoffice.net.tls import server_context
+from postoffice.net.tls_server import server_context
 
 
 class Web:

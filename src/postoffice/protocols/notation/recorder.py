@@ -25,6 +25,7 @@ from postoffice.protocols.notation.steps import (
     line_text,
 )
 from postoffice.protocols.pop3 import commands as pop3
+from postoffice.protocols.pop3 import grammar
 from postoffice.protocols.pop3.table import Keyword, Shape
 from postoffice.protocols.smtp.table import RULES as SMTP_RULES
 
@@ -93,7 +94,7 @@ class Recorder:
         self._say(Line("C", line_text(self._without_secret(word, line))))
         shape: Shape | None = None
         if self._is_pop3:
-            command = pop3.parse(line.rstrip(b"\r\n"))
+            command = grammar.parse(line.rstrip(b"\r\n"))
             shape = command.shape if isinstance(command, pop3.Command) else None
         if word == b"AUTH":
             self._saw_auth = True

@@ -14,7 +14,8 @@ from typing import Final
 from postoffice.counts import Outcome
 from postoffice.errors import LocalProtocolError
 from postoffice.protocols.lines import NEED_DATA, TOO_LONG, LineReader, Oddity
-from postoffice.protocols.pop3.commands import ALONE, Command, Invalid, parse
+from postoffice.protocols.pop3.commands import Command
+from postoffice.protocols.pop3.grammar import ALONE, Invalid, parse
 from postoffice.protocols.pop3.replies import Code, format_error, format_ok
 from postoffice.protocols.pop3.table import COMMAND_OCTETS, EXCHANGE_OCTETS, RULES, Keyword, Shape, State
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from postoffice.net.tls import server_context
+from postoffice.net.tls_server import server_context
 from postoffice.testing.certificates import Authority
 from postoffice.testing.faults.cells import Fault, Tls
 from postoffice.testing.faults.logins import TOKEN
