@@ -34,7 +34,7 @@ from postoffice.errors import UsageError
 from postoffice.events import event
 from postoffice.net.crowd import Crowd
 from postoffice.net.dialogue import Dialogue, Tracer
-from postoffice.net.listen import Door
+from postoffice.net.listen import Door, serving_loop
 from postoffice.net.neighbours import Neighbours
 from postoffice.protocols.notation import Recorder
 from postoffice.store.embedded import EmbeddedStore
@@ -71,15 +71,6 @@ class Work:
     index: int
 
 
-def new_loop() -> asyncio.AbstractEventLoop:
-    """uvloop where there is one."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
-
-
 def work(job: Work, status: int, lifeline: socket.socket) -> None:
     """Serve. Returns when drained."""
     keep_freed_memory(KEPT_OCTETS, PIECE_OCTETS)
@@ -87,7 +78,7 @@ def work(job: Work, status: int, lifeline: socket.socket) -> None:
     count_events(partial(job.board.note, f"worker {job.index}"))
     sys.unraisablehook = _tell_unraisable
     try:
-        with asyncio.Runner(loop_factory=new_loop) as runner:
+        with asyncio.Runner(loop_factory=serving_loop) as runner:
             runner.run(_serve(job, log, status, lifeline))
     finally:
         log.close()

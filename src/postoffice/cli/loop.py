@@ -25,15 +25,10 @@ def with_file(opened: Callable[[], MailboxFile], work: Callable[[MailboxFile], A
     return with_loop(main)
 
 
-def with_loop(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run it to its end in a loop of its own."""
-    with asyncio.Runner(loop_factory=_new_loop) as runner:
+def with_loop(
+    main: Callable[[], Coroutine[Any, Any, T]], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+) -> T:
+    """Run it to its end in a loop of its own. That is the one of the library, for the few connections that a command
+    has: it reads into the very octets that it gives, and nothing more is imported."""
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
         return runner.run(main())
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()

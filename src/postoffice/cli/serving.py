@@ -102,8 +102,10 @@ def serve_files(
         click.echo(" ".join(("ready", *(f"{name}={at}" for name, door in doors.items() for at in door.addresses))))
         sys.stdout.flush()
 
+    from postoffice.net.listen import serving_loop
+
     with _log(as_json=log_json):
-        with_loop(lambda: _until_a_signal(wish, told))
+        with_loop(lambda: _until_a_signal(wish, told), serving_loop)
 
 
 def _password(**places: Any) -> str | None:

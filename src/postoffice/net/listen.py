@@ -27,6 +27,15 @@ GONE_SECONDS = 120.0
 """After how long a silent network counts as one that is gone."""
 
 
+def serving_loop() -> asyncio.AbstractEventLoop:
+    """The event loop of a process that has doors: uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
 @dataclass(frozen=True, slots=True)
 class Door:
     """A name of ours for a port, and the sockets that listen there."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import ssl
 
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "UNEXPECTED_MESSAGE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"})
 """How OpenSSL calls an answer that is not TLS at all."""
+
+_NUMBER = r"\[Errno ([0-9]+)\]"
+"""So an event loop tells of several addresses that it tried, in one text."""
 
 
 def in_words(error: BaseException) -> str:
@@ -16,8 +21,12 @@ def in_words(error: BaseException) -> str:
             return "what answers there does not speak TLS"
         case ssl.SSLError(reason=str(reason)):
             return f"TLS failed: {reason.lower().replace('_', ' ')}"
+        case OSError(errno=int(number)) if number > 0 and not isinstance(error, ssl.SSLError):
+            return os.strerror(number)  # what an event loop writes there names its own calls
         case OSError(strerror=str(said)) if said:
             return said
+        case OSError() if numbers := re.findall(_NUMBER, str(error)):
+            return ", ".join(dict.fromkeys(os.strerror(int(number)) for number in numbers))
         case TimeoutError():
             return "no answer in time"
         case _:
