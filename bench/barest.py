@@ -22,7 +22,7 @@ from collections.abc import Iterator
 PIECE_OCTETS = 256 * 1024
 WINDOW = 32
 WINDOW_AT_ONCE = 1000
-BEGINS_WITH = ("asyncio", "ssl", "click", "uvloop", "apsw")
+BEGINS_WITH = ("asyncio", "ssl", "click", "apsw")
 DOT_LINE = b".\r\n"
 END = b"\r\n" + DOT_LINE
 
