@@ -8,7 +8,7 @@ import pytest
 
 from postoffice.errors import StoreError
 from postoffice.store.base import Mailbox, Store
-from postoffice.store.identity import new_email_id
+from postoffice.store.identity import new_email_id, new_email_ids
 from postoffice.store.memory import MemoryMailbox, MemoryStore
 from postoffice.store.slow import SlowStore
 from postoffice.testing.check_store import (
@@ -140,7 +140,7 @@ async def test_a_slow_store_closes_the_one_it_wraps() -> None:
 def test_email_ids_sort_by_time_and_never_come_twice() -> None:
     ids = [new_email_id(1_700_000_000 + step / 1000) for step in range(2000)]
     assert ids == sorted(ids)
-    assert len({new_email_id(1_700_000_000) for _ in range(10_000)}) == 10_000
+    assert len({new_email_id(1_700_000_000) for _ in range(10_000)} | {*new_email_ids(1_700_000_000, 10_000)}) == 20_000
     assert {len(one) for one in ids} == {26}
     assert all(one.isalnum() and one.islower() and one.isascii() for one in ids)
     assert len(new_email_id(0)) == len(new_email_id(17_000_000_000)) == 26

@@ -14,7 +14,6 @@ import fcntl
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
@@ -125,6 +124,7 @@ class Purse:
 
     def _write(self, grant: Grant) -> None:
         import json
+        from dataclasses import asdict
 
         write_file(self._path(_name(grant.address)), json.dumps(asdict(grant)).encode())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from copy import copy
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from postoffice.client.listing import Listed
@@ -177,7 +176,8 @@ class Run:
 
     def told(self) -> Report:
         """What came of it so far. A letter counts once, in however many sessions it was met."""
-        told = copy(self.report)
+        told = Report()
+        vars(told).update(vars(self.report))
         told.listed = max(told.listed, len(self.listed))
         told.known = len(self.known)
         told.refused = len(self.refused)

@@ -8,10 +8,16 @@ and has no upper case to confuse with lower (RFC 8474 §8), and is a proper uniq
 
 from __future__ import annotations
 
-from random import getrandbits
+import os
 
 
 def new_email_id(now: float) -> str:
     """An id nobody has, 26 characters, for a letter that comes at `now`."""
-    # Nothing secret: the generator is seeded by the system, and anew in every forked process.
-    return f"m{int(now * 1000):011x}{getrandbits(56):014x}"
+    return new_email_ids(now, 1)[0]
+
+
+def new_email_ids(now: float, count: int) -> list[str]:
+    """One for each of so many letters that come at `now`."""
+    moment = f"m{int(now * 1000):011x}"
+    random = os.urandom(7 * count).hex()
+    return [moment + random[at : at + 14] for at in range(0, 14 * count, 14)]

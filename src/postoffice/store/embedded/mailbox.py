@@ -44,7 +44,7 @@ from postoffice.store.embedded.folders import Leave
 from postoffice.store.embedded.schema import HAS_SEARCH, MAILBOX
 from postoffice.store.embedded.sight import Seen
 from postoffice.store.embedded.staging import GrowingStage, RowOverflow
-from postoffice.store.identity import new_email_id
+from postoffice.store.identity import new_email_ids
 from postoffice.store.model import (
     INBOX,
     Changes,
@@ -296,7 +296,7 @@ class MailboxFile:
         self, letters: Sequence[Letter], when_put: Callable[[], object] | None = None, *, may_wait: bool = False
     ) -> list[int]:
         now = self._clock()
-        email_ids = [new_email_id(now) for _ in letters]
+        email_ids = new_email_ids(now, len(letters))
         loop = asyncio.get_running_loop()
 
         def change(connection: Connection) -> list[int]:
