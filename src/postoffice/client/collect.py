@@ -15,6 +15,7 @@ several times, or when something happened that no session can mend.
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from postoffice.client.entrance import Key
 from postoffice.client.run import PART, Options, Order, Report, Run
@@ -27,7 +28,9 @@ from postoffice.net.dial import dial
 from postoffice.net.switchboard import Switchboard
 from postoffice.net.tls import client_context
 from postoffice.protocols.pop3.client import Pop3Client
-from postoffice.store.base import Mailbox
+
+if TYPE_CHECKING:
+    from postoffice.store.base import Mailbox
 
 __all__ = ["CLOSE_SECONDS", "Options", "Order", "Report", "collect"]
 

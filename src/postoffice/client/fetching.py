@@ -15,7 +15,7 @@ import asyncio
 import re
 from collections import deque
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from postoffice.client.ledger import Ledger
 from postoffice.client.recognition import Met, header_digest
@@ -27,8 +27,10 @@ from postoffice.events import event
 from postoffice.protocols.pop3 import commands
 from postoffice.protocols.pop3.client import Body
 from postoffice.protocols.pop3.commands import Command
-from postoffice.store.base import Mailbox, Stage
 from postoffice.store.model import CHUNK_OCTETS, UNSCANNED, Letter, Origin, Scan, Staged, Verdict
+
+if TYPE_CHECKING:
+    from postoffice.store.base import Mailbox, Stage
 
 
 class Coming(NamedTuple):

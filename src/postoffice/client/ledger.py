@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from postoffice.store.base import Pulls
 from postoffice.store.model import Pulled
+
+if TYPE_CHECKING:
+    from postoffice.store.base import Pulls
 
 
 class Ledger(Mapping[str, Pulled]):

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from postoffice.client.deleting import Deleting
 from postoffice.client.entrance import Key, enter
@@ -32,7 +32,9 @@ from postoffice.net.dialogue import Dialogue
 from postoffice.protocols.pop3 import commands
 from postoffice.protocols.pop3.client import Pop3Client
 from postoffice.protocols.pop3.table import State
-from postoffice.store.base import Mailbox
+
+if TYPE_CHECKING:
+    from postoffice.store.base import Mailbox
 
 CLOSE_SECONDS: Final = 2.0
 

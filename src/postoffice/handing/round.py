@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from postoffice.events import event
 from postoffice.message.header import safe
-from postoffice.store.base import Mailbox
 from postoffice.store.model import Flag
 
 if TYPE_CHECKING:
     from postoffice.handing.journal import Journal
     from postoffice.moving.giving import Given
+    from postoffice.store.base import Mailbox
 
 DOUBTFUL: Final = Flag.FLAGGED
 """The mark of a letter in a spool that may have been handed over already."""

@@ -21,10 +21,10 @@ from postoffice.events import event
 from postoffice.handing.places import explained
 from postoffice.handing.round import Doubtful, Hand, Handed, Round
 from postoffice.handing.target import InFile, InMaildir, InMbox, Target, ToCommand, ToServer
-from postoffice.store.base import Mailbox
 
 if TYPE_CHECKING:
     from postoffice.handing.journal import Journal
+    from postoffice.store.base import Mailbox
 
 T = TypeVar("T")
 

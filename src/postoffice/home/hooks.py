@@ -11,14 +11,16 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from postoffice.errors import PostofficeError, status_of
 from postoffice.events import event
 from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
 from postoffice.protocols.dots import Unstuffer
-from postoffice.store.base import Mailbox
+
+if TYPE_CHECKING:
+    from postoffice.store.base import Mailbox
 
 HOOK_SECONDS: Final = 60.0
 """How long a hook may take; then it is killed, with what it began."""

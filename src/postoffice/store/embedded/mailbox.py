@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import apsw
 
@@ -37,7 +37,6 @@ from postoffice.database.watch import Watch
 from postoffice.errors import DamagedStore, StoreError
 from postoffice.events import event
 from postoffice.net.pause import give_way
-from postoffice.store.base import MaildropLock
 from postoffice.store.embedded import chain, contents, folders, pulls, scans, sight
 from postoffice.store.embedded.draft import SYNC_AHEAD_OCTETS, Draft
 from postoffice.store.embedded.folders import Leave
@@ -62,6 +61,9 @@ from postoffice.store.model import (
     Snapshot,
     Viewer,
 )
+
+if TYPE_CHECKING:
+    from postoffice.store.base import MaildropLock
 
 T = TypeVar("T")
 
