@@ -18,8 +18,6 @@ lost. A server that takes no password where it stands announces no USER, and is 
 UTF8 is said where it is offered, so that letters come home as they were sent, and not as surrogates (RFC 6856 §2.1).
 """
 
-from __future__ import annotations
-
 import os
 import ssl
 from collections.abc import Collection

@@ -3,8 +3,6 @@
 UIDL is optional, and there are servers without it; what lists nothing is then named by nobody.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections import Counter

@@ -5,8 +5,6 @@
 A certificate of ours is shown to log in by it, unless the URL says how else; then there is no password.
 """
 
-from __future__ import annotations
-
 import os
 import ssl
 from collections.abc import Callable, Sequence

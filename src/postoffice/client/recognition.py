@@ -15,8 +15,6 @@ two letters share. Where that cannot be said, and where a letter came back that 
 fetched and its octets tell: so none is taken for another one, and none is kept twice.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256

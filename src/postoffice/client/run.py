@@ -1,7 +1,5 @@
 """A run of a pull: how it is to be done, what came of it so far, and what one session learns for the next."""
 
-from __future__ import annotations
-
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,11 +9,11 @@ from postoffice.client.listing import Listed
 from postoffice.clock import Clock, system_clock
 from postoffice.events import event
 from postoffice.net.dialogue import Dialogue, Tracer
+from postoffice.store.model import Scan
 
 if TYPE_CHECKING:
     from postoffice.client.rules import Rule, Wholeness
     from postoffice.store.base import Stage
-    from postoffice.store.model import Scan
 
 Order = Literal["oldest", "newest", "smallest"]
 """Which letters come first; the listing of a server has the oldest first."""
@@ -35,7 +33,7 @@ class Placed(NamedTuple):
 class Inspection(Protocol):
     """Says where a letter belongs that has come, before it is kept. It may take its time, for several at once."""
 
-    async def look(self, stage: Stage) -> Placed:
+    async def look(self, stage: "Stage") -> Placed:
         """`stage` is finished. Raises StoreError where its octets cannot be read."""
         ...
 
@@ -72,7 +70,7 @@ class Options(NamedTuple):
 
     password: str
     tls: ssl.SSLContext | None = None
-    rules: tuple[Rule, ...] = ()
+    rules: "tuple[Rule, ...]" = ()
     allows_clear_text: bool = False
     order: Order = "oldest"
     largest: int | None = None
@@ -90,7 +88,7 @@ class Options(NamedTuple):
     pause: Callable[[float], Awaitable[object]] = asyncio.sleep
     dated: Callable[[bytes, float], float] = lambda _, now: now
     make_room: Callable[[int], Awaitable[None]] | None = None
-    whole_in: Wholeness | None = None
+    whole_in: "Wholeness | None" = None
     renewal: Renewal | None = None
     needs_unique_ids: bool = False
     inspection: Inspection | None = None

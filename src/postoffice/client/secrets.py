@@ -9,8 +9,6 @@
 No way has the secret in an argument, since everybody on a machine may read those, and no error repeats it.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 import subprocess

@@ -10,8 +10,6 @@ People write an address as the user, `pops://bob@b.example@pop.b.example`: the l
 No error here repeats what was given, because it may hold a password.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from typing import Final, NamedTuple

@@ -10,8 +10,6 @@ found damaged, never read otherwise. Other programs that know this format open i
 The key is random, so nothing is derived from a passphrase here; how people come to it is not this room's business.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 from pathlib import Path

@@ -9,8 +9,6 @@ A connection is used by one thread at a time: either the loop's, for reads that 
 under the lock of a `Desk`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import threading

@@ -16,8 +16,6 @@ sender of all letters is, `?sender=me@example.org`, for servers that take those 
 place in it, and no error here repeats a URL.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

@@ -6,8 +6,6 @@ itself, before that (RFC 1939 §11). What an office writes above a letter (Retur
 the delivery and never touches the content.
 """
 
-from __future__ import annotations
-
 import hashlib
 from io import IncrementalNewlineDecoder
 from operator import methodcaller

@@ -5,8 +5,6 @@ continuation, and nothing raises. What is given is raw octets; only `decoded` ma
 encoded words are resolved (RFC 2047), and what could steer a terminal or turn a line around is replaced.
 """
 
-from __future__ import annotations
-
 import binascii
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The values that pass through the waists of the store. They know no engine and no protocol."""
 
-from __future__ import annotations
-
 import os
 from array import array
 from collections.abc import Mapping, Sequence
@@ -181,8 +179,8 @@ class Snapshot:
     def __init__(
         self,
         generation: tuple[int, ...],
-        keys: array[int],
-        octets: array[int],
+        keys: "array[int]",
+        octets: "array[int]",
         unique_ids: Sequence[str],
         surrogates: Mapping[int, int] = _NO_SURROGATES,
     ) -> None:
@@ -192,7 +190,7 @@ class Snapshot:
         self.unique_ids = unique_ids
         self.surrogates = surrogates
 
-    def tail(self, start: int) -> Snapshot:
+    def tail(self, start: int) -> "Snapshot":
         """The same without its first letters; itself if it is to have all."""
         if start <= 0:
             return self
@@ -268,7 +266,7 @@ class Scan(NamedTuple):
     def is_dangerous(self) -> bool:
         return self.verdict is Verdict.INFECTED and self.name not in self.allowed
 
-    def after(self, before: Scan | None) -> Scan:
+    def after(self, before: "Scan | None") -> "Scan":
         """What holds when this is said behind `before`: who could not look takes back nothing of who could."""
         if before is None:
             return self
@@ -281,23 +279,6 @@ class Scan(NamedTuple):
         if self.is_dangerous:
             return QUARANTINE
         return INBOX if wanted == QUARANTINE else wanted
-
-
-class Letter(NamedTuple):
-    """A letter to be put into a mailbox.
-
-    `unique_id` None means: give it a new one. Its `origin` is remembered in the transaction that keeps it, so that it
-    is never pulled again; its `scan` too, and where it goes is `Scan.folder` of what holds then.
-    """
-
-    staged: Staged
-    internal_date: float
-    prefix: bytes = b""
-    unique_id: str | None = None
-    flags: Flag = NO_FLAGS
-    origin: Origin | None = None
-    folder: str = INBOX
-    scan: Scan | None = None
 
 
 class Staged(NamedTuple):
@@ -315,7 +296,7 @@ class Staged(NamedTuple):
     has_bare_line_ends: bool | None
 
     @classmethod
-    def of(cls, wire: bytes) -> Staged:
+    def of(cls, wire: bytes) -> Self:
         """A letter that is here whole, of up to `CHUNK_OCTETS` octets, at whose line ends nobody looks."""
         return cls(*read_whole(wire), None)
 
@@ -327,6 +308,23 @@ class Staged(NamedTuple):
         from postoffice.message.surrogate import growth
 
         return octets + growth((prefix + self.head)[:HEAD_OCTETS])
+
+
+class Letter(NamedTuple):
+    """A letter to be put into a mailbox.
+
+    `unique_id` None means: give it a new one. Its `origin` is remembered in the transaction that keeps it, so that it
+    is never pulled again; its `scan` too, and where it goes is `Scan.folder` of what holds then.
+    """
+
+    staged: Staged
+    internal_date: float
+    prefix: bytes = b""
+    unique_id: str | None = None
+    flags: Flag = NO_FLAGS
+    origin: Origin | None = None
+    folder: str = INBOX
+    scan: Scan | None = None
 
 
 class Folder(NamedTuple):

@@ -1,7 +1,5 @@
 """What came of scans, in numbers; imports next to nothing, for pulls without a scanner tell them too."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

@@ -6,8 +6,6 @@ table tells which replies have a body. A body comes as `Body` events in wire for
 then there are no such events.
 """
 
-from __future__ import annotations
-
 import re
 from collections import deque
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """POP3 commands, and how a client writes them (RFC 1939 §3). `grammar` is the other direction."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from postoffice.protocols.pop3.table import RULES, Keyword, Shape, State

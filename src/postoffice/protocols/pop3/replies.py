@@ -1,7 +1,5 @@
 """POP3 replies: octets <-> `Reply` (RFC 1939 §3, response codes of RFC 2449 §8 and RFC 3206)."""
 
-from __future__ import annotations
-
 import re
 from enum import Enum
 from typing import NamedTuple

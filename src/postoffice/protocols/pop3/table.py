@@ -9,8 +9,6 @@ TRANSACTION the session is in UPDATE whatever is answered (RFC 1939 §6), and a 
 never gets there. STLS stays in AUTHORIZATION but makes the server forget what it knew (RFC 2595 §4).
 """
 
-from __future__ import annotations
-
 from enum import Enum
 from typing import NamedTuple
 

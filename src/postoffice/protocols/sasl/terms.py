@@ -1,7 +1,5 @@
 """What both sides of an exchange speak of: who somebody says to be, what it runs in, and the names of mechanisms."""
 
-from __future__ import annotations
-
 from typing import Final, NamedTuple
 
 

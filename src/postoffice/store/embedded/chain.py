@@ -9,8 +9,6 @@ the letters that were there when the chain began. A chain holds no secret: whoev
 as our programs do, or reckon it anew; but then it does not go on from a commit that somebody noted elsewhere.
 """
 
-from __future__ import annotations
-
 from array import array
 from collections.abc import Iterable, Sequence
 from hashlib import sha256

@@ -5,8 +5,6 @@ change gives the folder its next modseq (RFC 7162 §3.1), and one that alters wh
 is what a cached snapshot is compared with.
 """
 
-from __future__ import annotations
-
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
