@@ -9,17 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from postoffice.message.header import (
-    Field,
-    count,
-    decoded,
-    fields,
-    first,
-    header_of,
-    name_and_address,
-    safe,
-    unfolded,
-)
+from postoffice.message.header import Field, count, decoded, fields, first, header_of, name_and_address, unfolded
+from postoffice.message.printable import safe
 
 HEAD = (
     b"Received: from a\r\n\tby b; now\r\nsubject : one\r\n two\r\nnot a field\r\n its continuation\r\n"

@@ -16,7 +16,7 @@ from postoffice.cli.elsewhere import OF_A_CALL, entrance_options, explained, tra
 from postoffice.cli.loop import with_loop
 from postoffice.cli.secrets import known_password
 from postoffice.errors import Refusal, Refused, UsageError
-from postoffice.message.header import safe
+from postoffice.message.printable import safe
 
 if TYPE_CHECKING:
     from postoffice.client.login import Trust

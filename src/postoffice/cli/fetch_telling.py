@@ -15,7 +15,7 @@ import click
 
 from postoffice.errors import PostofficeError, status_of
 from postoffice.events import Fact, listen
-from postoffice.message.header import safe
+from postoffice.message.printable import safe
 from postoffice.quantities import counted
 
 if TYPE_CHECKING:

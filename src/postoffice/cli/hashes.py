@@ -17,7 +17,7 @@ from postoffice.accounts.devices import OWN
 from postoffice.cli.folder import data_option, with_store
 from postoffice.cli.residents import normalized_domain
 from postoffice.errors import UsageError
-from postoffice.message.header import safe
+from postoffice.message.printable import safe
 from postoffice.moving.letters import Complaint
 from postoffice.moving.passwd import Entry, entries
 from postoffice.store.base import Store

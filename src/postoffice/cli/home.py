@@ -18,6 +18,7 @@ import click
 from postoffice.cli.loop import with_file
 from postoffice.home.mailbox import opening
 from postoffice.message import header
+from postoffice.message.printable import safe
 from postoffice.store.model import INBOX
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ async def _list_what_is_there(mailbox: MailboxFile, telling: Telling) -> None:
             if one.gone is None:
                 date = date_of(one.head, one.seen or 0.0)
                 sender, subject = header.decoded(one.head, b"From"), header.decoded(one.head, b"Subject")
-                telling.say_there(header.safe(name.partition("\n")[0]), date, sender, subject, one.octets or 0)
+                telling.say_there(safe(name.partition("\n")[0]), date, sender, subject, one.octets or 0)
 
 
 class Telling:
@@ -134,14 +135,14 @@ class Telling:
         if self._as_json:
             click.echo(json.dumps(facts(one, voice.folder, voice.depth), ensure_ascii=False))
             return
-        subject = one.subject if voice.folder == folder else f"[{header.safe(voice.folder)}] {one.subject}"
+        subject = one.subject if voice.folder == folder else f"[{safe(voice.folder)}] {one.subject}"
         click.echo(self._row(f"{one.number:>{_NUMBER}}", one.date, one.sender, subject, one.octets, voice.depth))
 
     def say_folder(self, name: str, letters: int, octets: int) -> None:
         if self._as_json:
             click.echo(json.dumps({"folder": name, "letters": letters, "octets": octets}, ensure_ascii=False))
         else:
-            click.echo(f"{letters:>8}  {octets:>14}  {header.safe(name)}")
+            click.echo(f"{letters:>8}  {octets:>14}  {safe(name)}")
 
     def say_there(self, unique_id: str, date: datetime, sender: str, subject: str, octets: int) -> None:
         if self._as_json:

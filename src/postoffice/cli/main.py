@@ -136,6 +136,6 @@ def _tame(line: str) -> str:
     """It may name a file, and a file may be called anything. Imports nothing for the usual."""
     if line.isascii() and line.isprintable():
         return line
-    from postoffice.message.header import safe
+    from postoffice.message.printable import safe
 
     return safe(line)

@@ -19,7 +19,7 @@ from postoffice.clock import system_clock
 from postoffice.errors import DamagedStore, UsageError
 from postoffice.home.mailbox import must_be_no_other, must_be_possible, pulling_into
 from postoffice.home.packing import carrying
-from postoffice.message.header import safe
+from postoffice.message.printable import safe
 from postoffice.quantities import counted, size
 from postoffice.store.embedded.merging import Merged
 from postoffice.store.embedded.merging import merge as take_in

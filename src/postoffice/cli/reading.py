@@ -149,22 +149,23 @@ def _print_header(octets: bytes) -> None:
     from postoffice.message import header
     from postoffice.message.charsets import text_of
     from postoffice.message.content import HEAD_OCTETS
+    from postoffice.message.printable import safe
 
     width = _width()
     for name, value in header.fields(octets[:HEAD_OCTETS]):
-        text = header.safe(header.decode_words(text_of(header.unfolded(value), "").strip()))
+        text = safe(header.decode_words(text_of(header.unfolded(value), "").strip()))
         click.echo(folded(f"{name.decode()}: {text}", width, "  "))
 
 
 def _print_html(octets: bytes) -> None:
-    from postoffice.message import header
     from postoffice.message.mime.parts import parts
+    from postoffice.message.printable import safe
 
     html = [part.text(len(octets)) for part in parts(octets) if part.kind == "text/html" and not part.is_attached]
     if not html:
         raise UsageError("the letter has no HTML", os.EX_NOINPUT)
     for one in html:
-        click.echo("\n".join(header.safe(line) for line in one.splitlines()))
+        click.echo("\n".join(safe(line) for line in one.splitlines()))
 
 
 def _warning(sentence: str) -> str:

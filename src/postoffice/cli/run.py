@@ -15,7 +15,7 @@ from postoffice.cli.accounts import config_option
 from postoffice.cli.fetch_telling import NOT_TOLD, say, trouble_of
 from postoffice.cli.loop import with_loop
 from postoffice.events import Fact, listen
-from postoffice.message.header import safe
+from postoffice.message.printable import safe
 
 if TYPE_CHECKING:
     from postoffice.home.config import Home

@@ -21,6 +21,7 @@ from postoffice.events import Fact, listen
 from postoffice.home.mailbox import opening
 from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
+from postoffice.message.printable import safe
 from postoffice.protocols.dots import Unstuffer
 from postoffice.store.model import QUARANTINE, UNSCANNED, Verdict
 
@@ -122,7 +123,7 @@ def _scan(file: Path, opened: Callable[[], MailboxFile], scanning: Scanning, *, 
     else:
         click.echo(_summary(report))
     if report.trouble:
-        click.echo(f"postoffice: {header.safe(report.trouble)}; run it again later, and it goes on there", err=True)
+        click.echo(f"postoffice: {safe(report.trouble)}; run it again later, and it goes on there", err=True)
     return os.EX_TEMPFAIL if report.trouble or report.left else os.EX_OK
 
 
@@ -156,7 +157,7 @@ class _Telling:
             return
         self._clear()
         what = f"found {facts['said']}" if name == "home.found" else f"not scanned: {facts['because']}"
-        click.echo(f"letter {header.safe(str(facts['letter']))}: {header.safe(what)}")
+        click.echo(f"letter {safe(str(facts['letter']))}: {safe(what)}")
 
     def progress(self, report: Again, left: int) -> None:
         if self._renews and report.letters + left >= TOLD_LETTERS:
@@ -211,6 +212,4 @@ def _release(opened: Callable[[], MailboxFile], folder: str, number: int, *, as_
         click.echo(json.dumps({"event": "released", "folder": folder, "number": number} | facts_of(one.scan)))
         return
     name = one.scan.name if one.scan is not None and one.scan.verdict in (Verdict.INFECTED, Verdict.CLEAN) else ""
-    click.echo(
-        "it is in INBOX now" + (f", and stays there if {header.safe(name)} is found in it again" if name else "")
-    )
+    click.echo("it is in INBOX now" + (f", and stays there if {safe(name)} is found in it again" if name else ""))

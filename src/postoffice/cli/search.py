@@ -14,7 +14,7 @@ import click
 from postoffice.cli.home import cut, file_argument
 from postoffice.cli.loop import with_loop
 from postoffice.home.mailbox import opening
-from postoffice.message import header
+from postoffice.message.printable import safe
 from postoffice.store.model import INBOX
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _show_one(one: Result, width: int) -> None:
     date = datetime.fromtimestamp(one.hit.date).astimezone().strftime("%Y-%m-%d %H:%M")
     subject = one.subject or "(no subject)"
     if one.hit.folder != INBOX:
-        subject = f"[{header.safe(one.hit.folder)}] {subject}"
+        subject = f"[{safe(one.hit.folder)}] {subject}"
     row = f"{one.hit.number:>{_NUMBER}}  {date}  {cut(one.sender or '(nobody)', _FROM)}  "
     if width:
         subject = cut(subject, max(width - _NUMBER - _DATE - _FROM - 7, 8))

@@ -16,7 +16,7 @@ from postoffice.cli.loop import with_loop
 from postoffice.cli.secrets import generated_password, named_places, password_places
 from postoffice.errors import UsageError
 from postoffice.events import Fact, listen
-from postoffice.message.header import safe
+from postoffice.message.printable import safe
 from postoffice.quantities import counted
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from postoffice.message.header import safe
+from postoffice.message.printable import safe
 from postoffice.quantities import counted
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from postoffice.message.header import safe
+from postoffice.message.printable import safe
 from postoffice.store.model import Scan, Verdict
 
 

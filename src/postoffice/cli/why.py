@@ -15,7 +15,7 @@ from postoffice.cli.loop import with_file
 from postoffice.cli.verdicts import facts_of, told
 from postoffice.errors import UsageError
 from postoffice.home.mailbox import opening
-from postoffice.message.header import safe
+from postoffice.message.printable import safe
 from postoffice.store.model import INBOX, Pulled, Scan
 
 if TYPE_CHECKING:

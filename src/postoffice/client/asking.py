@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from postoffice.errors import Refused
-from postoffice.message.header import safe
+from postoffice.message.printable import safe
 
 ANSWER_OCTETS: Final = 1 << 20
 PATIENCE_SECONDS: Final = 30.0

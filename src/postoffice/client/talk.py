@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from postoffice.errors import Refused, RemoteProtocolError
-from postoffice.message.header import safe
+from postoffice.message.printable import safe
 from postoffice.net.dialogue import Dialogue
 from postoffice.protocols.lines import NEED_DATA
 from postoffice.protocols.pop3.client import Answer, Body, EndOfBody, Event, Pop3Client

@@ -27,7 +27,7 @@ from postoffice.errors import Refused
 from postoffice.handing.places import explained
 from postoffice.handing.round import DOUBTFUL, WORDS, Round
 from postoffice.handing.stopping import finished
-from postoffice.message.header import safe
+from postoffice.message.printable import safe
 from postoffice.moving.giving import Given, GoneMeanwhile, write_all
 
 COMMAND_SECONDS: Final = 300.0

@@ -17,7 +17,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from postoffice.events import event
-from postoffice.message.header import safe
+from postoffice.message.printable import safe
 from postoffice.store.model import Flag
 
 if TYPE_CHECKING:

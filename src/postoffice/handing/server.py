@@ -33,6 +33,7 @@ from postoffice.handing.target import ToServer
 from postoffice.message import header
 from postoffice.message.address import parse_reverse_path
 from postoffice.message.content import HEAD_OCTETS
+from postoffice.message.printable import safe
 from postoffice.moving.giving import Given, GoneMeanwhile
 from postoffice.net.dial import dial
 from postoffice.net.dialogue import Dialogue
@@ -287,7 +288,7 @@ class _Visit:
     def _refused(self, what: str, reply: Reply, status: int = os.EX_UNAVAILABLE) -> Refused:
         if reply.is_temporary:
             status = os.EX_TEMPFAIL
-        return Refused(f"{self._aim.host} refused {what}: {header.safe(str(reply)[:WORDS])}", status)
+        return Refused(f"{self._aim.host} refused {what}: {safe(str(reply)[:WORDS])}", status)
 
 
 async def _is_bare(given: Given) -> bool:

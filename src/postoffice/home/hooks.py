@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from postoffice.errors import PostofficeError, status_of
 from postoffice.events import event
-from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
+from postoffice.message.printable import safe
 from postoffice.protocols.dots import Unstuffer
 
 if TYPE_CHECKING:
@@ -41,13 +41,15 @@ class Hooks(NamedTuple):
         await _run("new_mail", self.new_mail, facts, b"".join(lines))
 
     async def account_failed(self, account: str, error: PostofficeError) -> None:
-        facts = {"ACCOUNT": account, "STATUS": str(status_of(error)), "BECAUSE": header.safe(str(error))}
+        facts = {"ACCOUNT": account, "STATUS": str(status_of(error)), "BECAUSE": safe(str(error))}
         await _run("failed", self.failed, facts)
 
 
 async def introduced(mailbox: Mailbox, keys: Sequence[int]) -> list[bytes]:
     """Letters in a line of JSON each: from, subject, octets, all safe to print."""
     import json
+
+    from postoffice.message import header
 
     lines = []
     for start in range(0, len(keys), FLIGHT_LETTERS):

@@ -16,6 +16,7 @@ from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
 from postoffice.message.dates import written
 from postoffice.message.mime import words
+from postoffice.message.printable import safe
 from postoffice.protocols.dots import Unstuffer
 from postoffice.store.model import INBOX, REMOVED, WITHHELD, Flag, Head, Snapshot
 
@@ -68,8 +69,8 @@ async def snapshot(mailbox: MailboxFile, folder: str = INBOX) -> Snapshot:
         names = [one.name for one in await mailbox.folders()]
         if folder in names:
             raise
-        there = ", ".join(header.safe(name) for name in names[:20])
-        raise UsageError(f"there is no folder {header.safe(folder)}; there are: {there}", os.EX_NOINPUT) from error
+        there = ", ".join(safe(name) for name in names[:20])
+        raise UsageError(f"there is no folder {safe(folder)}; there are: {there}", os.EX_NOINPUT) from error
 
 
 async def find(mailbox: MailboxFile, number: int, folder: str = INBOX) -> Place:

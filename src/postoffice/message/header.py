@@ -12,14 +12,13 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from postoffice.message.charsets import text_of
+from postoffice.message.printable import safe
 
 _FIELD: Final = re.compile(rb"^([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILINE)
 _FOLD: Final = re.compile(rb"\r?\n(?=[ \t])")
 _WORD: Final = re.compile(r"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[A-Za-z0-9-]*)?\?([BbQq])\?([^? \t]*)\?=")
 _BETWEEN_WORDS: Final = re.compile(r"(?<=\?=)[ \t\r\n]+(?==\?[^? \t]+\?[BbQq]\?[^? \t]*\?=)")
-_UNSAFE: Final = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 _LISTED_CHARACTERS: Final = 4000
-_SPACE: Final = re.compile("[\t\r\n]+")
 
 
 class Field(NamedTuple):
@@ -108,13 +107,6 @@ def names_and_addresses(written: str) -> list[tuple[str, str]]:
 
     lenient = {"strict": False} if getattr(utils, "supports_strict_parsing", False) else {}
     return utils.getaddresses([written], **lenient)
-
-
-def safe(text: str) -> str:
-    """Text in one line, without anything that steers a terminal or the direction of writing."""
-    if text.isascii() and text.isprintable():
-        return text
-    return re.sub(_UNSAFE, "\N{REPLACEMENT CHARACTER}", _SPACE.sub(" ", text))
 
 
 def decode_words(text: str) -> str:

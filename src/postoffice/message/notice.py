@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from postoffice.message.header import decoded, first, header_of, safe
+from postoffice.message.header import decoded, first, header_of
+from postoffice.message.printable import safe
 from postoffice.message.received import date_time
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from postoffice.errors import DamagedStore
-from postoffice.message import header
+from postoffice.message.printable import safe
 from postoffice.moving.letters import Complaint
 from postoffice.store.model import INBOX, NO_FLAGS, Entry, Flag
 
@@ -169,4 +169,4 @@ def _listed(facts: dict[str, Any]) -> Listed | None:
 
 
 def _folder(name: str) -> str:
-    return header.safe(name)[:_FOLDER_CHARACTERS] or INBOX
+    return safe(name)[:_FOLDER_CHARACTERS] or INBOX

@@ -16,8 +16,8 @@ from itertools import chain
 from typing import Final, NamedTuple, Protocol
 
 from postoffice.errors import UsageError
-from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
+from postoffice.message.printable import safe
 from postoffice.moving import catalogue, dates
 from postoffice.moving.catalogue import Catalogue, Listed
 from postoffice.moving.letters import Complaint, Found, Opened, Unfit, canonical, with_final_line_end
@@ -91,13 +91,13 @@ class EmlFiles:
         for path in self._listed:
             if path not in there:
                 what = "stands in the list and is not there"
-                yield Complaint(f"{self._files.where}, {header.safe(path)}", what, loses=True)
+                yield Complaint(f"{self._files.where}, {safe(path)}", what, loses=True)
         in_list = (path for path in self._listed if path in there)
         for path in chain(in_list, (path for path in self._paths if path not in self._listed)):
             yield from self._letter(path, self._listed.get(path))
 
     def _letter(self, path: str, listed: Listed | None) -> Iterator[Found | Complaint]:
-        where = f"{self._files.where}, {header.safe(path)}"
+        where = f"{self._files.where}, {safe(path)}"
         changed: list[str] = []
         opening = partial(self._open, path, listed, changed.append)
         if listed is None:
@@ -124,9 +124,9 @@ class EmlFiles:
         for path in sorted(lists, key=lambda path: (path.count("/"), path)):
             try:
                 _, portions = self._files.open(path)
-                found = catalogue.read(portions, f"{self._files.where}, {header.safe(path)}")
+                found = catalogue.read(portions, f"{self._files.where}, {safe(path)}")
             except (OSError, Unfit) as error:
-                self._complaints.append(Complaint(f"{self._files.where}, {header.safe(path)}", str(error)))
+                self._complaints.append(Complaint(f"{self._files.where}, {safe(path)}", str(error)))
                 continue
             if found is not None:
                 return found, path.removesuffix(catalogue.NAME)
@@ -181,7 +181,7 @@ def is_letter(path: str) -> bool:
 
 def folder_of(path: str) -> str:
     """The folder of a mailbox for a file that lies at this path and is not in a list."""
-    names = [header.safe(name).strip() for name in path.split("/")[:-1]]
+    names = [safe(name).strip() for name in path.split("/")[:-1]]
     names = [name for name in names if name not in ("", ".", "..")]
     if names and names[0].upper() == INBOX:
         names[0] = INBOX

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from postoffice.message import header
+from postoffice.message.printable import safe
 
 SEGMENT_CHARACTERS: Final = 60
 SEGMENT_OCTETS: Final = 150
@@ -31,7 +32,7 @@ _INVISIBLE: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
 def segment(text: str, otherwise: str = "_", *, characters: int = SEGMENT_CHARACTERS) -> str:
     """A name that can stand between two `/`, as near to the text as may be; `otherwise` if nothing of it can."""
-    text = unicodedata.normalize("NFC", header.safe(text[: characters * 10]))
+    text = unicodedata.normalize("NFC", safe(text[: characters * 10]))
     text = "".join(" " if unicodedata.category(one) in _INVISIBLE else one for one in text)
     text = _UNFIT.sub("_", text.replace(": ", " "))
     text = _shortened(_BLANKS.sub(" ", text).strip(" ."), characters)

@@ -12,7 +12,7 @@ from postoffice.client.collect import Options, collect
 from postoffice.client.url import Source
 from postoffice.errors import StoreUnavailable
 from postoffice.events import Fact, listen
-from postoffice.message.header import safe
+from postoffice.message.printable import safe
 from postoffice.moving import dates
 from postoffice.moving.letters import Complaint
 from postoffice.moving.taking import FLOOR_OCTETS, FULL, Report, Witness

@@ -23,6 +23,7 @@ from typing import Final
 from postoffice.errors import UsageError
 from postoffice.message import header
 from postoffice.message.content import HEAD_OCTETS
+from postoffice.message.printable import safe
 from postoffice.moving import dates, fromlines
 from postoffice.moving.letters import Complaint, Found, Opened, Unfit, canonical
 from postoffice.moving.mbox import Mbox
@@ -75,10 +76,10 @@ class Thunderbird:
                     yield from self._letter((*place.path, "cur", name), self._folder(place))
 
     def _folder(self, place: _Place) -> str:
-        names = [header.safe(name) for name in place.names]
+        names = [safe(name) for name in place.names]
         if names[0].upper() == INBOX:
             names[0] = INBOX
-        return "/".join((header.safe(place.account), *names) if self._has_many else names)
+        return "/".join((safe(place.account), *names) if self._has_many else names)
 
     # --- where letters lie ------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from postoffice.errors import UsageError
-from postoffice.message import header
+from postoffice.message.printable import safe
 from postoffice.moving.emlfiles import Facts, is_letter
 from postoffice.moving.letters import READ_OCTETS, Complaint, Unfit
 
@@ -46,7 +46,7 @@ class ZipFiles:
             self._must_be_apart()
         except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, zlib.error) as error:
             self._file.close()
-            raise UsageError(f"{path}: is no zip that can be read: {header.safe(str(error))}", os.EX_DATAERR) from error
+            raise UsageError(f"{path}: is no zip that can be read: {safe(str(error))}", os.EX_DATAERR) from error
         except BaseException:
             self._file.close()
             raise
@@ -63,7 +63,7 @@ class ZipFiles:
     def paths(self, complain: Callable[[Complaint], None]) -> Iterator[str]:
         for path, member in self._members.items():
             if member.flag_bits & _ENCRYPTED and is_letter(path):
-                complain(Complaint(f"{self._path}, {header.safe(path)}", "is encrypted; unpack it first", loses=True))
+                complain(Complaint(f"{self._path}, {safe(path)}", "is encrypted; unpack it first", loses=True))
             else:
                 yield path
 
@@ -85,7 +85,7 @@ class ZipFiles:
                 while portion := file.read(READ_OCTETS):
                     yield portion
         except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
-            raise Unfit(f"is damaged: {header.safe(str(error))}") from error
+            raise Unfit(f"is damaged: {safe(str(error))}") from error
 
     def _named(self) -> dict[str, zipfile.ZipInfo]:
         """The files in it by their paths; of two with one path, the other has a number."""

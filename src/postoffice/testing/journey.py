@@ -24,7 +24,8 @@ from postoffice.client.rules import NOW
 from postoffice.client.url import Source
 from postoffice.errors import PostofficeError
 from postoffice.events import Fact
-from postoffice.message.header import fields, safe
+from postoffice.message.header import fields
+from postoffice.message.printable import safe
 from postoffice.net.tls import client_context
 from postoffice.protocols.dots import Unstuffer
 from postoffice.store.embedded.mailbox import MailboxFile

@@ -17,6 +17,7 @@ from postoffice.message import header
 from postoffice.message.charsets import text_of
 from postoffice.message.content import HEAD_OCTETS
 from postoffice.message.mime.view import Attachment, ShownLink, View, view
+from postoffice.message.printable import safe
 from postoffice.quantities import size
 from postoffice.tui.cells import fitted, tame, wrapped
 from postoffice.tui.look import BOLD, DIM, KEY, PLAIN, QUOTED, WARNING, Line, Piece
@@ -51,7 +52,7 @@ def content_of(octets: bytes, *, is_whole: bool) -> Content:
     headers = []
     for field in header.fields(octets[:HEAD_OCTETS]):
         value = header.unfolded(field.value).strip(b" \t\r\n")
-        headers.append((header.safe(text_of(field.name, "utf-8")), header.safe(text_of(value, "utf-8"))))
+        headers.append((safe(text_of(field.name, "utf-8")), safe(text_of(value, "utf-8"))))
         if len(headers) == HEADER_LINES:
             break
     return Content(view(octets, is_cut=not is_whole), tuple(headers), len(octets), is_whole)

@@ -17,6 +17,7 @@ from postoffice.message.mime.decoding import Decoder, decoder
 from postoffice.message.mime.names import file_name
 from postoffice.message.mime.parts import Part
 from postoffice.message.mime.view import attachments
+from postoffice.message.printable import safe
 from postoffice.moving.filenames import Taken, with_ending
 from postoffice.moving.folder_out import FolderOut
 from postoffice.moving.giving import Given, write_all
@@ -57,7 +58,7 @@ def named(parts: Sequence[Part], folder: str) -> Iterator[tuple[Part, str, str]]
         stem, ending = with_ending(file_name(part.name or subject, part.kind, number))
         if part.is_letter and ending.lower() != ".eml":
             stem, ending = stem + ending, ".eml"
-        shown = header.safe((part.name or subject or stem + ending)[:_SHOWN_CHARACTERS])
+        shown = safe((part.name or subject or stem + ending)[:_SHOWN_CHARACTERS])
         name = harmless(f"{stem}{ending}", suspicion.of_file(part.name, part.kind, _beginning(part)))
         yield part, shown, f"{folder}/{taken.take(*with_ending(name))}"
 
@@ -98,8 +99,8 @@ async def save(given: Given, parts: Sequence[Part], folder: str, out: FolderOut,
     for one in waiting:
         one.take(one.decoder.end())
         warnings = suspicion.of_file(one.part.name, one.part.kind, one.beginning)
-        shown = tuple(header.safe(sentence) for sentence in warnings)
-        files.append(File(one.name, header.safe(one.part.kind[:_SHOWN_CHARACTERS]), one.octets, one.path, shown))
+        shown = tuple(safe(sentence) for sentence in warnings)
+        files.append(File(one.name, safe(one.part.kind[:_SHOWN_CHARACTERS]), one.octets, one.path, shown))
     return files
 
 

@@ -18,7 +18,7 @@ from postoffice.clock import Clock, system_clock
 from postoffice.errors import StoreError
 from postoffice.events import event
 from postoffice.home.scanning.policy import Lack, Scanning
-from postoffice.message.header import safe
+from postoffice.message.printable import safe
 from postoffice.protocols.dots import Unstuffer
 from postoffice.store.base import Stage
 from postoffice.store.model import INBOX, QUARANTINE, UNSCANNED, Piece, Scan, Verdict

@@ -16,6 +16,7 @@ from postoffice.message.dates import written
 from postoffice.message.mime.html import without_tags
 from postoffice.message.mime.parts import parts
 from postoffice.message.mime.view import NAME_CHARACTERS, is_listed, shown
+from postoffice.message.printable import safe
 from postoffice.store.embedded.index import Document
 
 TEXT_CHARACTERS: Final = 1024 * 1024
@@ -87,4 +88,4 @@ def _read_parts(letter: bytes, texts: list[str], names: list[str]) -> None:
             texts.append(without_tags(text[:HTML_CHARACTERS]) if part.kind == "text/html" else text)
     for part in found:
         if is_listed(part):
-            names.append(f"{header.safe(part.name[:NAME_CHARACTERS])} {header.safe(part.kind)}".strip())
+            names.append(f"{safe(part.name[:NAME_CHARACTERS])} {safe(part.kind)}".strip())

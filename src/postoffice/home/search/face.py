@@ -17,7 +17,7 @@ from postoffice.errors import UsageError
 from postoffice.home.search.places import placed
 from postoffice.home.search.query import read_question
 from postoffice.home.search.snippet import Snippet, snippet
-from postoffice.message import header
+from postoffice.message.printable import safe
 from postoffice.store.embedded.index import Hit, Index
 
 LIMIT: Final = 20
@@ -81,7 +81,7 @@ class Search:
         shown = []
         for hit, letter in zip(found.hits, letters, strict=True):
             said = extract(letter)
-            line = snippet(header.safe(said.text), asked.needles)
+            line = snippet(safe(said.text), asked.needles)
             shown.append(Result(hit, said.sender, said.subject, said.names, line))
         return Results(tuple(shown), found.letters, found.is_cut)
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from postoffice.errors import UsageError
 from postoffice.home.letters import is_aside
-from postoffice.message.header import safe
+from postoffice.message.printable import safe
 from postoffice.store.embedded.index import AnyOf, Clause, Within, Without
 
 EVERYWHERE: Final = "all"

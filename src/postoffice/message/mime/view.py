@@ -19,6 +19,7 @@ from postoffice.message.mime import suspicion, words
 from postoffice.message.mime.html import without_tags
 from postoffice.message.mime.parts import NESTINGS, PARTS, Allowance, Part, parts
 from postoffice.message.mime.tags import HTML_CHARACTERS, TAGS
+from postoffice.message.printable import safe
 
 LOOK_OCTETS: Final = 8 * 1024 * 1024
 """How much of a letter is worth giving to `view`; what lies behind it is not shown."""
@@ -80,7 +81,7 @@ def view(octets: bytes, *, prefers_html: bool = False, is_cut: bool = False) -> 
     """A letter for a person; `is_cut`: `octets` are only its beginning, about `LOOK_OCTETS`. Never raises."""
     head = octets[:HEAD_OCTETS]
     fields = _fields(head)
-    warnings = [_safe(one) for value in _values(fields, "From") for one in suspicion.of_sender(value)]
+    warnings = [safe(one) for value in _values(fields, "From") for one in suspicion.of_sender(value)]
     try:
         found = list(parts(octets))
         work = _Work(found, len(octets) if is_cut else None, prefers_html=prefers_html)
@@ -194,7 +195,7 @@ class _Work:
             rendering = render(text, len(self.links) + 1, self._tags)
             self._tags = max(self._tags - text.count("<"), 0)
             self.links += [
-                ShownLink(one.number, _safe(one.text), _safe(one.address), tuple(map(_safe, one.warnings)))
+                ShownLink(one.number, safe(one.text), safe(one.address), tuple(map(safe, one.warnings)))
                 for one in rendering.links
             ]
             for sentence in rendering.warnings:
@@ -226,10 +227,10 @@ class _Work:
         self.attachments.append(
             Attachment(
                 number,
-                _safe(_name_for_people(name) or "without a name"),
-                _safe(part.kind[:NAME_CHARACTERS]),
+                safe(_name_for_people(name) or "without a name"),
+                safe(part.kind[:NAME_CHARACTERS]),
                 len(content),
-                tuple(map(_safe, warnings)),
+                tuple(map(safe, warnings)),
                 is_shown or (bool(part.content_id) and part.content_id in self._pictures),
                 part.end == self._cut_at,
             )
@@ -267,9 +268,5 @@ def _values(fields: Iterable[tuple[str, str]], wanted: str) -> list[str]:
     return [value for name, value in fields if name == wanted]
 
 
-def _safe(text: str) -> str:
-    return header.safe(text)
-
-
 def _safe_lines(text: str) -> str:
-    return "\n".join(header.safe(line) for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
+    return "\n".join(safe(line) for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))

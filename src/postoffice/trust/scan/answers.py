@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from postoffice.errors import PostofficeError
-from postoffice.message.header import safe
+from postoffice.message.printable import safe
 
 NAME_CHARACTERS: Final = 200
 """So many characters of what a scanner says are kept."""
