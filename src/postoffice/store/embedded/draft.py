@@ -27,8 +27,8 @@ MOST_OCTETS: Final = 128 * 1024 * 1024
 MOST_SECONDS: Final = 5.0
 """After how long it is, however little came: somebody may wish to look into it."""
 
-SYNC_AHEAD_OCTETS: Final = 4 * 1024 * 1024
-"""After how many octets of letters the disk begins to write, while the next ones come."""
+SYNC_AHEAD_OCTETS: Final = 1024 * 1024
+"""After how many octets of letters the disk begins to write, while the next ones come, if it has written the others."""
 
 _FLAGS: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -101,6 +101,7 @@ class MailboxFile:
         self._draft: Draft | None = None
         self._begins_chain = False
         self._not_written = 0
+        self._writing: Future[None] | None = None
         self._near: Connection | None = None
         self._watch: Watch | None = None
         self.desk = Desk(path, pool, self._open_writer)
@@ -346,9 +347,9 @@ class MailboxFile:
             draft.octets += octets
             limit, work = SYNC_AHEAD_OCTETS, draft.sync_ahead
         self._not_written += octets
-        if self._not_written >= limit:
+        if self._not_written >= limit and (self._writing is None or self._writing.done()):
             self._not_written = 0
-            self._own_pool.submit(work)
+            self._writing = self._own_pool.submit(work)
 
     def _write_back(self) -> None:
         """What cannot be written now is in the log still, and whoever closes the file last writes it."""
