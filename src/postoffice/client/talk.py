@@ -46,8 +46,8 @@ class Talk:
         self.dialogue.send(self.machine.send(command))
 
     def say_all(self, commands: Sequence[Command]) -> None:
-        """The same, of several that are a flight together at most."""
-        self.has_gone_ahead |= len(commands) > 1 or self.machine.pending > 0
+        """The same, of as many as there are; they are a flight together at most."""
+        self.has_gone_ahead |= bool(commands) and self.machine.pending + len(commands) > 1
         self.dialogue.send_all([self.machine.send(command) for command in commands])
 
     async def hear(self) -> Event:
