@@ -10,9 +10,6 @@ from dataclasses import dataclass, replace
 from bench.letters import LETTER_OCTETS
 
 LARGE_OCTETS = 5_000_000
-_SLOW_IN_LOCK_STEP = ("courier", "cyrus")
-"""They need 44 ms for each letter: the second of two writes waits for an acknowledgement that comes late."""
-
 FEW = 64
 """Connections that everybody can hold, also who has a process for each."""
 
@@ -25,7 +22,7 @@ class Row:
 
     A delivery is over when the letter lies in its mailbox, which may be later than its 250. `mode` is the load's, if
     it is not the scene's; `accounts`, if not all of the scene's are used. `is_cold`: every server is started anew
-    before each run, `without_index`: and without what it could make anew. `without` are those who cannot do it.
+    before each run, `without_index`: and without what it could make anew.
     """
 
     name: str
@@ -38,7 +35,6 @@ class Row:
     without_index: bool = False
     mode: str = ""
     accounts: int = 0
-    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +106,7 @@ def _pull(*, quick: bool) -> tuple[Scene, ...]:
     )
     rows = (
         Row("pull pipelined", what, "letter", ahead),
-        Row("pull lock-step", what, "letter", ("--window", "1"), without=_SLOW_IN_LOCK_STEP),
+        Row("pull lock-step", what, "letter", ("--window", "1")),
         Row("pull tls pipelined", what + "; inside TLS", "letter", ahead, is_tls=True),
     )
     small = Scene("pull", "pop3", 4, 200 if quick else 1000, rows[:1] if quick else rows)

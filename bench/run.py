@@ -58,7 +58,7 @@ def run_scene(scene: Scene, contenders: Sequence[Contender], plan: Plan) -> Iter
 
 
 def _can(contender: Contender, row: Row) -> bool:
-    return contender.name not in row.without and (not row.is_tls or "pop3s" in contender.ports())
+    return not row.is_tls or "pop3s" in contender.ports()
 
 
 def _warm(scene: Scene, contender: Contender, accounts: int) -> None:
