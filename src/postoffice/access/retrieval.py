@@ -109,9 +109,14 @@ class Retrieval:
         if not numbers:
             return 0
         count = len(numbers)
-        replies = [END_OF_LETTER] * (4 * count)
-        replies[::4] = [_OK_LETTER % octets for octets in self._view.sizes(numbers)]
-        replies[1::4], replies[2::4] = zip(*self.flights.take(numbers), strict=True)
+        if count == 1:  # as for every letter of who asks for them one by one
+            ((above, wire),) = self.flights.take(numbers)
+            assert wire is not None, "it is ready"
+            replies = [_OK_LETTER % self._view.octets(numbers[0]), above, wire, END_OF_LETTER]
+        else:
+            replies = [END_OF_LETTER] * (4 * count)
+            replies[::4] = [_OK_LETTER % octets for octets in self._view.sizes(numbers)]
+            replies[1::4], replies[2::4] = zip(*self.flights.take(numbers), strict=True)
         self._dialogue.send_all(replies)
         self.sent += count
         self._on_run(count, seconds + perf_counter() - begun)

@@ -97,6 +97,9 @@ class LineReader:
 
     def skip_lines(self, lines: int) -> None:
         """Take so many of the lines that were seen ahead."""
+        if lines == 1:
+            self._position = self._searched = self._buffer.index(b"\n", self._position) + 1
+            return
         found = _so_many(lines).match(self._buffer, self._position)
         assert found is not None, "they were seen"
         self._position = self._searched = found.end()
