@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -21,10 +22,7 @@ def keep_freed_memory(octets: int, largest_octets: int = LARGEST_OCTETS) -> None
 
     Another C library than that of GNU has no such thing, and goes on as it is.
     """
-    with suppress(OSError, AttributeError):
-        tune = ctypes.CDLL(None).mallopt
-        tune(_TRIM_THRESHOLD, octets)
-        tune(_MMAP_THRESHOLD, largest_octets)
+    _tune({_TRIM_THRESHOLD: octets, _MMAP_THRESHOLD: largest_octets})
 
 
 def share_memory() -> None:
@@ -32,7 +30,11 @@ def share_memory() -> None:
     grows page by page, and what another thread has freed is not there. For a process of which one thread at a time
     takes much, before it has others; another C library than that of GNU goes on as it is.
     """
+    _tune({_ARENA_MAX: 1, _TOP_PAD: GROWTH_OCTETS})
+
+
+def _tune(settings: Mapping[int, int]) -> None:
     with suppress(OSError, AttributeError):
         tune = ctypes.CDLL(None).mallopt
-        tune(_ARENA_MAX, 1)
-        tune(_TOP_PAD, GROWTH_OCTETS)
+        for name, value in settings.items():
+            tune(name, value)

@@ -73,6 +73,7 @@ def serve_files(
     from postoffice.cli.elsewhere import tracer
     from postoffice.home.maildrops import Deleting
     from postoffice.home.serving import LOOPBACK, PORTS, Wish, must_be_possible
+    from postoffice.net.listen import serving_loop
 
     if strange := sorted(ports.keys() - PORTS.keys()):
         raise UsageError(f"--port {strange[0]}: a mailbox file has the doors {' and '.join(PORTS)}")
@@ -101,8 +102,6 @@ def serve_files(
             click.echo(f"{safe(str(one.file))}: {letters}, {means}; user {one.user}, password {secret}")
         click.echo(" ".join(("ready", *(f"{name}={at}" for name, door in doors.items() for at in door.addresses))))
         sys.stdout.flush()
-
-    from postoffice.net.listen import serving_loop
 
     with _log(as_json=log_json):
         with_loop(lambda: _until_a_signal(wish, told), serving_loop)

@@ -137,9 +137,9 @@ def read_whole(wire: bytes) -> tuple[Content, bytes, bytes]:
     if has_dots:
         plain, kept = _restuff(wire, at_line_start=True)
         has_dots = kept is wire or _has_dot_lines(kept, at_line_start=True)
-    end = -1 if plain.startswith(b"\r\n") else plain.find(b"\r\n\r\n")
-    head = plain[: end + 4] if end >= 0 else plain
-    content = Content(hashlib.sha256(plain).digest(), len(plain), len(kept), has_dots, _header(head).isascii())
+    header = _header(plain)
+    head = plain[: len(header) + 4] if header else plain
+    content = Content(hashlib.sha256(plain).digest(), len(plain), len(kept), has_dots, header.isascii())
     return content, head, kept
 
 
